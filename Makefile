@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STACK ?= staging
+
+.PHONY: help setup rehearse test lint format model plugin clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(BIN)/.installed ## Install Python packages, and the Pulumi CLI where there is none
+	@$(BIN)/python -m rehearsal.toolchain
+
+$(BIN)/.installed: requirements-dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+rehearse: setup ## Rehearse the whole stack offline; STACK=prod for another one
+	$(BIN)/python -m rehearsal up $(STACK)
+
+test: setup lint ## Check style and types, and run every test
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## Write the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+model: setup ## Train the example model that staging uploads
+	$(BIN)/python -m rehearsal.telemetry build/model/model.joblib
+
+plugin: setup ## Install the official gcp plugin; needs the network
+	$$($(BIN)/python -m rehearsal.toolchain | tail -n 1) plugin install resource gcp $$($(BIN)/python -c 'from importlib.metadata import version; print("v" + version("pulumi-gcp"))')
+
+clean: ## Remove what rehearsals and builds left
+	rm -rf build

@@ -1,0 +1,75 @@
+"""A predictive-maintenance model on Vertex AI, with least-privilege access.
+
+Two identities: `platform` declares the foundation; `deployer`, which platform becomes, creates the
+endpoint and rolls models out, so that each `pulumi up` exercises the role it declared.
+"""
+
+from pathlib import Path
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components import permissions
+from components.access import Access, AccessArgs
+from components.apis import Apis, ApisArgs
+from components.artifacts import Artifacts, ArtifactsArgs
+from components.serving import Serving, ServingArgs
+from components.settings import load
+from providers.sdk import Provider
+
+root = Path(__file__).parent
+settings = load(root)
+
+platform = gcp.Provider("platform", project=settings.project)
+platform_vertexops = Provider(
+    "platform-vertexops", project=settings.project, region=settings.region
+)
+as_platform = [platform, platform_vertexops]
+
+apis = Apis(
+    "apis",
+    ApisArgs(settings.project, settings.region, settings.readiness_seconds),
+    pulumi.ResourceOptions(providers=as_platform),
+)
+serves = pulumi.ResourceOptions(providers=as_platform, depends_on=[apis.ready])
+
+uploads = {model.id: root / model.artifact for model in settings.models if model.artifact}
+artifacts = (
+    Artifacts(
+        "artifacts",
+        ArtifactsArgs(
+            settings.project, settings.region, settings.artifacts_bucket, uploads, settings.protect
+        ),
+        serves,
+    )
+    if permissions.REGISTER in settings.capabilities
+    else None
+)
+
+access = Access("access", AccessArgs(settings, artifacts.bucket if artifacts else None), serves)
+
+# Known only once the deployer's access is in effect; previews of pull requests read as themselves.
+become = access.deployer if settings.impersonate else None
+deployer = gcp.Provider("deployer", project=settings.project, impersonate_service_account=become)
+deployer_vertexops = Provider(
+    "deployer-vertexops",
+    project=settings.project,
+    region=settings.region,
+    impersonate_service_account=become,
+)
+
+serving = Serving(
+    "serving",
+    ServingArgs(
+        settings=settings,
+        artifacts=artifacts.by_model if artifacts else {},
+        platform=platform,
+    ),
+    pulumi.ResourceOptions(providers=[deployer, deployer_vertexops], depends_on=[access.ready]),
+)
+
+pulumi.export("endpoint", serving.endpoint)
+pulumi.export("dedicatedDns", serving.dedicated_dns)
+pulumi.export("deployedModels", serving.deployed_models)
+pulumi.export("deployer", access.deployer)
+pulumi.export("telemetry", settings.email(permissions.TELEMETRY))

@@ -1,0 +1,67 @@
+"""`python -m access`: explain a denial; print what an identity's role has to hold."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import yaml
+
+from access.explain import explain, find
+from components import permissions as table
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    pass
+
+
+@main.command("explain")
+@click.argument("file", type=click.File(), default="-")
+def explain_text(file: click.utils.LazyFile) -> None:
+    """Explain the first denial in FILE (or standard input): an error, a log, Pulumi's output."""
+    denial = find(file.read())
+    if denial is None:
+        raise click.ClickException(
+            "no denial found; paste the text with Google's message, such as "
+            "\"Permission '…' denied on resource '…'\""
+        )
+    click.echo("\n".join([*explain(denial), "", denial.text]))
+
+
+@main.command()
+@click.argument("identity", type=click.Choice(list(table.IDENTITIES)))
+@click.option(
+    "--may",
+    "capabilities",
+    multiple=True,
+    type=click.Choice([*table.CAPABILITIES, table.SOURCE, table.REVIEW]),
+    help="What the environment allows: its deployerMay, `source` when a model is looked up in "
+    "another project, `review` when previewMember is set.",
+)
+@click.option("--in-source", is_flag=True, help="The role in the project of looked-up models.")
+def role(identity: str, capabilities: tuple[str, ...], in_source: bool) -> None:
+    """Print IDENTITY's role as a file for `gcloud iam roles create --file`."""
+    held = sorted(
+        {
+            permission
+            for role in table.roles(capabilities)
+            if role.identity == identity and (role.on in table.IN_SOURCE) == in_source
+            for permission in role.permissions
+        }
+    )
+    if not held:
+        raise click.ClickException(f"{identity} needs nothing there")
+    yaml.safe_dump(
+        {
+            "title": f"Predictive maintenance: {identity}",
+            "stage": "GA",
+            "includedPermissions": held,
+        },
+        sys.stdout,
+        sort_keys=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

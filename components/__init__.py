@@ -1,0 +1,1 @@
+"""What the stack declares, one component a file."""

@@ -1,0 +1,81 @@
+"""Where model artifacts are kept: a bucket, and one object for each model that is uploaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_gcp as gcp
+
+DAY = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class ArtifactsArgs:
+    project: str
+    region: str
+    bucket: str
+    files: Mapping[str, Path]
+    """Model id → the file to upload for it."""
+    protect: bool
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An uploaded model artifact: the folder that Vertex AI reads, and the file's SHA-256."""
+
+    uri: pulumi.Output[str]
+    sha256: str
+
+
+class Artifacts(pulumi.ComponentResource):
+    """Owns: the artifact bucket and the objects of the configured models.
+
+    Leaves alone: other objects in the bucket, such as what training stores there.
+
+    An object's name holds the hash of its content, so a new artifact is a new object: the old one
+    stays until no deployed model reads it any more.
+    """
+
+    bucket: pulumi.Output[str]
+    by_model: Mapping[str, Artifact]
+
+    def __init__(
+        self, name: str, args: ArtifactsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("predictive-maintenance:components:Artifacts", name, None, opts)
+        bucket = gcp.storage.Bucket(
+            "artifacts",
+            name=args.bucket,
+            project=args.project,
+            location=args.region,
+            uniform_bucket_level_access=True,
+            public_access_prevention="enforced",
+            versioning={"enabled": True},
+            lifecycle_rules=[
+                {"action": {"type": "Delete"}, "condition": {"num_newer_versions": 5}},
+            ],
+            soft_delete_policy={"retention_duration_seconds": 7 * DAY},
+            force_destroy=not args.protect,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+        )
+        self.bucket = bucket.name
+        self.by_model = {id: self._upload(id, path) for id, path in args.files.items()}
+        self.register_outputs({"bucket": self.bucket})
+
+    def _upload(self, model: str, path: Path) -> Artifact:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        uploaded = gcp.storage.BucketObject(
+            f"{model}-artifact",
+            bucket=self.bucket,
+            # Vertex AI's scikit-learn containers look for exactly this file name.
+            name=f"models/{model}/{sha256[:12]}/model.joblib",
+            source=pulumi.FileAsset(str(path)),
+            content_type="application/octet-stream",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        folder = uploaded.name.apply(lambda name: name.rpartition("/")[0])
+        return Artifact(pulumi.Output.concat("gs://", self.bucket, "/", folder), sha256)

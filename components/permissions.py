@@ -1,0 +1,271 @@
+"""THE TABLE: workflow step → API call → permission → who → on which resource.
+
+Custom roles, readiness, the policy pack's idea of "needed", `access` and the rehearsal's proofs all
+read it. A permission is written once, with the step that needs it and the call that checks it.
+
+Sources: gcp-facts/01_method_permissions.md (calls of Vertex AI, `actAs`, artifact reads) and
+provider-contract/ (the calls of the official gcp provider). Where Google documents no permission
+for a call, the row says what was inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+PLATFORM: Final = "platform"
+DEPLOYER: Final = "deployer"
+SERVING: Final = "serving"
+TRAINING: Final = "training"
+TELEMETRY: Final = "telemetry"
+PREVIEW: Final = "preview"
+REVIEWER: Final = "reviewer"
+AGENT: Final = "vertex agent"
+
+IDENTITIES: Final = {
+    PLATFORM: "runs Pulumi and declares the foundation; exists before the stack",
+    DEPLOYER: "creates the endpoint and rolls models out; impersonated by platform",
+    SERVING: "the account the deployed models run as",
+    TRAINING: "stores what it trained in the artifact bucket",
+    TELEMETRY: "asks the endpoint for predictions on device telemetry",
+    PREVIEW: "reads what a preview with refresh compares; cannot change anything",
+    REVIEWER: "runs previews of pull requests, as the preview account",
+    AGENT: "Vertex AI's own service agent of the stack's project",
+}
+
+ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (PLATFORM, REVIEWER, AGENT))
+"""Identities that are service accounts of the stack."""
+
+PROJECT: Final = "project"
+SOURCE_PROJECT: Final = "source project"
+ARTIFACTS: Final = "artifact bucket"
+SOURCE_ARTIFACTS: Final = "source artifact bucket"
+ENDPOINT: Final = "endpoint"
+DEPLOYER_ACCOUNT: Final = "deployer account"
+PREVIEW_ACCOUNT: Final = "preview account"
+SERVING_ACCOUNT: Final = "serving account"
+
+IN_SOURCE: Final = frozenset({SOURCE_PROJECT, SOURCE_ARTIFACTS})
+"""Resources that belong to the project where models are trained; their roles are declared there."""
+
+REGISTER: Final = "register"
+RETIRE: Final = "retire"
+SOURCE: Final = "source"
+REVIEW: Final = "review"
+CAPABILITIES: Final = {
+    REGISTER: "upload model versions to this project's registry",
+    RETIRE: "take the endpoint and its models away again",
+}
+"""What an environment may let its deployer do. Two more are not chosen but follow from the settings:
+`SOURCE`, when a model lives in another project, and `REVIEW`, when somebody previews pull requests."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One line of the table: `identity` needs `permission` on `on`, because of `step`."""
+
+    identity: str
+    role: str
+    on: str
+    step: str
+    call: str
+    permission: str
+    when: frozenset[str] = frozenset()
+    """Capabilities that an environment must all have for this line to apply."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """The union of what one identity needs on one resource: a custom role, and its grant."""
+
+    identity: str
+    key: str
+    on: str
+    permissions: tuple[str, ...]
+
+
+def _rows(
+    identity: str, role: str, on: str, *rows: tuple[str, str, str], when: str = ""
+) -> tuple[Need, ...]:
+    return tuple(
+        Need(identity, role, on, step, call, permission, frozenset(when.split()))
+        for step, call, permission in rows
+    )
+
+
+# fmt: off
+NEEDS: Final[tuple[Need, ...]] = (
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("create the endpoint",     "aiplatform endpoints.create",               "aiplatform.endpoints.create"),
+        ("read the endpoint",       "aiplatform endpoints.get",                  "aiplatform.endpoints.get"),
+        ("change the endpoint",     "aiplatform endpoints.patch",                "aiplatform.endpoints.update"),
+        ("move traffic",            "aiplatform endpoints.patch (trafficSplit)", "aiplatform.endpoints.update"),
+        ("deploy a model",          "aiplatform endpoints.deployModel",          "aiplatform.endpoints.deploy"),
+        # mutateDeployedModel: not documented; inferred from indexEndpoints.mutateDeployedIndex.
+        ("scale a deployed model",  "aiplatform endpoints.mutateDeployedModel",  "aiplatform.endpoints.deploy"),
+        ("undeploy a model",        "aiplatform endpoints.undeployModel",        "aiplatform.endpoints.undeploy"),
+    ),
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("register a model",        "aiplatform models.upload",                  "aiplatform.models.upload"),
+        ("read a model",            "aiplatform models.get",                     "aiplatform.models.get"),
+        # models.listVersions and deleteVersion: not documented; get and delete of the model inferred.
+        ("find the last version",   "aiplatform models.listVersions",            "aiplatform.models.get"),
+        ("drop an old version",     "aiplatform models.deleteVersion",           "aiplatform.models.delete"),
+        when=REGISTER,
+    ),
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("retire the endpoint",     "aiplatform endpoints.delete",               "aiplatform.endpoints.delete"),
+        when=RETIRE,
+    ),
+    *_rows(DEPLOYER, "servingAccountUser", SERVING_ACCOUNT,
+        ("run a model as the serving account", "aiplatform endpoints.deployModel", "iam.serviceAccounts.actAs"),
+    ),
+    *_rows(DEPLOYER, "modelReader", SOURCE_PROJECT,
+        ("load a model from the source project", "aiplatform models.get",        "aiplatform.models.get"),
+        when=SOURCE,
+    ),
+    *_rows(PLATFORM, "tokenCreator", DEPLOYER_ACCOUNT,
+        ("become the deployer",     "iamcredentials generateAccessToken",        "iam.serviceAccounts.getAccessToken"),
+    ),
+    *_rows(REVIEWER, "tokenCreator", PREVIEW_ACCOUNT,
+        ("become the preview account", "iamcredentials generateAccessToken",     "iam.serviceAccounts.getAccessToken"),
+        when=REVIEW,
+    ),
+    *_rows(SERVING, "artifactReader", ARTIFACTS,
+        ("load the model artifact", "storage objects.get",                       "storage.objects.get"),
+        ("find the model artifact", "storage objects.list",                      "storage.objects.list"),
+        when=REGISTER,
+    ),
+    *_rows(SERVING, "artifactReader", SOURCE_ARTIFACTS,
+        ("load the model artifact", "storage objects.get",                       "storage.objects.get"),
+        ("find the model artifact", "storage objects.list",                      "storage.objects.list"),
+        when=SOURCE,
+    ),
+    *_rows(AGENT, "artifactReader", SOURCE_ARTIFACTS,
+        # Same-project artifacts need no grant: the agent's own role reads them.
+        ("copy the model artifact", "storage objects.get",                       "storage.objects.get"),
+        ("find the model artifact", "storage objects.list",                      "storage.objects.list"),
+        when=SOURCE,
+    ),
+    *_rows(TRAINING, "artifactWriter", ARTIFACTS,
+        ("store a trained model",   "storage objects.insert",                    "storage.objects.create"),
+        when=REGISTER,
+    ),
+    *_rows(TELEMETRY, "predictor", ENDPOINT,
+        ("predict",                 "aiplatform endpoints.predict",              "aiplatform.endpoints.predict"),
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("see which APIs are on",   "serviceusage services.list",                "serviceusage.services.list"),
+        ("enable APIs",             "serviceusage services.batchEnable",         "serviceusage.services.enable"),
+        ("wait for the APIs",       "serviceusage operations.get",               "serviceusage.operations.get"),
+        ("see the project",         "cloudresourcemanager projects.get",         "resourcemanager.projects.get"),
+        ("read project grants",     "cloudresourcemanager projects.getIamPolicy", "resourcemanager.projects.getIamPolicy"),
+        ("grant on the project",    "cloudresourcemanager projects.setIamPolicy", "resourcemanager.projects.setIamPolicy"),
+        ("create a role",           "iam projects.roles.create",                 "iam.roles.create"),
+        ("read a role",             "iam projects.roles.get",                    "iam.roles.get"),
+        ("change a role",           "iam projects.roles.patch",                  "iam.roles.update"),
+        ("bring a role back",       "iam projects.roles.undelete",               "iam.roles.undelete"),
+        ("create an account",       "iam serviceAccounts.create",                "iam.serviceAccounts.create"),
+        ("read an account",         "iam serviceAccounts.get",                   "iam.serviceAccounts.get"),
+        ("read account grants",     "iam serviceAccounts.getIamPolicy",          "iam.serviceAccounts.getIamPolicy"),
+        ("grant on an account",     "iam serviceAccounts.setIamPolicy",          "iam.serviceAccounts.setIamPolicy"),
+        ("create the log dataset",  "bigquery datasets.insert",                  "bigquery.datasets.create"),
+        ("read the log dataset",    "bigquery datasets.get",                     "bigquery.datasets.get"),
+        ("read endpoint grants",    "aiplatform endpoints.getIamPolicy",         "aiplatform.endpoints.getIamPolicy"),
+        ("grant on the endpoint",   "aiplatform endpoints.setIamPolicy",         "aiplatform.endpoints.setIamPolicy"),
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("create the bucket",       "storage buckets.insert",                    "storage.buckets.create"),
+        ("read the bucket",         "storage buckets.get",                       "storage.buckets.get"),
+        ("change the bucket",       "storage buckets.patch",                     "storage.buckets.update"),
+        ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
+        ("grant on the bucket",     "storage buckets.setIamPolicy",              "storage.buckets.setIamPolicy"),
+        ("store the artifact",      "storage objects.insert",                    "storage.objects.create"),
+        ("check the artifact",      "storage objects.get",                       "storage.objects.get"),
+        when=REGISTER,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("delete a role",           "iam projects.roles.delete",                 "iam.roles.delete"),
+        ("delete an account",       "iam serviceAccounts.delete",                "iam.serviceAccounts.delete"),
+        ("delete the log dataset",  "bigquery datasets.delete",                  "bigquery.datasets.delete"),
+        ("delete the log table",    "bigquery datasets.delete (deleteContents)", "bigquery.tables.delete"),
+        when=RETIRE,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("delete the bucket",       "storage buckets.delete",                    "storage.buckets.delete"),
+        ("empty the bucket",        "storage objects.list",                      "storage.objects.list"),
+        ("empty the bucket",        "storage objects.delete",                    "storage.objects.delete"),
+        when=f"{REGISTER} {RETIRE}",
+    ),
+    *_rows(PLATFORM, "platform", SOURCE_PROJECT,
+        ("read source grants",      "cloudresourcemanager projects.getIamPolicy", "resourcemanager.projects.getIamPolicy"),
+        ("grant in the source",     "cloudresourcemanager projects.setIamPolicy", "resourcemanager.projects.setIamPolicy"),
+        ("create a role",           "iam projects.roles.create",                 "iam.roles.create"),
+        ("read a role",             "iam projects.roles.get",                    "iam.roles.get"),
+        ("change a role",           "iam projects.roles.patch",                  "iam.roles.update"),
+        ("bring a role back",       "iam projects.roles.undelete",               "iam.roles.undelete"),
+        ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
+        ("grant on the bucket",     "storage buckets.setIamPolicy",              "storage.buckets.setIamPolicy"),
+        when=SOURCE,
+    ),
+    *_rows(PLATFORM, "platform", SOURCE_PROJECT,
+        ("delete a role",           "iam projects.roles.delete",                 "iam.roles.delete"),
+        when=f"{SOURCE} {RETIRE}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("see which APIs are on",   "serviceusage services.list",                "serviceusage.services.list"),
+        ("see the project",         "cloudresourcemanager projects.get",         "resourcemanager.projects.get"),
+        ("read project grants",     "cloudresourcemanager projects.getIamPolicy", "resourcemanager.projects.getIamPolicy"),
+        ("read a role",             "iam projects.roles.get",                    "iam.roles.get"),
+        ("read an account",         "iam serviceAccounts.get",                   "iam.serviceAccounts.get"),
+        ("read account grants",     "iam serviceAccounts.getIamPolicy",          "iam.serviceAccounts.getIamPolicy"),
+        ("read the log dataset",    "bigquery datasets.get",                     "bigquery.datasets.get"),
+        ("read the endpoint",       "aiplatform endpoints.get",                  "aiplatform.endpoints.get"),
+        ("read endpoint grants",    "aiplatform endpoints.getIamPolicy",         "aiplatform.endpoints.getIamPolicy"),
+        when=REVIEW,
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read a model",            "aiplatform models.get",                     "aiplatform.models.get"),
+        ("read the bucket",         "storage buckets.get",                       "storage.buckets.get"),
+        ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
+        ("check the artifact",      "storage objects.get",                       "storage.objects.get"),
+        when=f"{REVIEW} {REGISTER}",
+    ),
+    *_rows(PREVIEW, "sourcePreviewer", SOURCE_PROJECT,
+        ("load a model from the source project", "aiplatform models.get",        "aiplatform.models.get"),
+        ("read source grants",      "cloudresourcemanager projects.getIamPolicy", "resourcemanager.projects.getIamPolicy"),
+        ("read a role",             "iam projects.roles.get",                    "iam.roles.get"),
+        ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
+        when=f"{REVIEW} {SOURCE}",
+    ),
+)
+# fmt: on
+
+
+def needs(capabilities: Iterable[str]) -> tuple[Need, ...]:
+    """The lines that apply in an environment with `capabilities`."""
+    there = frozenset(capabilities)
+    return tuple(need for need in NEEDS if need.when <= there)
+
+
+def roles(capabilities: Iterable[str]) -> tuple[Role, ...]:
+    """Every role of an environment: one for each identity, role key and resource."""
+    permissions: dict[tuple[str, str, str], set[str]] = {}
+    for need in needs(capabilities):
+        key = (need.identity, need.role, need.on)
+        permissions.setdefault(key, set()).add(need.permission)
+    return tuple(Role(*key, tuple(sorted(held))) for key, held in permissions.items())
+
+
+def declared_roles(capabilities: Iterable[str]) -> Mapping[tuple[str, bool], tuple[str, ...]]:
+    """Permissions of the custom roles that the stack declares, by (key, in the source project?).
+
+    The platform's own role is not among them: it has to exist before the stack does.
+    """
+    declared: dict[tuple[str, bool], set[str]] = {}
+    for role in roles(capabilities):
+        if role.key != PLATFORM:
+            key = (role.key, role.on in IN_SOURCE)
+            declared.setdefault(key, set()).update(role.permissions)
+    return {key: tuple(sorted(held)) for key, held in declared.items()}

@@ -1,0 +1,358 @@
+"""Typed settings of one environment, read from stack configuration.
+
+`Pulumi.yaml` declares every key with its type, description and default; `Pulumi.<stack>.yaml` holds
+the differences. All that is wrong is reported at once, each with its key, its value and what would
+be valid.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from components import permissions
+
+# Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
+# fmt: off
+VERTEX_REGIONS: Final = (
+    "africa-south1", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2",
+    "asia-northeast3", "asia-south1", "asia-south2", "asia-southeast1", "asia-southeast2",
+    "asia-southeast3", "australia-southeast1", "australia-southeast2", "europe-central2",
+    "europe-north1", "europe-north2", "europe-southwest1", "europe-west1", "europe-west10",
+    "europe-west12", "europe-west15", "europe-west2", "europe-west3", "europe-west4",
+    "europe-west6", "europe-west8", "europe-west9", "me-central1", "me-central2", "me-west1",
+    "northamerica-northeast1", "northamerica-northeast2", "southamerica-east1",
+    "southamerica-west1", "us-central1", "us-central2", "us-east1", "us-east4", "us-east5",
+    "us-east7", "us-south1", "us-west1", "us-west2", "us-west3", "us-west4", "us-west8",
+)
+# fmt: on
+
+ROLE_KEYS: Final = tuple(
+    dict.fromkeys(need.role for need in permissions.NEEDS if need.role != permissions.PLATFORM)
+)
+
+# gcp-facts/03_custom_roles.md: iam.proto and the provider's own patterns.
+ACCOUNT_ID: Final = re.compile(r"(?=.{6,30}$)[a-z]([-a-z0-9]*[a-z0-9])")
+ROLE_ID: Final = re.compile(r"[a-zA-Z0-9_.]{3,64}")
+MODEL_NAME: Final = re.compile(
+    r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/models/[^/@]+(@[^/@]+)?"
+)
+
+
+class SettingsError(ValueError):
+    """Stack configuration that cannot be used; the message lists everything that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        count = f"{len(problems)} setting{'s' * (len(problems) > 1)}"
+        super().__init__("\n  ".join([f"{count} cannot be used:", *problems]))
+        self.problems = problems
+
+
+def matches(pattern: re.Pattern[str] | str, wanted: str) -> AfterValidator:
+    """A validator of whole strings; `wanted` says what is valid."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"is not {wanted}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _region(value: str) -> str:
+    if value not in VERTEX_REGIONS:
+        near = nearest(value, VERTEX_REGIONS)
+        raise ValueError(f"is not a region that Vertex AI serves; the nearest name is {near}")
+    return value
+
+
+ProjectId = Annotated[
+    str, matches(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a project id: 6-30 of a-z, 0-9 and -")
+]
+BucketName = Annotated[
+    str, matches(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", "a bucket name: 3-63 of a-z, 0-9, - and .")
+]
+ModelId = Annotated[
+    str, matches(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a model id: up to 63 of a-z, 0-9 and -")
+]
+ModelName = Annotated[
+    str, matches(MODEL_NAME, "projects/PROJECT/locations/REGION/models/MODEL[@version or @alias]")
+]
+Member = Annotated[
+    str,
+    matches(
+        r"(user|serviceAccount|group):[^@\s]+@[^@\s]+|principal(Set)?://\S+",
+        "a member such as user:ana@example.com, serviceAccount:…, group:… or principal://…",
+    ),
+]
+# gcp-facts/05_terraform_pulumi.md
+EndpointId = Annotated[str, matches(r"[1-9][0-9]{0,9}", "1-10 digits without a leading zero")]
+MachineType = Annotated[str, matches(r"[a-z]\w*-[a-z0-9]+(-[a-z0-9]+)*", "such as n1-standard-2")]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Replicas = Annotated[int, Field(ge=1, le=1000)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class Model(_Frozen):
+    """A model on the endpoint: uploaded from `artifact` (a path), or looked up as `source`."""
+
+    id: ModelId
+    traffic: Percent
+    artifact: str | None = None
+    source: ModelName | None = None
+
+    @property
+    def source_project(self) -> str:
+        """The project whose registry a looked-up model is in; empty for an upload."""
+        return self.source.split("/")[1] if self.source else ""
+
+    @property
+    def source_region(self) -> str:
+        return self.source.split("/")[3] if self.source else ""
+
+
+class Settings(_Frozen):
+    """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
+
+    # Keys that others are checked against come first: a check sees what was valid before it.
+    project: ProjectId
+    region: Annotated[str, AfterValidator(_region)]
+    deployer_may: tuple[Literal["register", "retire"], ...]
+    platform_member: Member
+    preview_member: Member | None = None
+    account_prefix: str
+    role_prefix: str
+    endpoint_id: EndpointId
+    dedicated_endpoint: bool
+    request_log_percent: Percent
+    models: tuple[Model, ...]
+    source_artifacts_bucket: Annotated[BucketName | None, Field(validate_default=True)] = None
+    serving_container: str
+    machine_type: MachineType
+    max_replicas: Replicas
+    min_replicas: Replicas
+    cpu_target_percent: Annotated[int, Field(ge=1, le=100)]
+    protect: bool
+    readiness_seconds: Annotated[int, Field(ge=0, le=86_400)]
+    impersonate: bool
+
+    @field_validator("account_prefix")
+    @classmethod
+    def _makes_account_ids(cls, prefix: str) -> str:
+        for identity in permissions.ACCOUNTS:
+            if not ACCOUNT_ID.fullmatch(prefix + identity):
+                raise ValueError(
+                    f"makes the service-account id {prefix + identity!r}; "
+                    "Google wants 6-30 of a-z, 0-9 and -, a letter first and no - last"
+                )
+        return prefix
+
+    @field_validator("role_prefix")
+    @classmethod
+    def _makes_role_ids(cls, prefix: str) -> str:
+        for key in ROLE_KEYS:
+            if not ROLE_ID.fullmatch(name := role_id(prefix, key)):
+                raise ValueError(
+                    f"makes the role id {name!r}; Google wants 3-64 letters, digits, _ and ."
+                )
+        return prefix
+
+    @field_validator("min_replicas")
+    @classmethod
+    def _within_maximum(cls, minimum: int, info: ValidationInfo) -> int:
+        maximum = info.data.get("max_replicas", minimum)
+        if minimum > maximum:
+            raise ValueError(f"is more than maxReplicas, {maximum}; use 1 to {maximum}")
+        return minimum
+
+    @field_validator("models")
+    @classmethod
+    def _fit_the_endpoint(
+        cls, models: tuple[Model, ...], info: ValidationInfo
+    ) -> tuple[Model, ...]:
+        problems = list(_model_problems(models, info.data))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return models
+
+    @field_validator("source_artifacts_bucket")
+    @classmethod
+    def _known_for_sources(cls, bucket: str | None, info: ValidationInfo) -> str | None:
+        projects = {model.source_project for model in info.data.get("models", ()) if model.source}
+        if projects and not bucket:
+            raise ValueError(f"has to name the bucket of the model artifacts in {min(projects)}")
+        return bucket
+
+    @property
+    def source_project(self) -> str | None:
+        """The project whose registry the looked-up models are in."""
+        return next((model.source_project for model in self.models if model.source), None)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the roles of this environment have to cover."""
+        follows = {permissions.SOURCE: self.source_project, permissions.REVIEW: self.preview_member}
+        return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
+
+    def account_id(self, identity: str) -> str:
+        return self.account_prefix + identity
+
+    def email(self, identity: str) -> str:
+        return f"{self.account_id(identity)}@{self.project}.iam.gserviceaccount.com"
+
+    def member(self, identity: str) -> str:
+        return f"serviceAccount:{self.email(identity)}"
+
+    def account_name(self, identity: str) -> str:
+        return f"projects/{self.project}/serviceAccounts/{self.email(identity)}"
+
+    def role_id(self, key: str) -> str:
+        return role_id(self.role_prefix, key)
+
+    def role_name(self, key: str, in_source: bool = False) -> str:
+        return f"projects/{self.project_of(in_source)}/roles/{self.role_id(key)}"
+
+    def project_of(self, in_source: bool) -> str:
+        """The stack's own project, or the one that models are looked up in."""
+        return (self.source_project or "") if in_source else self.project
+
+    @property
+    def artifacts_bucket(self) -> str:
+        return f"{self.project}-model-artifacts"
+
+    @property
+    def endpoint_name(self) -> str:
+        return f"projects/{self.project}/locations/{self.region}/endpoints/{self.endpoint_id}"
+
+
+def role_id(prefix: str, key: str) -> str:
+    return f"{prefix}{key[0].upper()}{key[1:]}"
+
+
+def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
+    """What is wrong between models, and between them and the settings in `others`."""
+    total = sum(model.traffic for model in models)
+    if not models:
+        yield ": give at least one model"
+    elif total != 100:
+        parts = " + ".join(str(model.traffic) for model in models)
+        yield f": traffic is {parts} = {total}; it has to sum to 100"
+    ids = [model.id for model in models]
+    for id in sorted({id for id in ids if ids.count(id) > 1}):
+        yield f": the id {id!r} is used {ids.count(id)} times; give each model its own"
+    projects = sorted({model.source_project for model in models if model.source})
+    if len(projects) > 1:
+        yield f": sources are in {' and '.join(projects)}; one source project is supported"
+    if others.get("project") in projects:
+        yield f": {projects[0]!r} is the stack's own project; `source` is for models of another"
+    region = others.get("region")
+    for index, model in enumerate(models):
+        if (model.artifact is None) == (model.source is None):
+            yield f"[{index}]: give either `artifact` (upload) or `source` (look up)"
+        if model.source and region and model.source_region != region:
+            yield (
+                f"[{index}].source: the model is in {model.source_region}, the endpoint in "
+                f"{region}; register it in {region} too, or move the endpoint"
+            )
+        if model.artifact and permissions.REGISTER not in others.get("deployer_may", ("register",)):
+            yield (
+                f"[{index}].artifact: {model.artifact!r} cannot be uploaded, for deployerMay has "
+                "no 'register'; add it, or look the model up with `source`"
+            )
+
+
+def load(root: Path) -> Settings:
+    """Settings of the stack being run; `root` is the folder of `Pulumi.yaml`.
+
+    Raises SettingsError.
+    """
+    import pulumi
+    from pulumi.runtime import config
+
+    namespace = f"{pulumi.get_project()}:"
+    values = {**config.get_config_env(), **config.CONFIG.get()}
+    return parse(
+        {
+            key.removeprefix(namespace): value
+            for key, value in values.items()
+            if key.startswith(namespace)
+        },
+        root,
+    )
+
+
+def parse(raw: Mapping[str, str], root: Path) -> Settings:
+    """Settings from raw configuration: strings, with JSON for all that is not a string.
+
+    Raises SettingsError.
+    """
+    values = {key: _decoded(value) for key, value in raw.items() if value != ""}
+    problems: list[str] = []
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems = [line for detail in error.errors() for line in _lines(detail, raw)]
+    models = values.get("models")
+    for index, model in enumerate(models if isinstance(models, list) else ()):
+        artifact = model.get("artifact") if isinstance(model, dict) else None
+        if isinstance(artifact, str) and not (root / artifact).is_file():
+            problems.append(
+                f"models[{index}].artifact: {artifact!r} is no file in {root}; "
+                "train one (`make model`) or correct the path"
+            )
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _decoded(value: str) -> Any:
+    """Pulumi hands every value over as text, with JSON for lists and objects."""
+    if not value.startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _lines(detail: Any, raw: Mapping[str, str]) -> Iterable[str]:
+    """One pydantic error as lines that name the key, the value and what would be valid."""
+    first, *rest = detail["loc"]
+    path = str(first) + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in rest)
+    value, message = detail["input"], detail["msg"].removeprefix("Value error, ")
+    match detail["type"]:
+        case "missing":
+            yield f"{path}: not set; see its description in Pulumi.yaml"
+        case "extra_forbidden":
+            valid = Model.model_fields if rest else Settings.model_fields
+            near = nearest(str(detail["loc"][-1]), [to_camel(name) for name in valid])
+            yield f"{path}: {value!r} is for an unknown key; did you mean {near}?"
+        case "value_error" if first == "models" and not rest:
+            yield from (path + line for line in message.split("\n"))
+        case "value_error":
+            yield f"{path}: {value!r} {message}"
+        case _:
+            yield f"{path}: {value!r} is not valid: {message[0].lower()}{message[1:]}"
+
+
+def nearest(value: str, valid: Iterable[str]) -> str:
+    """The valid name most like `value`."""
+    return max(sorted(valid), key=lambda other: difflib.SequenceMatcher(None, value, other).ratio())

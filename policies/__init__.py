@@ -1,0 +1,1 @@
+"""The policy pack: over-broad access cannot pass review."""

@@ -1,0 +1,1 @@
+"""Our own Pulumi provider: what pulumi-gcp cannot declare."""

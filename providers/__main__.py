@@ -1,0 +1,48 @@
+"""The plugin's entry: the engine starts `pulumi-resource-vertexops`, which starts this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from providers import schema
+from providers.google import Google
+from providers.models import RegisteredModel
+from providers.plugin import Context, Failure, Kind, Plugin, Props, ProviderError, serve
+from providers.readiness import AccessReady, ServicesReady
+from providers.rollout import ModelRollout
+from providers.waiting import Clock
+
+KINDS: dict[str, Callable[[Google, Clock], Kind]] = {
+    schema.REGISTERED_MODEL: RegisteredModel,
+    schema.MODEL_ROLLOUT: ModelRollout,
+    schema.SERVICES_READY: ServicesReady,
+    schema.ACCESS_READY: AccessReady,
+}
+
+
+class VertexOps(Plugin):
+    name = schema.NAME
+    version = schema.VERSION
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.google = Google("", "", "")
+
+    def check_config(self, inputs: Props, context: Context) -> tuple[Props, list[Failure]]:
+        account = inputs.get("impersonateServiceAccount")
+        return inputs, schema.check_form("account", account, "impersonateServiceAccount")
+
+    def configure(self, inputs: Props, context: Context) -> None:
+        self.google = Google(*(inputs.get(key) or "" for key in schema.CONFIG))
+
+    def kind(self, token: str) -> Kind:
+        if token not in KINDS:
+            raise ProviderError(f"{token} is not one of {', '.join(KINDS)}")
+        return KINDS[token](self.google, self.clock)
+
+    def schema(self) -> str:
+        return schema.schema()
+
+
+if __name__ == "__main__":
+    serve(VertexOps())

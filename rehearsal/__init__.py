@@ -1,0 +1,1 @@
+"""Offline rehearsal of the stack."""

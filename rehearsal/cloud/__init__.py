@@ -1,0 +1,1 @@
+"""Google Cloud on loopback: identity, IAM and the services the stack uses."""

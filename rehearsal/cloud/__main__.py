@@ -1,0 +1,75 @@
+"""Serve a simulated cloud: `python -m rehearsal.cloud --directory D < seed.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from rehearsal.cloud.cloud import Cloud, Delays
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m rehearsal.cloud", description=__doc__)
+    parser.add_argument("--directory", type=Path, required=True, help="private; made if need be")
+    parser.add_argument("--seed", type=Path, help="JSON file; read from standard input otherwise")
+    parser.add_argument("--iam-delay", type=float, default=Delays().iam, metavar="SECONDS")
+    parser.add_argument("--api-delay", type=float, default=Delays().api, metavar="SECONDS")
+    parser.add_argument(
+        "--operation-delay", type=float, default=Delays().operation, metavar="SECONDS"
+    )
+    parser.add_argument(
+        "--stop-with-parent",
+        action="store_true",
+        help="stop when standard input closes; the seed is then its first line, or --seed",
+    )
+    options = parser.parse_args()
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    cloud = Cloud(delays=Delays(options.iam_delay, options.api_delay, options.operation_delay))
+    if options.seed:
+        cloud.seed(json.loads(options.seed.read_text()))
+    else:
+        text = sys.stdin.readline() if options.stop_with_parent else sys.stdin.read()
+        cloud.seed(json.loads(text or "{}"))
+    with cloud.serve(options.directory) as running:
+        ready = options.directory / "ready.json"
+        write_private(
+            ready,
+            {
+                "pid": os.getpid(),
+                "proxy_url": running.proxy_url,
+                "ca_bundle": str(running.ca_bundle),
+                "control_url": running.control_url,
+                "control_token": running.control_token,
+                "environment": running.environment(),
+            },
+        )
+        print(ready, flush=True)
+        if options.stop_with_parent:
+            threading.Thread(target=wait_for_end_of_input, args=(stop,), daemon=True).start()
+        stop.wait()
+
+
+def wait_for_end_of_input(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
+
+
+def write_private(path: Path, content: dict[str, object]) -> None:
+    """Readable by the owner only, and complete as soon as it is there."""
+    partial = path.with_suffix(".partial")
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file)
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""What a simulated service is written against: calls, replies, errors and handler registration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.cloud import Cloud
+    from rehearsal.cloud.discovery import Method
+
+JSON_TYPE = "application/json; charset=UTF-8"
+INFO = "type.googleapis.com/google.rpc."
+
+# google.rpc.Code numbers, as an operation's `error.code` carries them.
+RPC_CODES = {
+    "CANCELLED": 1,
+    "INVALID_ARGUMENT": 3,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "UNIMPLEMENTED": 12,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+    "UNAUTHENTICATED": 16,
+}
+
+# The `reason` of the older error shape's `errors` list, by HTTP status.
+LEGACY_REASONS = {
+    400: "badRequest",
+    401: "authError",
+    403: "forbidden",
+    404: "notFound",
+    409: "alreadyExists",
+    412: "conditionNotMet",
+    429: "rateLimitExceeded",
+    501: "notImplemented",
+}
+
+# Services whose errors still carry the `errors` list (gcp-facts/02_errors.md: the Go client prints
+# its reason after the message, ", badRequest"). Storage has that list only.
+LEGACY_SERVICES = {"iam", "cloudresourcemanager", "serviceusage", "bigquery", "compute"}
+
+# The service that owns a permission, where its prefix is not the service's name.
+PERMISSION_SERVICES = {"resourcemanager": "cloudresourcemanager.googleapis.com"}
+
+STORAGE_NOUNS = {"buckets": "bucket", "objects": "object"}
+
+
+class ApiError(Exception):
+    """An answer other than success. `details` are google.rpc detail messages as JSON."""
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        details: Iterable[dict[str, Any]] = (),
+        legacy: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.details = list(details)
+        self.legacy = legacy or LEGACY_REASONS.get(status, "backendError")
+
+    def render(self, api: str) -> dict[str, Any]:
+        """The error body as the given API (`aiplatform`, `storage`…) sends it."""
+        error: dict[str, Any] = {"code": self.status, "message": self.message}
+        if api == "storage" or api in LEGACY_SERVICES:
+            error["errors"] = [{"message": self.message, "domain": "global", "reason": self.legacy}]
+        if api != "storage":
+            error["status"] = self.reason
+            if self.details:
+                error["details"] = self.details
+        return {"error": error}
+
+    def operation_error(self) -> dict[str, Any]:
+        """The `error` of a finished long-running operation (a google.rpc.Status)."""
+        error: dict[str, Any] = {"code": RPC_CODES[self.reason], "message": self.message}
+        if self.details:
+            error["details"] = self.details
+        return error
+
+
+def not_found(message: str) -> ApiError:
+    return ApiError(404, "NOT_FOUND", message)
+
+
+def invalid(message: str, violations: Iterable[tuple[str, str]] = ()) -> ApiError:
+    """400; `violations` are (field, description) pairs of a google.rpc.BadRequest."""
+    listed = [{"field": field, "description": text} for field, text in violations]
+    details = [{"@type": f"{INFO}BadRequest", "fieldViolations": listed}] if listed else []
+    return ApiError(400, "INVALID_ARGUMENT", message, details)
+
+
+def already_exists(message: str) -> ApiError:
+    return ApiError(409, "ALREADY_EXISTS", message)
+
+
+def aborted(message: str) -> ApiError:
+    return ApiError(409, "ABORTED", message, legacy="aborted")
+
+
+def failed_precondition(message: str) -> ApiError:
+    return ApiError(400, "FAILED_PRECONDITION", message, legacy="failedPrecondition")
+
+
+def resource_exhausted(message: str, details: Iterable[dict[str, Any]] = ()) -> ApiError:
+    return ApiError(429, "RESOURCE_EXHAUSTED", message, details)
+
+
+def unimplemented(method_id: str) -> ApiError:
+    return ApiError(501, "UNIMPLEMENTED", f"{method_id} is not simulated.")
+
+
+def internal_error() -> ApiError:
+    return ApiError(500, "INTERNAL", "Internal error encountered.")
+
+
+def unauthenticated() -> ApiError:
+    message = (
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login "
+        "cookie or other valid authentication credential. See "
+        "https://developers.google.com/identity/sign-in/web/devconsole-project."
+    )
+    return ApiError(401, "UNAUTHENTICATED", message)
+
+
+def error_info(reason: str, domain: str, **metadata: str) -> dict[str, Any]:
+    return {
+        "@type": f"{INFO}ErrorInfo",
+        "reason": reason,
+        "domain": domain,
+        "metadata": metadata,
+    }
+
+
+def permission_service(permission: str) -> str:
+    """The service a permission belongs to: `aiplatform.…` -> `aiplatform.googleapis.com`."""
+    prefix = permission.split(".", 1)[0]
+    return PERMISSION_SERVICES.get(prefix) or f"{prefix}.googleapis.com"
+
+
+def permission_denied(principal: Principal, permission: str, resource: str) -> ApiError:
+    """The denial Google sends for this permission (gcp-facts/02_errors.md, JSON A and the table).
+
+    Storage has its own sentence; a denied `actAs` met by another service is a 400.
+    """
+    service = permission_service(permission)
+    full_name = f"//{service}/{resource}"
+    if service == "storage.googleapis.com":
+        noun = STORAGE_NOUNS.get(permission.split(".")[1], "resource")
+        message = (
+            f"{principal.email} does not have {permission} access to the Google Cloud Storage "
+            f"{noun}. Permission '{permission}' denied on resource (or it may not exist)."
+        )
+        return ApiError(403, "PERMISSION_DENIED", message)
+    if permission == "iam.serviceAccounts.actAs":
+        account = resource.rsplit("/", 1)[-1]
+        return invalid(
+            f"You do not have permission to act as service_account: {account}. "
+            "(or it may not exist)."
+        )
+    message = f"Permission '{permission}' denied on resource '{full_name}' (or it may not exist)."
+    info = error_info("IAM_PERMISSION_DENIED", service, resource=resource, permission=permission)
+    return ApiError(403, "PERMISSION_DENIED", message, [info])
+
+
+def mask_paths(mask: str | None) -> set[str]:
+    """The fields of an update mask, in camelCase whichever way they were sent."""
+    names = (name.strip() for name in (mask or "").split(","))
+    return {re.sub(r"_([a-z0-9])", lambda m: m[1].upper(), name) for name in names if name}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. `sets` are the principalSet:// members a federated identity also matches."""
+
+    member: str
+    sets: tuple[str, ...] = ()
+
+    @property
+    def email(self) -> str:
+        """The address of an account, or the whole `principal://…` of a federated identity."""
+        kind, _, rest = self.member.partition(":")
+        return self.member if kind == "principal" else rest
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer that needs more than status 200 and a JSON body."""
+
+    body: dict[str, Any] | bytes | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = JSON_TYPE
+
+
+@dataclass(slots=True)
+class Call:
+    """One request after routing and authentication.
+
+    `path` is as sent, undecoded. `params` holds path and query parameters under their discovery
+    names; path ones are URL-decoded and name projects by id, integers and booleans are converted,
+    repeated ones are lists. `body` is validated JSON; `media` is the raw body of an upload.
+    Header names are lower-case.
+    """
+
+    cloud: Cloud
+    method: Method
+    host: str
+    verb: str
+    path: str
+    params: dict[str, Any]
+    body: dict[str, Any]
+    media: bytes
+    media_type: str
+    headers: dict[str, str]
+    principal: Principal
+    resource: str = ""
+
+    def allowed(
+        self, permission: str, resource: str, *, principal: Principal | None = None
+    ) -> bool:
+        """Whether the principal (the caller, unless given) holds the permission; audited."""
+        return self.cloud.allowed(
+            principal or self.principal, permission, resource, method=self.method.id
+        )
+
+    def check(self, permission: str, resource: str, *, principal: Principal | None = None) -> None:
+        """Raise the denial Google would send unless the principal holds the permission."""
+        who = principal or self.principal
+        if not self.cloud.allowed(who, permission, resource, method=self.method.id):
+            raise permission_denied(who, permission, resource)
+
+
+Result = dict[str, Any] | Reply
+Function = Callable[[Call], Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    function: Function
+    permissions: tuple[str, ...]
+    on: Callable[[Call], str] | None
+    authenticated: bool
+
+
+HANDLERS: dict[str, Handler] = {}
+
+
+def method(
+    *ids: str,
+    permission: str | tuple[str, ...] | None,
+    on: Callable[[Call], str] | None = None,
+    authenticated: bool = True,
+) -> Callable[[Function], Function]:
+    """Register a handler for discovery method ids.
+
+    Every permission is checked on the resource that `on` names, before the body is validated.
+    `authenticated=False` is for the few calls that take no access token, such as the one that
+    hands them out.
+    """
+    permissions = (permission,) if isinstance(permission, str) else permission or ()
+    if permissions and on is None:
+        raise TypeError(f"{ids[0]}: a permission needs the resource it is checked on")
+
+    def register(function: Function) -> Function:
+        for method_id in ids:
+            if method_id in HANDLERS:
+                raise ValueError(f"{method_id} already has a handler")
+            HANDLERS[method_id] = Handler(function, permissions, on, authenticated)
+        return function
+
+    return register

@@ -1,0 +1,163 @@
+"""The simulated Google Cloud: its parts, its seed, and who decides what is allowed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rehearsal.cloud.api import Principal, permission_denied
+from rehearsal.cloud.audit import Audit
+from rehearsal.cloud.clock import Clock
+from rehearsal.cloud.discovery import Discovery
+from rehearsal.cloud.iam import Iam
+from rehearsal.cloud.identity import Identity
+from rehearsal.cloud.operations import Operations
+from rehearsal.cloud.proxy import Running
+from rehearsal.cloud.services import compute, iamcredentials, oauth
+from rehearsal.cloud.services.accounts import Accounts
+from rehearsal.cloud.services.bigquery import BigQuery
+from rehearsal.cloud.services.resourcemanager import Projects
+from rehearsal.cloud.services.roles import CustomRoles
+from rehearsal.cloud.services.serviceusage import Services
+from rehearsal.cloud.services.storage import Storage
+from rehearsal.cloud.services.vertex import Vertex
+
+# Imported for the handlers they register; they keep no state of their own.
+STATELESS = (compute, iamcredentials, oauth)
+
+
+@dataclass(slots=True)
+class Delays:
+    """Seconds until a change takes effect: IAM, API enablement; and until operations finish."""
+
+    iam: float = 1.0
+    api: float = 1.0
+    operation: float = 0.2
+
+
+class Cloud:
+    """`quotas` are Vertex serving quotas by name, for the services that enforce them."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        delays: Delays | None = None,
+        quotas: dict[str, int] | None = None,
+        name: str = "rehearsal",
+    ) -> None:
+        self.clock = clock or Clock()
+        self.delays = delays or Delays()
+        self.quotas = quotas or {}
+        self._name = name
+        self._ids = 0
+        self.requests: Counter[tuple[str, int]] = Counter()
+        self.refused_hosts: Counter[str] = Counter()
+        self.discovery = Discovery()
+        self.audit = Audit()
+        self.operations = Operations(self)
+        self.iam = Iam(self)
+        self.identity = Identity(self)
+        self.projects = Projects(self)
+        self.services = Services(self)
+        self.accounts = Accounts(self)
+        self.roles = CustomRoles(self)
+        self.storage = Storage(self)
+        self.vertex = Vertex(self)
+        self.bigquery = BigQuery(self)
+
+    def unique_id(self) -> str:
+        """A number of 19 digits; the same sequence in every cloud of the same name."""
+        self._ids += 1
+        digest = hashlib.sha256(f"{self._name}:{self._ids}".encode()).digest()
+        return str(10**18 + int.from_bytes(digest[:8], "big") % (9 * 10**18))
+
+    def allowed(
+        self,
+        principal: Principal,
+        permission: str,
+        resource: str,
+        *,
+        method: str = "",
+        modified_roles: Iterable[str] = (),
+    ) -> bool:
+        """Decide and write the audit entry."""
+        via = self.iam.decide(principal, permission, resource, modified_roles)
+        now = self.clock.now()
+        self.audit.record(now, principal, permission, resource, via, method)
+        return via is not None
+
+    def check(
+        self, principal: Principal, permission: str, resource: str, *, method: str = ""
+    ) -> None:
+        """Raise the denial Google would send; for checks outside a call, as operations make."""
+        if not self.allowed(principal, permission, resource, method=method):
+            raise permission_denied(principal, permission, resource)
+
+    def seed(self, spec: dict[str, Any]) -> None:
+        """Make what exists before the stack does; all of it is in effect at once.
+
+        Keys, all optional: `organization` {id}, `folders` [{id, parent}], `projects` [{id, number,
+        parent, services}], `accounts` [{project, id}], `agents` [{api, project}], `roles` [{name,
+        permissions}], `groups` {address: [members]}, `grants` [{resource, role, member,
+        condition}].
+        """
+        unknown = spec.keys() - {
+            "organization",
+            "folders",
+            "projects",
+            "accounts",
+            "agents",
+            "roles",
+            "groups",
+            "grants",
+        }
+        if unknown:
+            raise ValueError(f"a seed has no {', '.join(sorted(unknown))}")
+        if organization := spec.get("organization"):
+            self.projects.add_container(f"organizations/{organization['id']}")
+        for folder in spec.get("folders", ()):
+            self.projects.add_container(f"folders/{folder['id']}", folder["parent"])
+        for project in spec.get("projects", ()):
+            self.projects.add(project["id"], project.get("number"), project.get("parent", ""))
+            self.services.seed(project["id"], project.get("services", ()))
+        for account in spec.get("accounts", ()):
+            self.accounts.create(account["project"], account["id"])
+        for agent in spec.get("agents", ()):
+            self.accounts.create_agent(agent["api"], agent["project"])
+        for role in spec.get("roles", ()):
+            self.roles.seed(role["name"], role["permissions"])
+        for group, members in spec.get("groups", {}).items():
+            self.iam.groups.setdefault(group, set()).update(members)
+        for grant in spec.get("grants", ()):
+            self.iam.grant(
+                grant["resource"], grant["role"], grant["member"], grant.get("condition")
+            )
+
+    def state(self) -> dict[str, list[str]]:
+        """The names of everything that exists, by kind."""
+        parts = (
+            self.projects,
+            self.services,
+            self.accounts,
+            self.roles,
+            self.storage,
+            self.vertex,
+            self.bigquery,
+        )
+        return {kind: names for part in parts for kind, names in part.live().items()}
+
+    @contextmanager
+    def serve(self, directory: Path | str) -> Iterator[Running]:
+        """Serve on loopback from a thread of its own until the block ends."""
+        running = Running(self, Path(directory))
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()

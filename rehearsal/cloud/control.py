@@ -1,0 +1,100 @@
+"""What a runner asks of the simulator itself, on a host of its own behind the same proxy."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from rehearsal.cloud.api import JSON_TYPE
+from rehearsal.cloud.dispatch import Answer, Request
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.cloud import Cloud
+
+CONTROL_HOST = "control.rehearsal.invalid"
+
+
+class Control:
+    """Answers the bearer of the token that `ready.json` holds."""
+
+    def __init__(self, cloud: Cloud, token: str) -> None:
+        self._cloud = cloud
+        self._authorization = f"Bearer {token}"
+        self._routes: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
+            ("GET", "/audit"): self._audit,
+            ("GET", "/usage"): self._usage,
+            ("GET", "/stats"): self._stats,
+            ("GET", "/state"): self._state,
+            ("POST", "/seed"): self._seed,
+            ("POST", "/clock"): self._clock,
+            ("POST", "/token"): self._token,
+            ("POST", "/withhold"): self._withhold,
+        }
+
+    def handle(self, request: Request) -> Answer:
+        sent = request.headers.get("authorization", "")
+        if not secrets.compare_digest(sent, self._authorization):
+            return _answer(401, {"error": "The control token is missing or wrong."})
+        route = self._routes.get((request.verb, request.path))
+        if route is None:
+            return _answer(404, {"error": f"There is no {request.verb} {request.path}."})
+        try:
+            given = {name: values[-1] for name, values in parse_qs(request.query).items()}
+            return _answer(200, route({**given, **json.loads(request.body or b"{}")}))
+        except Exception as error:
+            return _answer(400, {"error": f"{type(error).__name__}: {error}"})
+
+    def _audit(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Checks since number `since`; pass `next` the next time."""
+        audit = self._cloud.audit
+        entries = audit.since(int(given.get("since", 0)))
+        return {"entries": [entry.json() for entry in entries], "next": audit.count}
+
+    def _usage(self, given: dict[str, Any]) -> dict[str, Any]:
+        return self._cloud.audit.usage()
+
+    def _stats(self, given: dict[str, Any]) -> dict[str, Any]:
+        hosts: dict[str, dict[str, int]] = {}
+        for (host, status), count in sorted(self._cloud.requests.items()):
+            hosts.setdefault(host, {})[str(status)] = count
+        return {
+            "hosts": hosts,
+            "refused_hosts": dict(self._cloud.refused_hosts),
+            "total": self._cloud.requests.total(),
+        }
+
+    def _state(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._cloud.operations.settle()
+        return dict(self._cloud.state())
+
+    def _seed(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._cloud.seed(given)
+        return {}
+
+    def _clock(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._cloud.clock.step(float(given["step"]))
+        self._cloud.operations.settle()
+        return {"now": self._cloud.clock.now()}
+
+    def _token(self, given: dict[str, Any]) -> dict[str, Any]:
+        """An access token for an account, and the refresh token of a person's credentials."""
+        identity, email = self._cloud.identity, given["email"]
+        answer = {"access_token": identity.access_token(email)}
+        if not email.endswith("gserviceaccount.com"):
+            answer["refresh_token"] = identity.refresh_token(email)
+        return answer
+
+    def _withhold(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Replace what is withheld: `permissions` as [account or null, permission], `services`."""
+        self._cloud.iam.withheld = {
+            (account, permission) for account, permission in given.get("permissions", ())
+        }
+        self._cloud.services.withheld = set(given.get("services", ()))
+        return {}
+
+
+def _answer(status: int, content: dict[str, Any]) -> Answer:
+    return Answer(status, JSON_TYPE, {}, json.dumps(content).encode())

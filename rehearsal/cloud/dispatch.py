@@ -1,0 +1,217 @@
+"""One request through the cloud: route, caller, API, permission, body, handler, audit."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from rehearsal.cloud.api import (
+    HANDLERS,
+    INFO,
+    ApiError,
+    Call,
+    Handler,
+    Principal,
+    Reply,
+    error_info,
+    internal_error,
+    invalid,
+    permission_denied,
+    unimplemented,
+)
+from rehearsal.cloud.discovery import Method
+from rehearsal.cloud.fields import masked
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.cloud import Cloud
+
+log = logging.getLogger(__name__)
+ANONYMOUS = Principal("allUsers")
+FORM = "application/x-www-form-urlencoded"
+UPLOADS = ("/upload/", "/resumable/")
+PROJECT_PARAMETERS = ("project", "projectId")
+
+# Services without a resource of their own in view: what counts is whether the caller's own project
+# has them enabled, not the project that is asked about.
+CALLER_PROJECT_APIS = {"cloudresourcemanager", "serviceusage", "iam", "iamcredentials"}
+
+
+class Request(NamedTuple):
+    """As it came over the wire: path undecoded, header names lower-case."""
+
+    host: str
+    verb: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    status: int
+    content_type: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Dispatcher:
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def handle(self, request: Request) -> Answer:
+        cloud, host = self.cloud, request.host
+        cloud.operations.settle()
+        cloud.audit.begin()
+        api = host.partition(".")[0]
+        try:
+            method, values = cloud.discovery.route(host, request.verb, request.path)
+            api = method.api
+            answer = self._answer(request, method, values)
+        except ApiError as error:
+            answer = _encoded(Reply(error.render(api), status=error.status))
+        except Exception:
+            # A fault of the simulator, not of the caller: visible as such on both sides.
+            log.exception("%s %s%s", request.verb, host, request.path)
+            answer = _encoded(Reply(internal_error().render(api), status=500))
+        cloud.audit.finish(answer.status)
+        cloud.requests[host, answer.status] += 1
+        return answer
+
+    def _answer(self, request: Request, method: Method, values: dict[str, str]) -> Answer:
+        handler = HANDLERS.get(method.id)
+        if handler is not None and not handler.authenticated:
+            principal = ANONYMOUS
+        else:
+            principal = self.cloud.identity.authenticate(request.headers.get("authorization", ""))
+        if handler is None:
+            raise unimplemented(method.id)
+        params: dict[str, Any] = {name: self._by_id(name, values[name]) for name in values}
+        if request.query:
+            for name, value in method.query_parameters(request.query).items():
+                params[name] = self._by_id(name, value)
+        uploads = bool(method.upload_paths) and request.path.startswith(UPLOADS)
+        media_type = request.headers.get("content-type", "")
+        call = Call(
+            cloud=self.cloud,
+            method=method,
+            host=request.host,
+            verb=request.verb,
+            path=request.path,
+            params=params,
+            body={} if uploads or not request.body else _parsed(request.body, media_type),
+            media=request.body if uploads else b"",
+            media_type=media_type,
+            headers=request.headers,
+            principal=principal,
+        )
+        # Conditions on delegated grants look at the policy that is about to be set.
+        sets_policy = method.id.endswith(".setIamPolicy")
+        if sets_policy:
+            self._validate(call, request.body)
+        self._authorize(call, handler)
+        if not sets_policy:
+            self._validate(call, request.body)
+        result = handler.function(call)
+        reply = result if isinstance(result, Reply) else Reply(result)
+        fields = params.get("fields") or params.get("$fields")
+        if fields and isinstance(reply.body, dict):
+            reply.body = masked(reply.body, fields)
+        return _encoded(reply)
+
+    def _authorize(self, call: Call, handler: Handler) -> None:
+        if handler.on is None:
+            return
+        call.resource = handler.on(call)
+        consumer = self._consumer(call)
+        if consumer:
+            self.cloud.services.require(consumer, call.method.service)
+        modified: list[str] = []
+        if call.method.id.endswith(".setIamPolicy"):
+            policy = call.body.get("policy", call.body)
+            modified = self.cloud.iam.modified_roles(call.resource, policy)
+        for permission in handler.permissions:
+            if not self.cloud.allowed(
+                call.principal,
+                permission,
+                call.resource,
+                method=call.method.id,
+                modified_roles=modified,
+            ):
+                raise permission_denied(call.principal, permission, call.resource)
+
+    @staticmethod
+    def _validate(call: Call, raw: bytes) -> None:
+        if call.body and call.method.validator:
+            call.body = call.method.validator.check(call.body, nulls=b"null" in raw)
+
+    def _consumer(self, call: Call) -> str | None:
+        """The project whose enabled APIs and quota the call uses."""
+        if named := call.headers.get("x-goog-user-project"):
+            project = self.cloud.projects.id(named)
+            self._check_user_project(call, project)
+            return project
+        if call.method.api in CALLER_PROJECT_APIS:
+            home = call.principal.email.partition("@")[2].partition(".")[0]
+            of_account = call.principal.email.endswith("iam.gserviceaccount.com")
+            if of_account and self.cloud.projects.get(home):
+                return home
+        for ancestor in self.cloud.iam.ancestors(call.resource):
+            if ancestor.startswith("projects/") and ancestor.count("/") == 1:
+                return ancestor.partition("/")[2]
+        return None
+
+    def _check_user_project(self, call: Call, project: str) -> None:
+        permission, resource = "serviceusage.services.use", f"projects/{project}"
+        if call.allowed(permission, resource):
+            return
+        message = (
+            f"Caller does not have required permission to use project {project}. Grant the caller "
+            "the roles/serviceusage.serviceUsageConsumer role, or a custom role with the "
+            f"{permission} permission, by visiting "
+            f"https://console.developers.google.com/iam-admin/iam/project?project={project} and "
+            "then retry. Propagation of the new permission may take a few minutes."
+        )
+        info = error_info(
+            "USER_PROJECT_DENIED",
+            "googleapis.com",
+            service=call.method.service,
+            consumer=resource,
+            containerInfo=project,
+        )
+        localized = {
+            "@type": f"{INFO}LocalizedMessage",
+            "locale": "en-US",
+            "message": message,
+        }
+        raise ApiError(403, "PERMISSION_DENIED", message, [info, localized])
+
+    def _by_id(self, name: str, value: Any) -> Any:
+        """A project number, which Google takes wherever it takes an id, as the id."""
+        if not isinstance(value, str):
+            return value
+        projects = self.cloud.projects
+        if value.startswith("projects/") and value[9:10].isdigit():
+            number, slash, rest = value[9:].partition("/")
+            return f"projects/{projects.id(number)}{slash}{rest}"
+        return projects.id(value) if name in PROJECT_PARAMETERS else value
+
+
+def _parsed(body: bytes, media_type: str) -> dict[str, Any]:
+    if media_type.startswith(FORM):
+        return dict(parse_qsl(body.decode()))
+    try:
+        content = json.loads(body)
+    except ValueError as error:
+        raise invalid(f"Invalid JSON payload received. {error}") from None
+    if not isinstance(content, dict):
+        raise invalid("Invalid JSON payload received. The root of the body must be an object.")
+    return content
+
+
+def _encoded(reply: Reply) -> Answer:
+    body = reply.body
+    if isinstance(body, dict):
+        body = json.dumps(body, separators=(",", ":")).encode()
+    return Answer(reply.status, reply.content_type, reply.headers, body or b"")

@@ -1,0 +1,96 @@
+"""Long-running operations that finish when the cloud's clock says so."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rehearsal.cloud.api import ApiError, internal_error, not_found
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.cloud import Cloud
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Operation:
+    name: str
+    metadata: dict[str, Any]
+    run: Callable[[], dict[str, Any]]
+    done: bool = False
+    outcome: dict[str, Any] | None = None
+
+    def json(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {"name": self.name, "metadata": self.metadata}
+        if self.done:
+            answer |= {"done": True, **(self.outcome or {})}
+        return answer
+
+
+class Operations:
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._operations: dict[str, Operation] = {}
+        self._due: list[tuple[float, int, Operation]] = []
+        self._started = 0
+
+    def start(
+        self,
+        name: str,
+        *,
+        metadata: dict[str, Any],
+        run: Callable[[], dict[str, Any]],
+        delay: float | None = None,
+    ) -> dict[str, Any]:
+        """Start an operation and return it as JSON.
+
+        `run` is called once `delay` seconds (`cloud.delays.operation` unless given) have passed on
+        the clock. What it returns, with its `@type`, becomes the response; an ApiError it raises
+        becomes the operation's error. A delay of 0 finishes at once.
+        """
+        operation = Operation(name, metadata, run)
+        self._operations[name] = operation
+        wait = self._cloud.delays.operation if delay is None else delay
+        if wait <= 0:
+            self._finish(operation)
+        else:
+            self._started += 1
+            due = self._cloud.clock.now() + wait
+            heapq.heappush(self._due, (due, self._started, operation))
+        return operation.json()
+
+    def settle(self) -> None:
+        """Finish everything that is due, oldest first."""
+        while self._due and self._due[0][0] <= self._cloud.clock.now():
+            self._finish(heapq.heappop(self._due)[2])
+
+    def get(self, name: str) -> dict[str, Any]:
+        self.settle()
+        if name not in self._operations:
+            raise not_found(f"Operation `{name}` not found.")
+        return self._operations[name].json()
+
+    def list(self, prefix: str) -> list[dict[str, Any]]:
+        """The operations whose names start with `prefix`."""
+        self.settle()
+        found = (item for name, item in self._operations.items() if name.startswith(prefix))
+        return [item.json() for item in found]
+
+    def delete(self, name: str) -> None:
+        self.get(name)
+        del self._operations[name]
+
+    def _finish(self, operation: Operation) -> None:
+        try:
+            operation.outcome = {"response": operation.run()}
+        except ApiError as error:
+            operation.outcome = {"error": error.operation_error()}
+        except Exception:
+            # A fault of the simulator: the operation still ends, and says so.
+            log.exception("operation %s", operation.name)
+            operation.outcome = {"error": internal_error().operation_error()}
+        operation.done = True

@@ -1,0 +1,313 @@
+"""The only way in: a CONNECT proxy on loopback that is every simulated Google host at once.
+
+For a simulated host it answers CONNECT itself, takes up TLS with a certificate of a throw-away
+authority, and serves HTTP/1.1 on that same connection. Every other host is refused, so what runs
+behind this proxy cannot reach the real cloud.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import trustme
+import uvloop
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from rehearsal.cloud.control import CONTROL_HOST, Control
+from rehearsal.cloud.dispatch import Dispatcher, Request
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.cloud import Cloud
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+MAX_HEAD = 16_384
+# Linux only
+TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+class Certificates:
+    """TLS contexts by host. The authority's private key stays in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._authority = trustme.CA(organization_name="Offline rehearsal")
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self.bundle = directory / "ca.pem"
+        self._authority.cert_pem.write_to_path(str(self.bundle))
+
+    def context(self, host: str) -> ssl.SSLContext:
+        if host not in self._contexts:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.set_alpn_protocols(["http/1.1"])
+            leaf = self._authority.issue_cert(host)
+            with leaf.private_key_and_cert_chain_pem.tempfile(dir=str(self._directory)) as path:
+                context.load_cert_chain(path)
+            self._contexts[host] = context
+        return self._contexts[host]
+
+
+class Application:
+    """The ASGI application behind every simulated host."""
+
+    def __init__(self, cloud: Cloud, control: Control) -> None:
+        self._dispatcher = Dispatcher(cloud)
+        self._control = control
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        received = bytearray()
+        if "content-length" in headers or "transfer-encoding" in headers:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                received += message.get("body", b"")
+                more = message.get("more_body", False)
+        host = headers.get("host", "").partition(":")[0]
+        served = self._control if host == CONTROL_HOST else self._dispatcher
+        answer = served.handle(
+            Request(
+                host,
+                scope["method"],
+                scope["raw_path"].decode("latin-1"),
+                scope["query_string"].decode("latin-1"),
+                headers,
+                bytes(received),
+            )
+        )
+        sent = [
+            (b"content-type", answer.content_type.encode()),
+            (b"content-length", str(len(answer.body)).encode()),
+        ]
+        sent += [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+class Handshake(asyncio.Protocol):
+    """Keeps what the client sends after the handshake until the HTTP protocol takes over."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+
+
+class Http(HttpToolsProtocol):
+    """Acknowledges a request's head at once while its body is still to come.
+
+    urllib3 leaves Nagle's algorithm on behind a proxy and sends head and body apart; waiting for
+    the delayed acknowledgement would cost each such request 40 ms.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if TCP_QUICKACK and self.cycle is not None and self.cycle.more_body:
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 1)
+
+
+class Connection(asyncio.Protocol):
+    """One client connection, until its CONNECT is answered."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._head = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._proxy.transports.add(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._proxy.transports.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        if b"\r\n\r\n" not in self._head:
+            if len(self._head) > MAX_HEAD:
+                self._refuse(431, "The request head is too long.")
+            return
+        verb, _, rest = self._head.partition(b" ")
+        target = rest.partition(b" ")[0].decode("latin-1")
+        host, _, port = target.rpartition(":")
+        if verb != b"CONNECT":
+            self._refuse(
+                405,
+                "This is the rehearsal's proxy. It takes CONNECT to https hosts only; plain http "
+                "never reaches Google.",
+            )
+        elif not self._proxy.serves(host, port):
+            self._proxy.cloud.refused_hosts[host] += 1
+            self._refuse(
+                403,
+                f"{target} is not part of the rehearsal. Its proxy reaches simulated Google hosts "
+                "only.",
+            )
+        else:
+            self._transport.pause_reading()
+            self._transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            self._proxy.spawn(self._serve(host))
+
+    def _refuse(self, status: int, message: str) -> None:
+        text = message.encode()
+        head = (
+            f"HTTP/1.1 {status} Refused\r\ncontent-type: text/plain\r\n"
+            f"content-length: {len(text)}\r\nconnection: close\r\n\r\n"
+        )
+        self._transport.write(head.encode() + text)
+        self._transport.close()
+
+    async def _serve(self, host: str) -> None:
+        loop, handshake = asyncio.get_running_loop(), Handshake()
+        context = self._proxy.certificates.context(host)
+        try:
+            transport = await loop.start_tls(self._transport, handshake, context, server_side=True)
+        except (OSError, ssl.SSLError):
+            # The client went away or does not trust the sandbox's authority; it knows why.
+            self._transport.close()
+            return
+        if transport is None or handshake.lost:
+            return
+        http = self._proxy.http_protocol()
+        transport.set_protocol(http)
+        http.connection_made(transport)
+        if handshake.data:
+            http.data_received(handshake.data)
+
+
+class Proxy:
+    def __init__(self, cloud: Cloud, application: Application, certificates: Certificates) -> None:
+        self.cloud = cloud
+        self.certificates = certificates
+        self.transports: set[asyncio.Transport] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._config = Config(
+            application,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=3600,
+        )
+        self._config.load()
+        self._state = ServerState()
+
+    def serves(self, host: str, port: str) -> bool:
+        return port == "443" and (host == CONTROL_HOST or self.cloud.discovery.serves(host))
+
+    def http_protocol(self) -> Http:
+        return Http(self._config, self._state, {})
+
+    def spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run(self, ready: Callable[[int], None], stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0)
+        ready(server.sockets[0].getsockname()[1])
+        await stop.wait()
+        server.close()
+        for transport in list(self.transports):
+            transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await server.wait_closed()
+
+
+class Running:
+    """A cloud being served. `environment()` sends unmodified clients to it."""
+
+    def __init__(self, cloud: Cloud, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        self.control_token = secrets.token_urlsafe(32)
+        self._certificates = Certificates(directory)
+        application = Application(cloud, Control(cloud, self.control_token))
+        self._proxy = Proxy(cloud, application, self._certificates)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._listening = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="rehearsal-cloud", daemon=True)
+        self._port = 0
+
+    @property
+    def proxy_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def control_url(self) -> str:
+        return f"https://{CONTROL_HOST}"
+
+    @property
+    def ca_bundle(self) -> Path:
+        return self._certificates.bundle
+
+    def environment(self) -> dict[str, str]:
+        """Variables for a process that is to see this cloud and nothing else."""
+        bundle, direct = str(self.ca_bundle), "127.0.0.1,localhost,::1"
+        return {
+            "HTTPS_PROXY": self.proxy_url,
+            "https_proxy": self.proxy_url,
+            "HTTP_PROXY": self.proxy_url,
+            "http_proxy": self.proxy_url,
+            # The engine and its plugins talk gRPC on loopback.
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+            "SSL_CERT_FILE": bundle,
+            "REQUESTS_CA_BUNDLE": bundle,
+            "HTTPLIB2_CA_CERTS": bundle,
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": bundle,
+            # No metadata server to look for.
+            "NO_GCE_CHECK": "true",
+        }
+
+    def start(self) -> None:
+        self._thread.start()
+        self._listening.wait()
+        if self._failure:
+            raise self._failure
+
+    def stop(self) -> None:
+        if self._loop and self._stop:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._main())
+        except BaseException as error:
+            self._failure = error
+            self._listening.set()
+            raise
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+
+        def ready(port: int) -> None:
+            self._port = port
+            self._listening.set()
+
+        await self._proxy.run(ready, self._stop)

@@ -1,0 +1,1 @@
+"""The simulated services, one module each; importing one registers its handlers."""

@@ -1,0 +1,115 @@
+"""Datasets and their access lists."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from rehearsal.cloud.api import ApiError, Call, Reply, Result, invalid, method
+from rehearsal.cloud.services.bigquery.access import binding_of, entry_of, is_authorised
+from rehearsal.cloud.services.bigquery.state import (
+    OUTPUT_ONLY,
+    check_etag,
+    label,
+    listed,
+    on_dataset,
+    on_project,
+)
+
+IDENTIFIER = re.compile(r"\w{1,1024}")
+
+
+def _set_access(call: Call, access: list[dict[str, Any]]) -> None:
+    bindings = []
+    for entry in access:
+        if is_authorised(entry):
+            continue
+        role, member = binding_of(entry, call.resource.split("/")[1])
+        binding: dict[str, Any] = {"role": role, "members": [member]}
+        if condition := entry.get("condition"):
+            binding["condition"] = condition
+        bindings.append(binding)
+    version = call.params.get("accessPolicyVersion", 1)
+    call.cloud.iam.set_policy(call.resource, {"version": version, "bindings": bindings})
+    call.cloud.bigquery.dataset(call.resource).authorised = list(filter(is_authorised, access))
+
+
+def _shown(call: Call, name: str) -> dict[str, Any]:
+    dataset = call.cloud.bigquery.dataset(name)
+    if call.params.get("datasetView") == "METADATA":
+        return dataset.info
+    policy = call.cloud.iam.get_policy(name, call.params.get("accessPolicyVersion", 1))
+    access = [
+        entry_of(binding["role"], member, binding.get("condition"))
+        for binding in policy.get("bindings", ())
+        for member in binding["members"]
+    ]
+    return dataset.info | {"access": access + dataset.authorised}
+
+
+@method("bigquery.datasets.insert", permission="bigquery.datasets.create", on=on_project)
+def insert_dataset(call: Call) -> Result:
+    dataset_id = call.body.get("datasetReference", {}).get("datasetId", "")
+    if not IDENTIFIER.fullmatch(dataset_id):
+        raise invalid(f'Invalid dataset ID "{dataset_id}".')
+    name = f"{call.resource}/datasets/{dataset_id}"
+    call.cloud.bigquery.create_dataset(name, call.body, call.principal.email)
+    return _shown(call, name)
+
+
+@method("bigquery.datasets.get", permission="bigquery.datasets.get", on=on_dataset)
+def get_dataset(call: Call) -> Result:
+    # Asking for the access list by name takes its own permission; the default view shows it to
+    # readers of the dataset.
+    if call.params.get("datasetView") in ("ACL", "FULL"):
+        call.check("bigquery.datasets.getIamPolicy", call.resource)
+    return _shown(call, call.resource)
+
+
+@method("bigquery.datasets.list", permission="bigquery.datasets.get", on=on_project)
+def list_datasets(call: Call) -> Result:
+    prefix = f"{call.resource}/datasets/"
+    keys = ("kind", "id", "datasetReference", "labels", "friendlyName", "location")
+    items = [
+        (name, {key: dataset.info[key] for key in keys if key in dataset.info})
+        for name, dataset in sorted(call.cloud.bigquery.datasets.items())
+        if name.startswith(prefix)
+    ]
+    return listed(call, "datasets", items)
+
+
+@method(
+    "bigquery.datasets.patch",
+    "bigquery.datasets.update",
+    permission="bigquery.datasets.update",
+    on=on_dataset,
+)
+def change_dataset(call: Call) -> Result:
+    """An update without `access` keeps it, as the official provider's do (provider-contract)."""
+    bigquery = call.cloud.bigquery
+    dataset = bigquery.dataset(call.resource)
+    check_etag(call, dataset.info)
+    if "access" in call.body:
+        call.check("bigquery.datasets.setIamPolicy", call.resource)
+        _set_access(call, call.body["access"] or [])
+    if call.method.id == "bigquery.datasets.update":
+        for key in dataset.info.keys() - {*OUTPUT_ONLY, "maxTimeTravelHours"}:
+            del dataset.info[key]
+    bigquery.change(dataset.info, call.body)
+    return _shown(call, call.resource)
+
+
+@method("bigquery.datasets.delete", permission="bigquery.datasets.delete", on=on_dataset)
+def delete_dataset(call: Call) -> Result:
+    bigquery = call.cloud.bigquery
+    dataset = bigquery.dataset(call.resource)
+    if dataset.tables and not call.params.get("deleteContents"):
+        message = f"Dataset {label(call.resource)} is still in use"
+        raise ApiError(400, "FAILED_PRECONDITION", message, legacy="resourceInUse")
+    for table_id in list(dataset.tables):
+        name = f"{call.resource}/tables/{table_id}"
+        call.check("bigquery.tables.delete", name)
+        bigquery.drop_table(name)
+    del bigquery.datasets[call.resource]
+    call.cloud.iam.forget(call.resource)
+    return Reply(status=204)

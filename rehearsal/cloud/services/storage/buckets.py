@@ -1,0 +1,257 @@
+"""Buckets and who may use them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rehearsal.cloud.api import ApiError, Call, Reply, Result, method, not_found
+from rehearsal.cloud.services.compute import REGIONS
+from rehearsal.cloud.services.paging import page
+from rehearsal.cloud.services.patching import merge
+from rehearsal.cloud.services.storage.state import (
+    SITE,
+    Bucket,
+    bad_request,
+    check_conditions,
+    etag,
+    on_bucket,
+    precondition_failed,
+    touch,
+)
+
+BUCKET_NAME = re.compile(r"(?!goog)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+LOCATIONS = {
+    **{name.upper(): "region" for name in REGIONS},
+    **dict.fromkeys(("US", "EU", "ASIA"), "multi-region"),
+    **dict.fromkeys(("NAM4", "EUR4", "EUR5", "EUR7", "EUR8", "ASIA1"), "dual-region"),
+}
+SOFT_DELETE_SECONDS = "604800"
+# Google's own part of a bucket; a client that sends it back changes nothing.
+OUTPUT_ONLY = [
+    "kind",
+    "id",
+    "name",
+    "selfLink",
+    "projectNumber",
+    "generation",
+    "metageneration",
+    "location",
+    "locationType",
+    "rpo",
+    "timeCreated",
+    "updated",
+    "etag",
+    "owner",
+    "acl",
+    "defaultObjectAcl",
+]
+# Every new bucket grants these to the holders of its project's basic roles.
+DEFAULT_BINDINGS = (
+    ("roles/storage.legacyBucketOwner", ("projectOwner", "projectEditor")),
+    ("roles/storage.legacyBucketReader", ("projectViewer",)),
+    ("roles/storage.legacyObjectOwner", ("projectOwner", "projectEditor")),
+    ("roles/storage.legacyObjectReader", ("projectViewer",)),
+)
+PUBLIC = {"allUsers", "allAuthenticatedUsers"}
+
+
+def _on_project(call: Call) -> str:
+    return f"projects/{call.cloud.projects.id(call.params['project'])}"
+
+
+def _normalise(info: dict[str, Any], now: str) -> None:
+    """What Google fills in and drops, at creation and after every change."""
+    access = info.setdefault("iamConfiguration", {})
+    uniform = access.setdefault("uniformBucketLevelAccess", {"enabled": False})
+    access["bucketPolicyOnly"] = dict(uniform)
+    access.setdefault("publicAccessPrevention", "inherited")
+    info.setdefault("storageClass", "STANDARD")
+    policy = info.setdefault("softDeletePolicy", {"retentionDurationSeconds": SOFT_DELETE_SECONDS})
+    policy["retentionDurationSeconds"] = str(policy.get("retentionDurationSeconds", 0))
+    if policy["retentionDurationSeconds"] != "0":
+        policy.setdefault("effectiveTime", now)
+    if not info.get("lifecycle", {}).get("rule"):
+        info.pop("lifecycle", None)
+    if not info.get("labels"):
+        info.pop("labels", None)
+
+
+@method("storage.buckets.insert", permission="storage.buckets.create", on=_on_project)
+def insert_bucket(call: Call) -> Result:
+    storage, name = call.cloud.storage, call.body.get("name", "")
+    project = call.resource.removeprefix("projects/")
+    if not BUCKET_NAME.fullmatch(name):
+        raise bad_request(f"Invalid bucket name: '{name}'")
+    if existing := storage.buckets.get(name):
+        mine = "Your previous request to create the named bucket succeeded and you already own it."
+        taken = (
+            "The requested bucket name is not available. The bucket namespace is shared by all "
+            "users of the system. Please select a different name and try again."
+        )
+        message = mine if existing.project == project else taken
+        raise ApiError(409, "ALREADY_EXISTS", message, legacy="conflict")
+    location = (call.body.get("location") or "US").upper()
+    if location not in LOCATIONS:
+        raise bad_request("The specified location constraint is not valid.")
+    now = call.cloud.clock.rfc3339()
+    info = {
+        "kind": "storage#bucket",
+        "id": name,
+        "selfLink": f"{SITE}/b/{name}",
+        "projectNumber": call.cloud.projects.number(project),
+        "generation": str(storage.generation()),
+        "metageneration": "1",
+        "locationType": LOCATIONS[location],
+        "timeCreated": now,
+        "updated": now,
+    }
+    merge(info, call.body)
+    info["location"] = location
+    if LOCATIONS[location] != "region":
+        info.setdefault("rpo", "DEFAULT")
+    _normalise(info, now)
+    info["etag"] = etag(info)
+    bucket = storage.buckets[name] = Bucket(name, project, info)
+    iam = call.cloud.iam
+    iam.set_parent(bucket.resource, call.resource)
+    for role, kinds in DEFAULT_BINDINGS:
+        for kind in kinds:
+            iam.grant(bucket.resource, role, f"{kind}:{project}")
+    return info
+
+
+def _soft_deleted(call: Call) -> Bucket | None:
+    wanted = (call.params["bucket"], str(call.params.get("generation")))
+    for bucket in call.cloud.storage.soft_deleted:
+        if (bucket.name, bucket.info["generation"]) == wanted and not _expired(call, bucket):
+            return bucket
+    return None
+
+
+def _expired(call: Call, bucket: Bucket) -> bool:
+    return bool(bucket.info["hardDeleteTime"] <= call.cloud.clock.rfc3339())
+
+
+def _on_gettable_bucket(call: Call) -> str:
+    """A soft-deleted bucket keeps no policy of its own: its project's decides."""
+    if not call.params.get("softDeleted"):
+        return on_bucket(call)
+    bucket = _soft_deleted(call)
+    if bucket is None:
+        raise not_found("The specified bucket does not exist.")
+    return f"projects/{bucket.project}"
+
+
+@method("storage.buckets.get", permission="storage.buckets.get", on=_on_gettable_bucket)
+def get_bucket(call: Call) -> Result:
+    if call.params.get("softDeleted") and (bucket := _soft_deleted(call)):
+        return bucket.info
+    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    check_conditions(call.params, info)
+    return info
+
+
+@method("storage.buckets.list", permission="storage.buckets.list", on=_on_project)
+def list_buckets(call: Call) -> Result:
+    storage, params = call.cloud.storage, call.params
+    project = call.resource.removeprefix("projects/")
+    candidates: Iterable[Bucket] = storage.buckets.values()
+    if params.get("softDeleted"):
+        candidates = [item for item in storage.soft_deleted if not _expired(call, item)]
+    found = sorted(
+        (f"{bucket.name}/{bucket.info['generation']}", bucket.info)
+        for bucket in candidates
+        if bucket.project == project and bucket.name.startswith(params.get("prefix", ""))
+    )
+    items, token = page(found, params.get("pageToken"), params.get("maxResults", 1000))
+    answer: dict[str, Any] = {"kind": "storage#buckets"}
+    if items:
+        answer["items"] = items
+    return {**answer, "nextPageToken": token} if token else answer
+
+
+@method(
+    "storage.buckets.patch",
+    "storage.buckets.update",
+    permission="storage.buckets.update",
+    on=on_bucket,
+)
+def change_bucket(call: Call) -> Result:
+    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    check_conditions(call.params, info)
+    given = {key: value for key, value in call.body.items() if key not in OUTPUT_ONLY}
+    if call.method.id == "storage.buckets.update":
+        for key in [key for key in info if key not in OUTPUT_ONLY]:
+            del info[key]
+    elif "softDeletePolicy" in given:
+        info.pop("softDeletePolicy", None)
+    merge(info, given)
+    now = call.cloud.clock.rfc3339()
+    _normalise(info, now)
+    touch(info, now)
+    return info
+
+
+@method("storage.buckets.delete", permission="storage.buckets.delete", on=on_bucket)
+def delete_bucket(call: Call) -> Result:
+    storage = call.cloud.storage
+    bucket = storage.bucket(call.params["bucket"])
+    check_conditions(call.params, bucket.info)
+    if bucket.objects:
+        message = "The bucket you tried to delete is not empty."
+        raise ApiError(409, "FAILED_PRECONDITION", message, legacy="conflict")
+    del storage.buckets[bucket.name]
+    call.cloud.iam.forget(bucket.resource)
+    if retention := int(bucket.info["softDeletePolicy"]["retentionDurationSeconds"]):
+        clock = call.cloud.clock
+        bucket.info["softDeleteTime"] = clock.rfc3339()
+        bucket.info["hardDeleteTime"] = clock.rfc3339(clock.now() + retention)
+        storage.soft_deleted.append(bucket)
+    return Reply(status=204)
+
+
+def _policy(call: Call, policy: dict[str, Any]) -> Result:
+    return {"kind": "storage#policy", "resourceId": call.resource, **policy}
+
+
+@method("storage.buckets.getIamPolicy", permission="storage.buckets.getIamPolicy", on=on_bucket)
+def get_policy(call: Call) -> Result:
+    version = call.params.get("optionsRequestedPolicyVersion", 1)
+    return _policy(call, call.cloud.iam.get_policy(call.resource, version))
+
+
+@method("storage.buckets.setIamPolicy", permission="storage.buckets.setIamPolicy", on=on_bucket)
+def set_policy(call: Call) -> Result:
+    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    bindings = call.body.get("bindings", ())
+    members = {member for binding in bindings for member in binding.get("members", ())}
+    if info["iamConfiguration"]["publicAccessPrevention"] == "enforced" and members & PUBLIC:
+        raise precondition_failed(
+            "The member bindings allUsers and allAuthenticatedUsers are not allowed since public "
+            "access prevention is enforced."
+        )
+    try:
+        return _policy(call, call.cloud.iam.set_policy(call.resource, call.body))
+    except ApiError as error:
+        # A stale etag is a failed precondition in this API.
+        raise (precondition_failed() if error.reason == "ABORTED" else error) from None
+
+
+@method(
+    "storage.buckets.testIamPermissions",
+    # Google checks none: the answer is what the caller holds.
+    permission=None,
+    on=on_bucket,
+)
+def test_permissions(call: Call) -> Result:
+    held = call.cloud.iam.test(call.principal, call.resource, call.params["permissions"])
+    answer: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
+    return {**answer, "permissions": held} if held else answer
+
+
+@method("storage.anywhereCaches.list", permission="storage.anywhereCaches.list", on=on_bucket)
+def list_caches(call: Call) -> Result:
+    """There are none; the official provider asks before it empties a bucket."""
+    return {"kind": "storage#anywhereCaches"}

@@ -1,0 +1,150 @@
+"""One environment of the stack, ready to be rehearsed: settings, models and surroundings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from components import permissions as table
+from components.apis import SERVICES
+from components.settings import Model, Settings, parse
+from rehearsal import telemetry
+from rehearsal.sandbox import Google, Sandbox
+from rehearsal.toolchain import ROOT
+
+NAME: Final = "predictive-maintenance"
+SCIENTIST: Final = "data-science@example.com"
+"""Owner of the project where looked-up models are trained."""
+
+BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.googleapis.com")
+"""APIs that have to be on before the first `pulumi up` can switch on the others."""
+
+
+class UnknownStack(ValueError):
+    """There is no `Pulumi.<stack>.yaml`."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """`values` is the stack's configuration as its file holds it; `settings` what it means."""
+
+    stack: str
+    values: Mapping[str, Any]
+    settings: Settings
+
+    @property
+    def engineer(self) -> str:
+        """The person who runs Pulumi as the platform identity."""
+        kind, _, address = self.settings.platform_member.partition(":")
+        return address if kind == "user" else f"engineer@{address.partition('@')[2]}"
+
+
+def load(stack: str, models: Path, **overrides: Any) -> Environment:
+    """The environment in `Pulumi.<stack>.yaml`, with the models to upload found in `models`.
+
+    Raises UnknownStack, SettingsError.
+    """
+    file = ROOT / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+        raise UnknownStack(f"there is no {file.name}; the stacks are {', '.join(known)}")
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    values = {key: entry["default"] for key, entry in declared.items() if "default" in entry}
+    given = yaml.safe_load(file.read_text())["config"]
+    values |= {key.removeprefix(f"{NAME}:"): value for key, value in given.items()}
+    values |= overrides
+    for model in values["models"]:
+        if "artifact" in model:
+            model["artifact"] = str(artifact(models, model["id"]))
+    raw = {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
+    return Environment(stack, values, parse(raw, ROOT))
+
+
+def artifact(models: Path, model: str) -> Path:
+    """Where the artifact of `model` is kept; trained when it is not there yet."""
+    path = models / model / "model.joblib"
+    return path if path.is_file() else telemetry.train(path)
+
+
+def seed(environment: Environment) -> dict[str, Any]:
+    """What exists before the stack does: projects, and the platform identity's own role."""
+    settings = environment.settings
+    projects = [(settings.project, "100000000001", BEFORE_THE_STACK)]
+    if settings.source_project:
+        projects.append((settings.source_project, "200000000002", SERVICES))
+    platform = [role for role in table.roles(settings.capabilities) if role.key == table.PLATFORM]
+    held = {
+        settings.project_of(role.on in table.IN_SOURCE): sorted(role.permissions)
+        for role in platform
+    }
+    names = {project: f"projects/{project}/roles/{table.PLATFORM}" for project in held}
+    grants = [
+        {"resource": f"projects/{project}", "role": name, "member": settings.platform_member}
+        for project, name in names.items()
+    ]
+    if settings.source_project:
+        source = f"projects/{settings.source_project}"
+        grants.append({"resource": source, "role": "roles/owner", "member": f"user:{SCIENTIST}"})
+    kind, _, address = settings.platform_member.partition(":")
+    return {
+        "organization": {"id": "1"},
+        "projects": [
+            {"id": id, "number": number, "parent": "organizations/1", "services": list(services)}
+            for id, number, services in projects
+        ],
+        "groups": {address: [f"user:{environment.engineer}"]} if kind == "group" else {},
+        "roles": [{"name": names[project], "permissions": held[project]} for project in held],
+        "grants": grants,
+    }
+
+
+def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:
+    """Train, store and register the looked-up models in their project, as its owner would."""
+    settings = environment.settings
+    sources = [model for model in settings.models if model.source]
+    if not sources:
+        return
+    scientist, bucket = sandbox.google(SCIENTIST), settings.source_artifacts_bucket
+    scientist.call(
+        "POST",
+        f"https://storage.googleapis.com/storage/v1/b?project={settings.source_project}",
+        {
+            "name": bucket,
+            "location": settings.region,
+            "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
+        },
+    )
+    for model in sources:
+        _register(model, settings, scientist, artifact(models, model.id))
+
+
+def _register(model: Model, settings: Settings, scientist: Google, path: Path) -> None:
+    bucket, folder = settings.source_artifacts_bucket, f"models/{model.id}"
+    scientist.call(
+        "POST",
+        f"https://storage.googleapis.com/upload/storage/v1/b/{bucket}/o"
+        f"?uploadType=media&name={folder}/model.joblib",
+        path.read_bytes(),
+        {"Content-Type": "application/octet-stream"},
+    )
+    assert model.source is not None
+    parent, _, name = model.source.partition("/models/")
+    api = f"https://{settings.region}-aiplatform.googleapis.com/v1"
+    operation = scientist.call(
+        "POST",
+        f"{api}/{parent}/models:upload",
+        {
+            "modelId": name.partition("@")[0],
+            "model": {
+                "displayName": model.id,
+                "artifactUri": f"gs://{bucket}/{folder}",
+                "containerSpec": {"imageUri": settings.serving_container},
+            },
+        },
+    )
+    scientist.finish(operation, api)

@@ -1,0 +1,325 @@
+"""Properties of a resource type as data: what is checked, sent, read back and compared.
+
+Names are Pulumi's; `api` is the path in Google's JSON where it differs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from providers.plugin import UNKNOWN, Failure, Props
+
+DEFAULTS: Final = "__defaults"  # names of the inputs that check filled in, as the official bridge
+# writes them beside the inputs of every object
+
+_UNSET: Final = object()
+_ZERO: Final[Mapping[str, Any]] = {
+    "string": "",
+    "bool": False,
+    "int": 0,
+    "int64": 0,
+    "number": 0,
+    "json": "",
+    "objects": [],
+}
+_CHECKED: Final[Mapping[str, Any]] = {
+    "bool": bool,
+    "int": int,
+    "int64": int,
+    "number": (int, float),
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One property.
+
+    `type`: string, bool, int, int64 (a string in JSON), number, json (an object in the API, its
+    text in Pulumi), strings, set (strings in any order), map, object, objects, asset.
+    """
+
+    name: str
+    type: str = "string"
+    api: str = ""
+    of: tuple[Field, ...] = ()
+    required: bool = False
+    new: bool = False  # a change replaces the resource
+    computed: bool = False  # Google's value is kept where the program sets none
+    output: bool = False
+    path: bool = False  # part of the name, not of the body
+    local: bool = False  # the provider's own: never sent, never read
+    force: bool = False  # sent even when empty
+    fold: bool = False  # Google changes the case
+    unsent: bool = False  # the official plugin has it, this one does not send it: refused
+    default: Any = None
+    zero: Any = _UNSET  # the output where Google sends nothing
+    pattern: str = ""
+    alike: Callable[[Any], Any] | None = None  # brings values that mean the same to one form
+
+    @property
+    def absent(self) -> Any:
+        return _ZERO.get(self.type) if self.zero is _UNSET else self.zero
+
+
+DELETION_POLICY: Final = Field("deletionPolicy", local=True, zero="DELETE")
+PROJECT: Final = Field("project", path=True, new=True, computed=True)
+LABELS: Final = (
+    Field("labels", "map"),
+    Field("effectiveLabels", "map", output=True),
+    Field("pulumiLabels", "map", output=True),
+)
+
+
+def check(fields: Iterable[Field], values: Props, path: str = "") -> tuple[Props, list[Failure]]:
+    """`values` with defaults filled in, and what is wrong with them, property by property."""
+    checked: Props = {}
+    failures: list[Failure] = []
+    inputs = {field.name: field for field in fields if not field.output}
+    for name, value in values.items():
+        if name == DEFAULTS or value is None:
+            continue
+        field = inputs.get(name)
+        if field is None:
+            failures.append(Failure(path + name, "Invalid or unknown key"))
+            continue
+        if field.unsent:
+            reason = "The stand-in for the gcp provider does not send this property"
+            failures.append(Failure(path + name, reason))
+            continue
+        checked[name], wrong = _checked(field, value, path + name)
+        failures += wrong
+    for field in inputs.values():
+        if field.required and field.name not in checked:
+            reason = (
+                f'Missing required argument. The argument "{field.name}" is required, '
+                "but no definition was found."
+            )
+            failures.append(Failure(path + field.name, reason))
+    defaults = {
+        field.name: field.default
+        for field in inputs.values()
+        if field.default is not None and field.name not in checked
+    }
+    return {DEFAULTS: sorted(defaults), **defaults, **checked}, failures
+
+
+def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
+    if value is UNKNOWN:
+        return value, []
+    match field.type, value:
+        case "object", dict():
+            return check(field.of, value, path + ".")
+        case "objects", list():
+            checked = [
+                check(field.of, item, f"{path}[{index}].") if isinstance(item, dict) else (item, [])
+                for index, item in enumerate(value)
+            ]
+            return [item for item, _ in checked], [bad for _, wrong in checked for bad in wrong]
+        case (("strings" | "set"), list()):
+            return value, []
+        case "map", dict():
+            return value, []
+        case "asset", _:
+            return value, []
+        case "bool", "true" | "false":
+            return value == "true", []
+        case (("int" | "int64"), str()) if re.fullmatch(r"-?\d+", value):
+            return int(value), []
+        case (("string" | "json"), int() | float()) if not isinstance(value, bool):
+            return str(value), []
+        case (("string" | "json"), str()):
+            if field.pattern and not re.fullmatch(field.pattern, value):
+                reason = f'"{field.name}" ("{value}") doesn\'t match regexp "{field.pattern}"'
+                return value, [Failure(path, reason)]
+            return value, []
+        case kind, _ if kind in _CHECKED and (isinstance(value, bool) == (kind == "bool")):
+            if isinstance(value, _CHECKED[kind]):
+                return value, []
+    return value, [Failure(path, f"expected {field.type}, got {type(value).__name__}")]
+
+
+def empty(value: Any) -> bool:
+    return value is None or value is False or value in ("", 0, [], {})
+
+
+def expand(fields: Iterable[Field], values: Props, always: Iterable[str] = ()) -> Props:
+    """The request body for `values`; fields named in `always` are sent even when empty."""
+    body: Props = {}
+    for field in fields:
+        if field.output or field.path or field.local:
+            continue
+        value = values.get(field.name)
+        if empty(value) and not field.force and field.name not in always:
+            continue
+        put(body, field.api or field.name, _expanded(field, value))
+    return body
+
+
+def _expanded(field: Field, value: Any) -> Any:
+    if value is None:
+        return field.absent
+    match field.type:
+        case "object":
+            return expand(field.of, value)
+        case "objects":
+            return [expand(field.of, item) for item in value]
+        case "int64":
+            return str(value)
+        case "json":
+            return json.loads(value)
+        case "set":
+            return sorted(value)
+    return value
+
+
+def flatten(fields: Iterable[Field], body: Props, given: Props, absent_map: Any) -> Props:
+    """Outputs read from Google's `body`; local properties come from `given`, the inputs.
+
+    `absent_map` stands for a map that Google does not send: the official plugin leaves null after
+    a create and {} after a read.
+    """
+    outputs: Props = {}
+    for field in fields:
+        if field.path:
+            continue
+        if field.local or field.unsent:
+            value = given.get(field.name)
+            outputs[field.name] = field.absent if value is None else value
+            continue
+        value = dig(body, field.api or field.name)
+        if value is None:
+            outputs[field.name] = absent_map if field.type == "map" else field.absent
+        else:
+            outputs[field.name] = _flattened(field, value, given.get(field.name), absent_map)
+    return outputs
+
+
+def _flattened(field: Field, value: Any, given: Any, absent_map: Any) -> Any:
+    match field.type:
+        case "object":
+            return flatten(field.of, value, given if isinstance(given, dict) else {}, absent_map)
+        case "objects":
+            items = value if isinstance(value, list) else [value]
+            known = given if isinstance(given, list) else []
+            return [
+                flatten(field.of, item, known[index] if index < len(known) else {}, absent_map)
+                for index, item in enumerate(items)
+            ]
+        case "int" | "int64":
+            return int(value)
+        case "json":
+            return json.dumps(value, separators=(",", ":"), sort_keys=True)
+        case "set":
+            return sorted(value)
+    return value
+
+
+def without_defaults(value: Any) -> Any:
+    """`value` without the bridge's `__defaults`."""
+    if isinstance(value, dict):
+        return {key: without_defaults(item) for key, item in value.items() if key != DEFAULTS}
+    if isinstance(value, list):
+        return [without_defaults(item) for item in value]
+    return value
+
+
+def same(field: Field, left: Any, right: Any) -> bool:
+    return bool(_canonical(field, left) == _canonical(field, right))
+
+
+def _canonical(field: Field, value: Any) -> Any:
+    """`value` in the one form that all values Google treats alike share; None when empty."""
+    if value is UNKNOWN:
+        return UNKNOWN
+    zero = field.absent
+    if value is None or value == zero or (zero is None and empty(value)):
+        return None
+    if field.alike is not None:
+        return field.alike(value)
+    match field.type:
+        case "object":
+            members = {item.name: _canonical(item, value.get(item.name)) for item in field.of}
+            return {name: item for name, item in members.items() if item is not None} or None
+        case "objects":
+            return [_canonical(Field("", "object", of=field.of), item) for item in value]
+        case "set":
+            return sorted(value, key=str)
+        case "json":
+            return json.loads(value)
+    return value.lower() if field.fold and isinstance(value, str) else value
+
+
+def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) -> bool:
+    """Whether the program wants `field` to be something else than the state holds."""
+    if field.output:
+        return False
+    old, new, is_now = (values.get(field.name) for values in (old_inputs, inputs, old_outputs))
+    if not same(field, old, new):
+        if _canonical(field, new) is None:
+            return not field.computed
+        return old is not None or not same(field, is_now, new)
+    # A refresh brings drift into the inputs only where the program sets them.
+    drifts = not (field.computed or field.local or field.unsent or field.path)
+    return drifts and _canonical(field, new) is None and not same(field, is_now, None)
+
+
+def inputs_of(fields: Iterable[Field], old_inputs: Props, outputs: Props) -> Props:
+    """The inputs that would produce `outputs`: what the program set, brought up to date.
+
+    Without old inputs (an import) everything that is not Google's own choice.
+    """
+    if not old_inputs:
+        found = {
+            field.name: _pruned(field, outputs.get(field.name))
+            for field in fields
+            if not (field.output or field.unsent)
+        }
+        return {DEFAULTS: [], **{name: value for name, value in found.items() if value is not None}}
+    by_name = {field.name: field for field in fields}
+    updated = {
+        name: _updated(by_name[name], value, outputs.get(name))
+        if name in by_name and not by_name[name].local
+        else value
+        for name, value in old_inputs.items()
+    }
+    return {name: value for name, value in updated.items() if value is not None}
+
+
+def _pruned(field: Field, value: Any) -> Any:
+    if _canonical(field, value) is None:
+        return None
+    if field.type == "object":
+        return inputs_of(field.of, {}, value)
+    if field.type == "objects":
+        return [inputs_of(field.of, {}, item) for item in value]
+    return value
+
+
+def _updated(field: Field, old: Any, now: Any) -> Any:
+    if field.type == "object" and isinstance(old, dict) and isinstance(now, dict):
+        return inputs_of(field.of, old, now)
+    if field.type == "objects" and isinstance(old, list) and isinstance(now, list):
+        if len(old) == len(now):
+            return [inputs_of(field.of, one, two) for one, two in zip(old, now, strict=True)]
+        return _pruned(field, now)
+    return old if same(field, old, now) else _pruned(field, now)
+
+
+def dig(body: Props, path: str) -> Any:
+    value: Any = body
+    for name in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def put(body: Props, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for name in parents:
+        body = body.setdefault(name, {})
+    body[last] = value

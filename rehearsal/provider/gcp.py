@@ -1,0 +1,235 @@
+"""The plugin: its configuration, its credentials, and its resource types."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from providers.plugin import (
+    UNKNOWN,
+    Change,
+    Context,
+    Failure,
+    Kind,
+    Plugin,
+    Props,
+    ProviderError,
+    changed_keys,
+    is_known,
+)
+from rehearsal.provider import iam
+from rehearsal.provider.batching import Batcher
+from rehearsal.provider.bigquery import Dataset, DatasetMember, Table
+from rehearsal.provider.buckets import Bucket
+from rehearsal.provider.google import (
+    Google,
+    GoogleError,
+    Sleep,
+    Token,
+    ambient_token,
+    impersonated_token,
+    new_session,
+)
+from rehearsal.provider.iam import Member, Policies
+from rehearsal.provider.objects import BucketObject
+from rehearsal.provider.projects import Account, CustomRole, Service, ServiceIdentity
+from rehearsal.provider.resource import Declared
+from rehearsal.provider.vertex import Endpoint
+
+if TYPE_CHECKING:
+    import requests
+
+VERSION: Final = "10.2.0"
+ATTRIBUTION: Final = {"goog-pulumi-provisioned": "true"}
+USERINFO: Final = "https://openidconnect.googleapis.com/v1/userinfo"
+# Environment variables that stand in for configuration, in the official plugin's order.
+VARIABLES: Final = {
+    "project": (
+        "GOOGLE_PROJECT",
+        "GOOGLE_CLOUD_PROJECT",
+        "GCLOUD_PROJECT",
+        "CLOUDSDK_CORE_PROJECT",
+    ),
+    "region": ("GOOGLE_REGION", "GCLOUD_REGION", "CLOUDSDK_COMPUTE_REGION"),
+    "zone": ("GOOGLE_ZONE", "GCLOUD_ZONE", "CLOUDSDK_COMPUTE_ZONE"),
+    "accessToken": ("GOOGLE_OAUTH_ACCESS_TOKEN",),
+    "impersonateServiceAccount": ("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT",),
+}
+TARGETS: Final = (
+    iam.PROJECT_TARGET,
+    iam.ACCOUNT_TARGET,
+    iam.BUCKET_TARGET,
+    iam.ENDPOINT_TARGET,
+    iam.TABLE_TARGET,
+)
+KINDS: Final[tuple[Callable[[Gcp], Declared], ...]] = (
+    Service,
+    ServiceIdentity,
+    CustomRole,
+    Account,
+    Bucket,
+    BucketObject,
+    Dataset,
+    DatasetMember,
+    Table,
+    Endpoint,
+)
+
+
+class Gcp(Plugin):
+    name = "gcp"
+    version = VERSION
+
+    def __init__(
+        self,
+        session: Callable[[], requests.Session] = new_session,
+        sleep: Sleep = time.sleep,
+    ) -> None:
+        self._new_session, self._sleep = session, sleep
+        self._config: Props = {}
+        self._google: Google | None = None
+        self.policies, self.batcher = Policies(self), Batcher(sleep)
+        members: list[Declared] = [Member(self, target) for target in TARGETS]
+        kinds = members + [kind(self) for kind in KINDS]
+        self._kinds = {kind.spec.token: kind for kind in kinds}
+
+    def check_config(self, inputs: Props, context: Context) -> tuple[Props, list[Failure]]:
+        """Region validation, as the official plugin does it: with an identity of its own."""
+        config = _effective(inputs)
+        project, region = config.get("project"), config.get("region")
+        if not is_known(config) or not project or not region:
+            return inputs, []
+        try:
+            _, google = self._identity(config)
+            url = f"https://compute.googleapis.com/compute/v1/projects/{project}/regions"
+            regions = [item["name"] for item in google.call("GET", url).get("items", [])]
+        except ProviderError as error:
+            context.warn(f"failed to list the regions of project {project}: {error}")
+            return inputs, []
+        if region in regions:
+            return inputs, []
+        reason = f'region "{region}" is not available for project "{project}"; available: {regions}'
+        return inputs, [Failure("region", reason)]
+
+    def diff_config(self, old_inputs: Props, inputs: Props) -> Change:
+        return Change(updates=changed_keys(old_inputs, inputs))
+
+    def configure(self, inputs: Props, context: Context) -> None:
+        self._config = _effective(inputs)
+        if is_known(self._config):
+            _, self._google = self._identity(self._config)
+
+    def _identity(self, config: Props) -> tuple[Google, Google]:
+        """Calls as the caller, and as the account to impersonate if there is one."""
+        session = self._new_session()
+        token = config.get("accessToken")
+        source: Token = (lambda: str(token)) if token else ambient_token(session)
+        caller = Google(session, source, self._sleep)
+        with contextlib.suppress(GoogleError):  # the official plugin only logs who it is
+            caller.call("GET", USERINFO)
+        account = config.get("impersonateServiceAccount")
+        if not account:
+            return caller, caller
+        return caller, Google(session, impersonated_token(caller, account), self._sleep)
+
+    @property
+    def google(self) -> Google:
+        if self._google is None:
+            raise ProviderError(
+                "the provider's configuration is not known yet: it depends on resources that do "
+                "not exist"
+            )
+        return self._google
+
+    @property
+    def project(self) -> str | None:
+        return self._known("project")
+
+    @property
+    def region(self) -> str | None:
+        zone = self._known("zone")
+        return self._known("region") or (zone.rpartition("-")[0] if zone else None)
+
+    def _known(self, name: str) -> str | None:
+        value = self._config.get(name)
+        return None if value is UNKNOWN or not value else str(value)
+
+    def setting(self, name: str) -> str:
+        """A value that the resource leaves to the provider. Raises ProviderError without one."""
+        value = self.region if name == "region" else self._known(name)
+        if value is None:
+            raise ProviderError(f"{name}: required field is not set")
+        return value
+
+    def labels(self, inputs: Props) -> dict[str, str]:
+        """The labels that a resource gets: the provider's and its own."""
+        attribution = {} if self._config.get("addPulumiAttributionLabel") is False else ATTRIBUTION
+        return {
+            **attribution,
+            **(self._config.get("defaultLabels") or {}),
+            **(inputs.get("labels") or {}),
+        }
+
+    def kind(self, token: str) -> Kind:
+        if token not in self._kinds:
+            known = "\n".join(f"  {known}" for known in sorted(self._kinds))
+            raise ProviderError(
+                f"{token} is not one of the resource types of the stand-in for the gcp provider; "
+                f"install the official plugin, or use one of these:\n{known}"
+            )
+        return self._kinds[token]
+
+    def invoke(self, token: str, arguments: Props, context: Context) -> Props:
+        if token != "gcp:organizations/getProject:getProject":
+            raise ProviderError(f"the stand-in for the gcp provider has no function {token}")
+        project = arguments.get("projectId") or self.setting("project")
+        manager = f"https://cloudresourcemanager.googleapis.com/v1/projects/{project}"
+        billing = f"https://cloudbilling.googleapis.com/v1/projects/{project}/billingInfo"
+        try:
+            found = self.google.call("GET", manager)
+        except GoogleError as error:
+            raise ProviderError(
+                f'Error when reading or editing Project "{project}": {error}'
+            ) from error
+        try:
+            account = self.google.call("GET", billing).get("billingAccountName", "")
+        except GoogleError as error:
+            raise ProviderError(
+                f'Error when reading or editing Project "{project}": {error}'
+            ) from error
+        parent = found.get("parent") or {}
+        labels = found.get("labels") or {}
+        return {
+            "id": f"projects/{project}",
+            "projectId": found["projectId"],
+            "number": str(found["projectNumber"]),
+            "name": found.get("name", ""),
+            "orgId": parent.get("id", "") if parent.get("type") == "organization" else "",
+            "folderId": parent.get("id", "") if parent.get("type") == "folder" else "",
+            "billingAccount": account.rpartition("/")[2],
+            "autoCreateNetwork": False,
+            "deletionPolicy": "",
+            "labels": labels,
+            "effectiveLabels": labels,
+            "pulumiLabels": labels,
+            "tags": {},
+        }
+
+
+def _effective(inputs: Props) -> Props:
+    """The configuration with what the environment says; the engine sends other types as JSON."""
+    config: dict[str, Any] = {
+        name: value
+        for name, variables in VARIABLES.items()
+        for value in (next(filter(None, map(os.environ.get, variables)), None),)
+        if value
+    }
+    config |= {name: value for name, value in inputs.items() if value not in (None, "")}
+    for name in ("defaultLabels", "addPulumiAttributionLabel"):
+        if isinstance(config.get(name), str):
+            config[name] = json.loads(config[name])
+    return config

@@ -1,0 +1,336 @@
+"""The rehearsal: the whole life of an environment, stage by stage, offline."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from components import permissions as table
+from rehearsal import environment as environments
+from rehearsal import telemetry, toolchain
+from rehearsal.engine import Engine, Outcome, stack_program
+from rehearsal.environment import Environment
+from rehearsal.report import Report, Stage, StageFailed
+from rehearsal.sandbox import Google, GoogleError, Sandbox
+
+PREDICTIONS: Final = 1_500
+CLIENTS: Final = 8
+GOOD_ENOUGH: Final = 0.9
+"""ROC AUC that the deployed model has to reach on readings it has never seen."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to leave out or put in, as the command line says."""
+
+    stack: str
+    without: tuple[str, ...] = ()
+    without_apis: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    provider: str = "auto"
+    keep: bool = False
+
+    @property
+    def ablated(self) -> bool:
+        return bool(self.without or self.without_apis)
+
+
+@dataclass
+class Rehearsal:
+    """What the stages of one rehearsal share."""
+
+    options: Options
+    report: Report
+    plugin: toolchain.GcpPlugin
+    environment: Environment
+    sandbox: Sandbox
+    engine: Engine
+    before: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Member → identity, for everybody the table knows."""
+        settings = self.environment.settings
+        accounts = {settings.member(identity): identity for identity in table.ACCOUNTS}
+        return {
+            **accounts,
+            settings.platform_member: table.PLATFORM,
+            f"user:{self.environment.engineer}": table.PLATFORM,
+            settings.preview_member or "": table.REVIEWER,
+        }
+
+
+def rehearse(options: Options, report: Report) -> bool:
+    """Run every stage; True when all of them held."""
+    with opened(options, report) as run:
+        try:
+            for stage in _stages(run):
+                stage(run)
+            report.summary["passed"] = True
+        except StageFailed as error:
+            report.failure(error, run.sandbox.control("GET", "/audit")["entries"], run.members)
+        finish(run)
+        if options.keep:
+            _wait(run)
+    return bool(report.summary["passed"])
+
+
+@contextmanager
+def opened(options: Options, report: Report) -> Iterator[Rehearsal]:
+    """A rehearsal with its cloud up, its models trained and its stack ready for the engine."""
+    plugin = toolchain.gcp_plugin(options.provider)
+    toolchain.pulumi_cli()
+    models = report.folder / "models"
+    with report.stage("train the models") as stage:
+        # Waiting only for facts: without a permission or an API, the gate would wait in vain.
+        overrides = {"readinessSeconds": 0} if options.ablated else {}
+        environment = environments.load(options.stack, models, **overrides)
+        stage.note = f"NASA shuttle telemetry, first {telemetry.TRAINED_ON:,} readings"
+    report.summary["provider"] = plugin.kind
+    with Sandbox(environments.seed(environment)) as sandbox:
+        with report.stage("start the cloud") as stage:
+            environments.prepare_source(environment, sandbox, models)
+            _withhold(options, environment, sandbox)
+            stage.note = f"on loopback; gcp plugin: {_named(plugin)}"
+        engine = Engine(sandbox, environment, plugin, with_grants(environment, options.grants))
+        before = sandbox.control("GET", "/state")
+        yield Rehearsal(options, report, plugin, environment, sandbox, engine, before)
+
+
+def with_grants(environment: Environment, roles: tuple[str, ...]) -> Callable[[], None]:
+    """The stack's program, and after it a grant of each role to the deployer on the project."""
+
+    def program() -> None:
+        stack_program()
+        import pulumi_gcp as gcp
+
+        for role in roles:
+            gcp.projects.IAMMember(
+                f"extra-{role.rpartition('/')[2]}",
+                project=environment.settings.project,
+                role=role,
+                member=environment.settings.member(table.DEPLOYER),
+            )
+
+    return program
+
+
+def _named(plugin: toolchain.GcpPlugin) -> str:
+    return "official" if plugin.kind == "official" else "our stand-in"
+
+
+def _withhold(options: Options, environment: Environment, sandbox: Sandbox) -> None:
+    permissions = []
+    for item in options.without:
+        identity, _, permission = item.rpartition(":")
+        permissions.append([environment.settings.email(identity) if identity else None, permission])
+    sandbox.control(
+        "POST", "/withhold", {"permissions": permissions, "services": list(options.without_apis)}
+    )
+
+
+def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
+    stages = [preview, up, predict, up_again, refresh]
+    if run.environment.settings.preview_member:
+        stages.append(review)
+    if not run.options.keep:
+        stages.append(refuse_destroy if run.environment.settings.protect else destroy)
+    return stages
+
+
+def preview(run: Rehearsal) -> None:
+    with run.report.stage("preview") as stage:
+        _hold(stage, run.engine.preview(), run)
+
+
+def up(run: Rehearsal) -> None:
+    with run.report.stage("up") as stage:
+        outcome = run.engine.up()
+        _hold(stage, outcome, run)
+        run.report.summary["resources"] = outcome.resources
+
+
+def predict(run: Rehearsal) -> None:
+    """Score the endpoint on readings that no model has seen, as the telemetry account."""
+    with run.report.stage("predict") as stage:
+        readings, labels = telemetry.unseen(PREDICTIONS)
+        ask = predictor(run)
+        try:
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                risks = list(pool.map(lambda reading: ask([reading])[0], readings))
+        except GoogleError as error:
+            raise StageFailed("a prediction was refused", str(error)) from error
+        quality = telemetry.roc_auc(labels, risks)
+        run.report.summary |= {"predictions": len(risks), "roc_auc": quality}
+        stage.note = f"{len(risks):,} on unseen readings, ROC AUC {quality:.3f}"
+        if quality <= GOOD_ENOUGH:
+            raise StageFailed(f"ROC AUC is {quality:.3f}; the model has to be above {GOOD_ENOUGH}")
+
+
+def predictor(run: Rehearsal, *, whole: bool = False) -> Callable[[list[list[float]]], Any]:
+    """A function that sends readings, rows of 9 sensor values, and gets their risks back.
+
+    With `whole` it gets Google's whole answer, which says what model it came from.
+    """
+    settings, outputs = run.environment.settings, run.engine.outputs()
+    google: Google = run.sandbox.google(settings.email(table.TELEMETRY))
+    host = outputs.get("dedicatedDns") or f"{settings.region}-aiplatform.googleapis.com"
+    url = f"https://{host}/v1/{outputs['endpoint']}:predict"
+
+    def ask(readings: list[list[float]]) -> Any:
+        answer = google.call("POST", url, {"instances": readings})
+        return answer if whole else answer["predictions"]
+
+    return ask
+
+
+def up_again(run: Rehearsal) -> None:
+    with run.report.stage("up again") as stage:
+        _hold_unchanged(stage, run.engine.up(), run)
+
+
+def refresh(run: Rehearsal) -> None:
+    with run.report.stage("refresh") as stage:
+        _hold_unchanged(stage, run.engine.refresh(), run)
+
+
+def review(run: Rehearsal) -> None:
+    """Preview with refresh as the account of pull requests, which can only read."""
+    with run.report.stage("review") as stage:
+        settings = run.environment.settings
+        person = (settings.preview_member or "").partition(":")[2]
+        changed = environments.load(
+            run.options.stack, run.report.folder / "models", impersonate=False
+        )
+        run.engine.configure(changed)
+        run.engine.as_person(person, impersonate=settings.email(table.PREVIEW))
+        outcome = run.engine.preview(refresh=True)
+        run.engine.configure(run.environment)
+        run.engine.as_person(run.environment.engineer)
+        stage.note = "as the preview account, which can only read"
+        _explain_failure(outcome)
+        drift = [change for change in outcome.touched if "providers:" not in change]
+        drift = [change for change in drift if not change.endswith(("deployer", "-vertexops"))]
+        if drift:
+            raise StageFailed("the reviewer's preview shows changes", "\n".join(drift))
+
+
+def destroy(run: Rehearsal) -> None:
+    """Take everything away; only soft-deleted roles and enabled APIs may be left."""
+    with run.report.stage("destroy") as stage:
+        _hold(stage, run.engine.destroy(), run)
+        left = left_behind(run)
+        if left:
+            raise StageFailed("something is left behind", "\n".join(left))
+
+
+def refuse_destroy(run: Rehearsal) -> None:
+    """A protected environment must not go away by a slip, and has to serve on."""
+    with run.report.stage("refuse to destroy") as stage:
+        outcome = run.engine.destroy()
+        if outcome.ok or not any("protect" in error for error in outcome.errors):
+            raise StageFailed("destroy was not refused for protection", "\n".join(outcome.errors))
+        predictor(run)(telemetry.unseen(1)[0])
+        stage.note = "protected; the endpoint still serves"
+
+
+def left_behind(run: Rehearsal) -> list[str]:
+    """What exists now and did not before the stack, but for what Google never deletes at once."""
+    after: dict[str, list[str]] = run.sandbox.control("GET", "/state")
+    return [
+        f"{kind}: {name}"
+        for kind, names in after.items()
+        if kind not in SURVIVORS
+        for name in names
+        if name not in run.before.get(kind, ())
+    ]
+
+
+SURVIVORS: Final = frozenset({"deleted_roles", "services", "service_agents"})
+"""Kinds that outlive the stack: soft-deleted roles, APIs left on, and Google's own agents."""
+
+
+def finish(run: Rehearsal) -> None:
+    """Add what the whole run used, show the table and write the summary."""
+    stats = run.sandbox.control("GET", "/stats")
+    run.report.summary |= {
+        "http_requests": stats["total"],
+        "refused_hosts": stats["refused_hosts"],
+        "identities": _identities(run),
+    }
+    run.report.identities()
+
+
+def _identities(run: Rehearsal) -> dict[str, dict[str, list[str]]]:
+    """Identity → permissions `granted` by the environment's roles, and those it `used`."""
+    usage = run.sandbox.control("GET", "/usage")
+    identities: dict[str, dict[str, set[str]]] = {}
+    for role in table.roles(run.environment.settings.capabilities):
+        held = identities.setdefault(role.identity, {"granted": set(), "used": set()})
+        held["granted"].update(role.permissions)
+    for member, used in usage.items():
+        identity = run.members.get(member)
+        if identity in identities:
+            identities[identity]["used"].update(used)
+    return {
+        identity: {kind: sorted(names) for kind, names in held.items()}
+        for identity, held in identities.items()
+    }
+
+
+def _hold(stage: Stage, outcome: Outcome, run: Rehearsal) -> None:
+    stage.note = outcome.summary()
+    for level, message in outcome.violations:
+        if level != "mandatory":
+            run.report.console.print(f"  advice: {message}", style="yellow", highlight=False)
+    _explain_failure(outcome)
+
+
+def _explain_failure(outcome: Outcome) -> None:
+    blocked = [message for level, message in outcome.violations if level == "mandatory"]
+    if blocked:
+        raise StageFailed("stopped by the policy pack", "\n".join(blocked))
+    if not outcome.ok:
+        raise StageFailed("the engine stopped", "\n".join(outcome.errors))
+
+
+def _hold_unchanged(stage: Stage, outcome: Outcome, run: Rehearsal) -> None:
+    _hold(stage, outcome, run)
+    if outcome.changed:
+        raise StageFailed(
+            "something changed that had to stay as it was", "\n".join(outcome.touched)
+        )
+
+
+def _wait(run: Rehearsal) -> None:
+    """Leave the cloud up until Ctrl-C, and say how to use it by hand."""
+    script = Path(run.sandbox.directory) / "environment.sh"
+    lines = [f"export {name}='{value}'" for name, value in sorted(run.engine.variables.items())]
+    script.write_text("\n".join(lines) + "\n")
+    run.report.console.print(
+        f"\nThe cloud stays up until Ctrl-C. In another shell:\n\n  . {script}\n", highlight=False
+    )
+    stopped = threading.Event()
+    try:
+        stopped.wait()
+    except KeyboardInterrupt:
+        run.report.console.print("ending")
+
+
+def unknown_permissions(options: Options) -> list[str]:
+    """Problems with `--without`: names that nobody in this stack needs, or nobody has."""
+    needed = {need.permission for need in table.NEEDS}
+    problems: list[Any] = []
+    for item in options.without:
+        identity, _, permission = item.rpartition(":")
+        if permission not in needed:
+            problems.append(f"--without {item}: no line of the permission table needs {permission}")
+        if identity and identity not in table.ACCOUNTS:
+            known = ", ".join(table.ACCOUNTS)
+            problems.append(f"--without {item}: {identity} is none of the accounts {known}")
+    return problems

@@ -1,0 +1,120 @@
+"""What a rehearsal tells the person watching, and what it leaves behind for other programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from access.explain import explain, find
+from rehearsal.toolchain import ROOT
+
+SPARE_SHOWN: Final = 3
+"""Spare permissions named in the table; `summary.json` has all of them."""
+
+
+class StageFailed(Exception):
+    """A stage did not hold. `raw` is the error as the engine or Google wrote it."""
+
+    def __init__(self, reason: str, raw: str = "") -> None:
+        super().__init__(reason)
+        self.raw = raw
+
+
+@dataclass
+class Stage:
+    """A stage under way; set `note` to say in a few words what it did."""
+
+    note: str = ""
+
+
+@dataclass
+class Report:
+    """Shows one line a stage and gathers `summary`, written to `build/rehearsal/<stack>/`."""
+
+    stack: str
+    console: Console
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.summary = {"stack": self.stack, "passed": False, "stages": {}, **self.summary}
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / "build" / "rehearsal" / self.stack
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Time a stage and show how it ended. StageFailed passes through."""
+        stage, started = Stage(), time.monotonic()
+        failed = True
+        try:
+            with self.console.status(name):
+                yield stage
+            failed = False
+        finally:
+            seconds = time.monotonic() - started
+            self.summary["stages"][name] = round(seconds, 3)
+            mark = Text("✗", "red") if failed else Text("✓", "green")
+            line = Text.assemble(mark, f" {name:<22}{seconds:6.1f} s  ", (stage.note, "dim"))
+            self.console.print(line, overflow="ellipsis", no_wrap=True)
+
+    def failure(
+        self, error: StageFailed, audit: list[dict[str, Any]], names: dict[str, str]
+    ) -> None:
+        """Explain what went wrong; the raw error comes last, whole."""
+        denial = find(error.raw)
+        self.console.print(f"\n[bold red]{error}[/]", highlight=False)
+        if denial:
+            member = denied_member(audit, denial.permission)
+            identity = names.get(member) or names.get(f"serviceAccount:{denial.principal}")
+            for line in explain(denial, identity):
+                self.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+            if member:
+                self.console.print(f"  as {member}", highlight=False, markup=False)
+            self.summary["denial"] = {
+                "permission": denial.permission,
+                "resource": denial.resource,
+                "principal": member,
+                "identity": identity,
+                "text": denial.text,
+            }
+        if error.raw:
+            self.console.print("\nThe error itself:", style="bold")
+            self.console.print(error.raw, highlight=False, markup=False, soft_wrap=True)
+
+    def identities(self) -> None:
+        """A table of who was given what, and used how much of it."""
+        table = Table("identity", "granted", "used", "spare", box=None, pad_edge=False)
+        for identity, held in self.summary.get("identities", {}).items():
+            spare = sorted(set(held["granted"]) - set(held["used"]))
+            shown = ", ".join(spare[:SPARE_SHOWN]) + (" …" if len(spare) > SPARE_SHOWN else "")
+            table.add_row(
+                identity, str(len(held["granted"])), str(len(held["used"])), shown or "none"
+            )
+        self.console.print()
+        self.console.print(table)
+
+    def write(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "summary.json"
+        path.write_text(json.dumps(self.summary, indent=2) + "\n")
+        return path
+
+
+def denied_member(audit: list[dict[str, Any]], permission: str) -> str:
+    """Who was last refused `permission`, by the audit log; empty when nobody was."""
+    refused = [
+        entry["principal"]
+        for entry in audit
+        if not entry["granted"] and entry["permission"] == permission
+    ]
+    return refused[-1] if refused else ""

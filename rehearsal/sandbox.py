@@ -1,0 +1,165 @@
+"""A simulated Google Cloud in a process of its own, and what other programs need to reach it.
+
+Everything lives in a private directory that is gone with the sandbox. Programs run in it unchanged:
+they see `HTTPS_PROXY`, a CA bundle, and credentials as `gcloud auth application-default login`
+leaves them; the proxy refuses every host that is not simulated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import urllib3
+
+from rehearsal.toolchain import ROOT
+
+READY_SECONDS = 30
+
+
+class GoogleError(RuntimeError):
+    """An answer that is not 2xx; the message is Google's own."""
+
+    def __init__(self, status: int, answer: Any) -> None:
+        error = answer.get("error") if isinstance(answer, dict) else None
+        message = error.get("message") if isinstance(error, dict) else str(answer)
+        super().__init__(f"{status} {message}")
+        self.status, self.answer = status, answer
+
+
+class Google:
+    """Plain calls to simulated APIs with one bearer token. Safe to share between threads."""
+
+    def __init__(self, proxy: str, ca_bundle: str, token: str) -> None:
+        self._pool = urllib3.ProxyManager(proxy, ca_certs=ca_bundle, maxsize=16, retries=False)
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def call(
+        self, verb: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        """The decoded answer. `body` is bytes as they are, or anything else as JSON.
+
+        Raises GoogleError.
+        """
+        kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        answer = self._pool.request(
+            verb, url, body=data, headers={**kind, **self._headers, **(headers or {})}
+        )
+        content = json.loads(answer.data) if answer.data else {}
+        if not 200 <= answer.status < 300:
+            raise GoogleError(answer.status, content)
+        return content
+
+    def finish(self, operation: Any, url: str) -> Any:
+        """Wait for a long-running operation of the API at `url`. Raises GoogleError."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not operation.get("done"):
+            if time.monotonic() > deadline:
+                raise GoogleError(504, f"{operation['name']} is still running")
+            time.sleep(0.05)
+            operation = self.call("GET", f"{url}/{operation['name']}")
+        if "error" in operation:
+            raise GoogleError(operation["error"]["code"], operation)
+        return operation.get("response", {})
+
+
+class Sandbox:
+    """Starts the cloud from `seed` on entry and ends it on exit. `keep` leaves the files."""
+
+    def __init__(self, seed: Mapping[str, Any]) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
+        self.directory = Path(self._temporary.name)
+        self._cloud = subprocess.Popen(
+            [
+                sys.executable, "-m", "rehearsal.cloud",
+                "--directory", self.directory, "--stop-with-parent",
+            ],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )  # fmt: skip
+        assert self._cloud.stdin is not None
+        self._cloud.stdin.write(json.dumps(seed) + "\n")
+        self._cloud.stdin.flush()
+
+    def __enter__(self) -> Sandbox:
+        ready, deadline = self.directory / "ready.json", time.monotonic() + READY_SECONDS
+        while not ready.exists():
+            if self._cloud.poll() is not None or time.monotonic() > deadline:
+                self.__exit__(None, None, None)
+                raise RuntimeError("the simulated cloud did not start; its error is above")
+            time.sleep(0.02)
+        self._ready = json.loads(ready.read_text())
+        self._control = Google(
+            self._ready["proxy_url"], self._ready["ca_bundle"], self._ready["control_token"]
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._cloud.stdin:
+            self._cloud.stdin.close()
+        self._cloud.wait(READY_SECONDS)
+        self._temporary.cleanup()
+
+    def control(self, verb: str, path: str, body: Any = None) -> Any:
+        """Ask the simulator itself: `/audit`, `/usage`, `/stats`, `/state`, `/withhold`…"""
+        return self._control.call(verb, self._ready["control_url"] + path, body)
+
+    def google(self, email: str) -> Google:
+        """Calls as `email`: what a workload running as that account could do."""
+        token = self.control("POST", "/token", {"email": email})["access_token"]
+        return Google(self._ready["proxy_url"], self._ready["ca_bundle"], token)
+
+    def environment(self, email: str, impersonate: str = "") -> dict[str, str]:
+        """Variables under which a program's Google credentials are those of the person `email`.
+
+        With `impersonate`, the credentials become that service account's, as
+        `gcloud auth application-default login --impersonate-service-account` leaves them.
+        """
+        person = {
+            "type": "authorized_user",
+            "client_id": "rehearsal",
+            "client_secret": "rehearsal",
+            "refresh_token": self.control("POST", "/token", {"email": email})["refresh_token"],
+        }
+        credentials = self.directory / f"{impersonate or email}.json"
+        credentials.touch(mode=0o600)
+        credentials.write_text(json.dumps(_impersonating(person, impersonate)))
+        return {
+            **self._ready["environment"],
+            "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+            "CLOUDSDK_CONFIG": str(self.directory / "gcloud"),
+        }
+
+
+def _impersonating(person: dict[str, str], account: str) -> dict[str, Any]:
+    if not account:
+        return person
+    url = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
+    return {
+        "type": "impersonated_service_account",
+        "service_account_impersonation_url": f"{url}/{account}:generateAccessToken",
+        "source_credentials": person,
+        "delegates": [],
+    }
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's variables without what could lead a program to a real cloud or backend."""
+    leading = ("GOOGLE_", "CLOUDSDK_", "PULUMI_", "GCLOUD_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(leading)}

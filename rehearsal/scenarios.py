@@ -1,0 +1,222 @@
+"""Named stories, each played on the real engine."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components import permissions as table
+from components.apis import SERVICES
+from components.settings import Settings
+from providers.sdk import AccessReady, Provider
+from rehearsal import environment as environments
+from rehearsal import telemetry, toolchain
+from rehearsal.engine import Engine, Outcome
+from rehearsal.rehearse import Options, Rehearsal, opened, predictor, up
+from rehearsal.report import Report, StageFailed
+from rehearsal.sandbox import GoogleError, Sandbox
+
+REGISTRY_EDITOR: Final = "roles/cloudiot.editor"
+"""The nearest role there is: `roles/iot.registryEditor` never existed (gcp-facts/08)."""
+
+NEEDED: Final = "aiplatform.endpoints.create"
+
+
+def registry_editor_only(report: Report) -> bool:
+    """A deployer with only a registry editor's role gets the 403; the stack's role cures it."""
+    models = report.folder / "models"
+    environment = environments.load("staging", models)
+    settings = environment.settings
+    member = settings.member(table.DEPLOYER)
+    seed = environments.seed(environment)
+    seed["projects"][0]["services"] = SERVICES
+    seed["accounts"] = [{"project": settings.project, "id": settings.account_id(table.DEPLOYER)}]
+    seed["grants"] += [
+        {
+            "resource": f"projects/{settings.project}",
+            "role": REGISTRY_EDITOR,
+            "member": member,
+        },
+        {
+            "resource": settings.account_name(table.DEPLOYER),
+            "role": "roles/iam.serviceAccountTokenCreator",
+            "member": settings.platform_member,
+        },
+    ]
+    cured = False
+    with Sandbox(seed) as sandbox:
+        engine = Engine(
+            sandbox,
+            environment,
+            toolchain.gcp_plugin(),
+            lambda: _endpoint_alone(settings, cured),
+            policies=False,
+        )
+        try:
+            with report.stage("registry editor only") as stage:
+                outcome = engine.up()
+                stage.note = f"{NEEDED} denied" if not outcome.ok else "went through"
+                _demand_denial(outcome)
+            report.failure(
+                StageFailed(
+                    f"As in the thread: {REGISTRY_EDITOR} is not enough.",
+                    "\n".join(outcome.errors),
+                ),
+                sandbox.control("GET", "/audit")["entries"],
+                {member: table.DEPLOYER},
+            )
+            report.console.print()
+            cured = True
+            with report.stage("with the stack's role") as stage:
+                outcome = engine.up()
+                stage.note = outcome.summary()
+                if not outcome.ok:
+                    raise StageFailed("the role did not cure it", "\n".join(outcome.errors))
+            with report.stage("destroy"):
+                if not (outcome := engine.destroy()).ok:
+                    raise StageFailed("destroy failed", "\n".join(outcome.errors))
+        except StageFailed as error:
+            report.failure(error, sandbox.control("GET", "/audit")["entries"], {})
+            return False
+    return True
+
+
+def _demand_denial(outcome: Outcome) -> None:
+    if outcome.ok or not any(NEEDED in error for error in outcome.errors):
+        raise StageFailed(f"no denial of {NEEDED}", "\n".join(outcome.errors))
+
+
+def _endpoint_alone(settings: Settings, cured: bool) -> None:
+    """An endpoint created by the deployer account; with its role from the table when `cured`."""
+    email, before = settings.email(table.DEPLOYER), list[pulumi.Resource]()
+    if cured:
+        before.append(_cure(settings))
+    deployer = gcp.Provider("deployer", project=settings.project, impersonate_service_account=email)
+    gcp.vertex.AiEndpoint(
+        "endpoint",
+        name=settings.endpoint_id,
+        project=settings.project,
+        location=settings.region,
+        region=settings.region,
+        display_name="predictive-maintenance",
+        opts=pulumi.ResourceOptions(provider=deployer, depends_on=before),
+    )
+
+
+def _cure(settings: Settings) -> pulumi.Resource:
+    platform = gcp.Provider("platform", project=settings.project)
+    vertexops = Provider("vertexops", project=settings.project, region=settings.region)
+    held = next(
+        role.permissions
+        for role in table.roles(settings.capabilities)
+        if (role.identity, role.on) == (table.DEPLOYER, table.PROJECT)
+    )
+    role = gcp.projects.IAMCustomRole(
+        "deployer",
+        project=settings.project,
+        role_id=settings.role_id("deployer"),
+        title="Predictive maintenance: deployer",
+        permissions=list(held),
+        opts=pulumi.ResourceOptions(provider=platform),
+    )
+    grant = gcp.projects.IAMMember(
+        "deployer-deployer",
+        project=settings.project,
+        role=role.name,
+        member=settings.member(table.DEPLOYER),
+        opts=pulumi.ResourceOptions(provider=platform),
+    )
+    return AccessReady(
+        "deployer-ready",
+        principal=settings.email(table.DEPLOYER),
+        needs=[{"resource": f"projects/{settings.project}", "permissions": list(held)}],
+        deadline_seconds=settings.readiness_seconds,
+        opts=pulumi.ResourceOptions(provider=vertexops, depends_on=[grant]),
+    )
+
+
+def model_update(report: Report) -> bool:
+    """A new model version while a client predicts without pause: no prediction fails."""
+    with opened(Options("staging"), report) as run:
+        try:
+            up(run)
+            before = {model["id"] for model in run.engine.outputs()["deployedModels"]}
+            client = _Client(run)
+            with report.stage("update the model") as stage, client:
+                newer = report.folder / "models-2"
+                for model in run.environment.settings.models:
+                    path = newer / model.id / "model.joblib"
+                    telemetry.train(path, trees=12) if model.artifact else None
+                run.engine.configure(environments.load("staging", newer))
+                outcome = run.engine.up()
+                stage.note = outcome.summary()
+                if not outcome.ok:
+                    raise StageFailed("the update failed", "\n".join(outcome.errors))
+                client.until_answered_by(before)
+            with report.stage("check the traffic") as stage:
+                stage.note = _demand_moved(run, client, before)
+        except StageFailed as error:
+            report.failure(error, run.sandbox.control("GET", "/audit")["entries"], run.members)
+            return False
+    return True
+
+
+class _Client:
+    """Asks for predictions without pause, and counts the answers by deployed model."""
+
+    def __init__(self, run: Rehearsal) -> None:
+        self.answers: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._ask = predictor(run, whole=True)
+        self._reading = telemetry.unseen(1)[0]
+        self._stop, self._changed = threading.Event(), threading.Condition()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                answer: Any = self._ask(self._reading)
+            except GoogleError as error:
+                self.failures.append(str(error))
+                continue
+            with self._changed:
+                self.answers[answer["deployedModelId"]] += 1
+                self._changed.notify_all()
+
+    def until_answered_by(self, old: set[str], seconds: float = 20) -> None:
+        """Wait until a model that is not in `old` has answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self.answers.keys() - old), seconds)
+
+    def __enter__(self) -> _Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def _demand_moved(run: Rehearsal, client: _Client, before: set[str]) -> str:
+    after = {model["id"] for model in run.engine.outputs()["deployedModels"]}
+    gone = before - after
+    versions: list[str] = run.sandbox.control("GET", "/state").get("model_versions", [])
+    own = [name for name in versions if f"projects/{run.environment.settings.project}/" in name]
+    if client.failures:
+        raise StageFailed(f"{len(client.failures)} predictions failed", client.failures[0])
+    if not gone or not client.answers.keys() & (after - before):
+        raise StageFailed("traffic did not move to the new version", str(dict(client.answers)))
+    if len(own) != 1:
+        raise StageFailed("the old version is still registered", "\n".join(own))
+    return f"{client.answers.total():,} predictions, 0 failed; the old version is gone"
+
+
+SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
+    "registry-editor-only": registry_editor_only,
+    "model-update": model_update,
+}

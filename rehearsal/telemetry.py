@@ -1,0 +1,68 @@
+"""Real device telemetry, and the small model that predicts failures from it.
+
+The data is NASA's shuttle telemetry as it ships in `river`'s wheel: 49,097 readings of 9 sensors,
+each marked as normal (0) or anomalous (1); 3,511 are anomalous. Read straight from the file, for
+importing `river` takes longer than the rest of a rehearsal's preparation.
+
+    python -m rehearsal.telemetry build/model/model.joblib     trains the example model
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+TRAINED_ON = 20_000
+"""Readings at the start that models are trained on; all later ones they have never seen."""
+
+
+@cache
+def readings() -> tuple[Any, Any]:
+    """Sensor values, an array of shape (49097, 9), and labels, of shape (49097,)."""
+    import numpy
+
+    river = importlib.util.find_spec("river")
+    if river is None or river.origin is None:
+        raise RuntimeError("river is not installed; run `make setup`")
+    with gzip.open(Path(river.origin).parent / "datasets" / "shuttle.csv.gz", "rt") as file:
+        rows = numpy.loadtxt(file, delimiter=",", skiprows=1)
+    return rows[:, :-1], rows[:, -1]
+
+
+def train(path: Path, *, trees: int = 8, depth: int = 8) -> Path:
+    """Write a trained model to `path`. It predicts the risk of a failure, from 0 to 1.
+
+    A regressor on the labels, for a prebuilt scikit-learn container answers with `predict`, which
+    for a classifier would be the bare label.
+    """
+    import joblib
+    from sklearn.ensemble import RandomForestRegressor
+
+    values, labels = readings()
+    model = RandomForestRegressor(trees, max_depth=depth, random_state=0)
+    model.fit(values[:TRAINED_ON], labels[:TRAINED_ON])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    joblib.dump(model, path)
+    return path
+
+
+def unseen(count: int) -> tuple[list[list[float]], list[float]]:
+    """`count` readings spread over those that no model was trained on, and their labels."""
+    values, labels = readings()
+    later = slice(TRAINED_ON, None, max(1, (len(values) - TRAINED_ON) // count))
+    return values[later][:count].tolist(), labels[later][:count].tolist()
+
+
+def roc_auc(labels: list[float], risks: list[float]) -> float:
+    """Area under the ROC curve, 0.5 for guesses and 1 for a perfect order."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, risks))
+
+
+if __name__ == "__main__":
+    print(train(Path(sys.argv[1])))

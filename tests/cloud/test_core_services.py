@@ -1,0 +1,309 @@
+"""Roles, accounts, projects and API enablement as clients meet them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from core_support import (
+    ADMIN,
+    CRM,
+    IAM,
+    NUMBER,
+    PROJECT,
+    USAGE,
+    WORKER,
+    WORKER_NAME,
+    new_cloud,
+    session,
+)
+
+from rehearsal.cloud.api import Principal
+from rehearsal.cloud.cloud import Cloud
+
+ROLES = f"{IAM}/projects/{PROJECT}/roles"
+ROLE = f"projects/{PROJECT}/roles/deployer"
+ACCOUNTS = f"{IAM}/projects/{PROJECT}/serviceAccounts"
+GET, CREATE = "aiplatform.endpoints.get", "aiplatform.endpoints.create"
+AGENT = f"service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return new_cloud()
+
+
+@pytest.fixture
+def admin(cloud: Cloud, tmp_path: Path) -> Iterator[requests.Session]:
+    with cloud.serve(tmp_path) as running:
+        yield session(running, cloud.identity.access_token(ADMIN))
+
+
+def make_role(admin: requests.Session, *permissions: str, role_id: str = "deployer") -> Any:
+    role = {"title": "Deployer", "stage": "GA", "includedPermissions": list(permissions)}
+    return admin.post(ROLES, json={"roleId": role_id, "role": role})
+
+
+def message(answer: requests.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["message"]
+
+
+class TestCustomRoles:
+    def test_a_role_is_made_read_changed_and_listed(self, admin: requests.Session) -> None:
+        made = make_role(admin, GET).json()
+        assert made["name"] == ROLE
+        assert admin.get(f"{IAM}/{ROLE}").json() == made
+        changed = admin.patch(
+            f"{IAM}/{ROLE}",
+            params={"updateMask": "included_permissions"},
+            json={"includedPermissions": [GET, CREATE]},
+        ).json()
+        assert changed["includedPermissions"] == [GET, CREATE]
+        assert changed["title"] == "Deployer"
+        [listed] = admin.get(ROLES).json()["roles"]
+        assert "includedPermissions" not in listed
+        assert admin.get(ROLES, params={"view": "FULL"}).json()["roles"] == [changed]
+
+    def test_a_role_that_never_was_is_404(self, admin: requests.Session) -> None:
+        expected = f"The role named {ROLE} was not found."
+        assert message(admin.get(f"{IAM}/{ROLE}")) == (404, expected)
+
+    @pytest.mark.parametrize(
+        "permission",
+        [
+            "aiplatform.operations.get",
+            "aiplatform.models.deploy",
+            "resourcemanager.projects.list",
+            "cloudiot.devices.get",
+        ],
+    )
+    def test_a_permission_projects_do_not_have_is_refused(
+        self, admin: requests.Session, permission: str
+    ) -> None:
+        expected = (400, f"Permission {permission} is not valid.")
+        assert message(make_role(admin, GET, permission)) == expected
+
+    @pytest.mark.parametrize("role_id", ["ab", "with-dash", "x" * 65])
+    def test_a_role_id_has_a_form(self, admin: requests.Session, role_id: str) -> None:
+        assert make_role(admin, GET, role_id=role_id).status_code == 400
+
+    def test_a_deleted_role_blocks_its_id_until_undeleted_and_patched(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        make_role(admin, GET)
+        assert admin.delete(f"{IAM}/{ROLE}").json()["deleted"] is True
+        assert admin.get(f"{IAM}/{ROLE}").json()["deleted"] is True
+        assert "roles" not in admin.get(ROLES).json()
+        status, text = message(make_role(admin, GET))
+        assert (status, "role_id in a deleted state" in text) == (400, True)
+        assert cloud.state()["softDeletedRoles"] == [ROLE]
+        undeleted = admin.post(f"{IAM}/{ROLE}:undelete", json={}).json()
+        assert "deleted" not in undeleted
+        patched = admin.patch(f"{IAM}/{ROLE}", json={"includedPermissions": [CREATE]}).json()
+        assert patched["includedPermissions"] == [CREATE]
+
+    def test_after_seven_days_a_deleted_role_is_gone(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        make_role(admin, GET)
+        admin.delete(f"{IAM}/{ROLE}")
+        cloud.clock.step(7 * 86_400 + 1)
+        fresh = {"Authorization": f"Bearer {cloud.identity.access_token(ADMIN)}"}
+        gone = admin.post(f"{IAM}/{ROLE}:undelete", json={}, headers=fresh)
+        assert gone.status_code == 404
+
+    def test_a_stale_etag_is_refused(self, admin: requests.Session) -> None:
+        etag = make_role(admin, GET).json()["etag"]
+        assert admin.patch(f"{IAM}/{ROLE}", json={"title": "x"}).status_code == 200
+        late = admin.patch(f"{IAM}/{ROLE}", json={"title": "y", "etag": etag})
+        assert (late.status_code, late.json()["error"]["status"]) == (409, "ABORTED")
+
+    def test_a_second_role_of_one_id_is_refused(self, admin: requests.Session) -> None:
+        make_role(admin, GET)
+        assert make_role(admin, GET).status_code == 409
+
+    def test_predefined_roles_can_be_read(self, admin: requests.Session) -> None:
+        role = admin.get(f"{IAM}/roles/pubsub.publisher").json()
+        assert role["includedPermissions"] == ["pubsub.topics.publish"]
+        assert admin.get(f"{IAM}/roles/iot.admin").status_code == 404
+
+    def test_testable_permissions_come_in_pages(self, admin: requests.Session) -> None:
+        url, names, token = f"{IAM}/permissions:queryTestablePermissions", [], ""
+        resource = f"//cloudresourcemanager.googleapis.com/projects/{PROJECT}"
+        while token is not None:
+            body = {"fullResourceName": resource, "pageSize": 1000, "pageToken": token}
+            page = admin.post(url, json=body).json()
+            names += [item["name"] for item in page["permissions"]]
+            token = page.get("nextPageToken")
+        assert len(names) == len(set(names)) > 13_000
+        assert "resourcemanager.projects.get" in names
+        assert "resourcemanager.projects.list" not in names
+
+
+class TestServiceAccounts:
+    def test_an_account_is_made_changed_and_deleted(self, admin: requests.Session) -> None:
+        body = {"accountId": "telemetry", "serviceAccount": {"displayName": "Telemetry"}}
+        made = admin.post(ACCOUNTS, json=body).json()
+        email = f"telemetry@{PROJECT}.iam.gserviceaccount.com"
+        assert (made["email"], made["displayName"]) == (email, "Telemetry")
+        assert made["uniqueId"].isdigit() and len(made["uniqueId"]) == 21
+        patch = {"serviceAccount": {"displayName": "T", "etag": made["etag"]}}
+        changed = admin.patch(f"{ACCOUNTS}/{email}", json={**patch, "updateMask": "display_name"})
+        assert changed.json()["displayName"] == "T"
+        late = admin.patch(f"{ACCOUNTS}/{email}", json={**patch, "updateMask": "display_name"})
+        assert late.status_code == 409
+        assert admin.delete(f"{ACCOUNTS}/{email}").json() == {}
+        assert message(admin.get(f"{ACCOUNTS}/{email}")) == (404, "Unknown service account")
+        undeleted = admin.post(f"{ACCOUNTS}/{made['uniqueId']}:undelete", json={}).json()
+        assert undeleted["restoredAccount"]["email"] == email
+
+    @pytest.mark.parametrize("account_id", ["short", "x" * 31, "1starts-wrong", "Has-Capital"])
+    def test_an_account_id_has_a_form(self, admin: requests.Session, account_id: str) -> None:
+        assert admin.post(ACCOUNTS, json={"accountId": account_id}).status_code == 400
+
+    def test_a_second_account_of_one_id_is_refused(self, admin: requests.Session) -> None:
+        answer = admin.post(ACCOUNTS, json={"accountId": "worker"})
+        assert (answer.status_code, answer.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
+
+    def test_acting_as_an_account_is_granted_on_the_account(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        url = f"{IAM}/{WORKER_NAME}"
+        policy = admin.post(f"{url}:getIamPolicy").json()
+        policy["bindings"] = [
+            {"role": "roles/iam.serviceAccountUser", "members": [f"serviceAccount:{ADMIN}"]}
+        ]
+        assert admin.post(f"{url}:setIamPolicy", json={"policy": policy}).status_code == 200
+        stale = admin.post(f"{url}:setIamPolicy", json={"policy": policy})
+        assert stale.json()["error"]["status"] == "ABORTED"
+        cloud.iam.set_policy(f"projects/{PROJECT}", {})
+        cloud.clock.step(60)
+        wanted = {"permissions": ["iam.serviceAccounts.actAs", "iam.serviceAccounts.delete"]}
+        held = admin.post(f"{url}:testIamPermissions", json=wanted).json()
+        assert held == {"permissions": ["iam.serviceAccounts.actAs"]}
+
+    def test_accounts_are_listed_in_pages_without_googles_own(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        cloud.accounts.create_agent("aiplatform", PROJECT)
+        first = admin.get(ACCOUNTS, params={"pageSize": 1}).json()
+        second = admin.get(
+            ACCOUNTS, params={"pageSize": 1, "pageToken": first["nextPageToken"]}
+        ).json()
+        emails = [item["email"] for page in (first, second) for item in page["accounts"]]
+        assert emails == [ADMIN, WORKER]
+        assert "nextPageToken" not in second
+
+
+class TestProjects:
+    def test_both_versions_show_one_project(self, admin: requests.Session) -> None:
+        v1 = admin.get(f"{CRM}/v1/projects/{PROJECT}").json()
+        v3 = admin.get(f"{CRM}/v3/projects/{PROJECT}").json()
+        assert (v1["projectNumber"], v1["parent"]) == (NUMBER, {"type": "folder", "id": "2"})
+        assert (v3["name"], v3["parent"]) == (f"projects/{NUMBER}", "folders/2")
+
+    def test_a_policy_is_read_and_written_as_the_official_provider_does(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        url = f"{CRM}/v1/projects/{PROJECT}"
+        options = {"options": {"requestedPolicyVersion": 3}}
+        policy = admin.post(f"{url}:getIamPolicy", json=options).json()
+        member = f"serviceAccount:{WORKER}"
+        policy["bindings"].append({"role": "roles/viewer", "members": [member]})
+        body = {"policy": policy, "updateMask": "bindings,etag,auditConfigs"}
+        written = admin.post(f"{url}:setIamPolicy", json=body).json()
+        assert written["etag"] != policy["etag"]
+        assert written["bindings"] == policy["bindings"]
+        cloud.clock.step(60)
+        worker = Principal(member)
+        assert cloud.iam.test(worker, f"projects/{PROJECT}", [GET]) == [GET]
+
+    def test_folders_and_organizations_have_policies_too(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        role = "roles/resourcemanager.organizationAdmin"
+        cloud.iam.grant("organizations/1", role, f"serviceAccount:{ADMIN}")
+        assert admin.get(f"{CRM}/v3/organizations/1").json()["state"] == "ACTIVE"
+        assert admin.get(f"{CRM}/v3/folders/2").json()["name"] == "folders/2"
+        policy = admin.post(f"{CRM}/v3/organizations/1:getIamPolicy", json={}).json()
+        assert policy["bindings"][0]["role"] == role
+
+    def test_testing_a_permission_projects_do_not_have_is_400(
+        self, admin: requests.Session
+    ) -> None:
+        url = f"{CRM}/v1/projects/{PROJECT}:testIamPermissions"
+        wanted = {"permissions": [GET, "resourcemanager.projects.list"]}
+        assert admin.post(url, json=wanted).status_code == 400
+        assert admin.post(url, json={"permissions": [GET]}).json() == {"permissions": [GET]}
+
+    def test_billing_is_known(self, admin: requests.Session) -> None:
+        url = f"https://cloudbilling.googleapis.com/v1/projects/{PROJECT}/billingInfo"
+        assert admin.get(url).json()["billingEnabled"] is True
+
+
+class TestServiceUsage:
+    SERVICES = f"{USAGE}/v1/projects/{PROJECT}/services"
+
+    def test_services_are_enabled_in_batches(self, cloud: Cloud, admin: requests.Session) -> None:
+        names = ["aiplatform.googleapis.com", "pubsub.googleapis.com"]
+        operation = admin.post(f"{self.SERVICES}:batchEnable", json={"serviceIds": names}).json()
+        cloud.clock.step(5)
+        done = admin.get(f"{USAGE}/v1/{operation['name']}").json()
+        assert done["done"] is True
+        enabled = admin.get(self.SERVICES, params={"filter": "state:ENABLED"}).json()["services"]
+        assert set(names) < {item["config"]["name"] for item in enabled}
+
+    @pytest.mark.parametrize("service", ["iot.googleapis.com", "cloudiot.googleapis.com"])
+    def test_a_service_google_does_not_have_is_refused(
+        self, admin: requests.Session, service: str
+    ) -> None:
+        answer = admin.post(f"{self.SERVICES}:batchEnable", json={"serviceIds": [service]})
+        expected = f"Not found or permission denied for service(s): {service}."
+        assert message(answer) == (403, expected)
+
+    def test_a_batch_has_a_limit(self, admin: requests.Session) -> None:
+        names = ["pubsub.googleapis.com"] * 21
+        answer = admin.post(f"{self.SERVICES}:batchEnable", json={"serviceIds": names})
+        assert answer.status_code == 400
+
+    def test_a_disabled_service_stops_answering_after_a_while(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        admin.post(f"{self.SERVICES}/cloudbilling.googleapis.com:disable", json={})
+        cloud.clock.step(5)
+        url = f"https://cloudbilling.googleapis.com/v1/projects/{PROJECT}/billingInfo"
+        assert admin.get(url).status_code == 200
+        cloud.clock.step(120)
+        assert admin.get(url).status_code == 403
+
+    def test_polling_an_operation_takes_its_own_permission(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        body = {"serviceIds": ["pubsub.googleapis.com"]}
+        name = admin.post(f"{self.SERVICES}:batchEnable", json=body).json()["name"]
+        token = cloud.identity.access_token(WORKER)
+        denied = admin.get(f"{USAGE}/v1/{name}", headers={"Authorization": f"Bearer {token}"})
+        assert "serviceusage.operations.get" in message(denied)[1]
+
+    def test_no_agent_is_made_in_a_project_that_is_not_there(self, admin: requests.Session) -> None:
+        url = f"{USAGE}/v1beta1/projects/nope/services/aiplatform.googleapis.com"
+        denied = admin.post(f"{url}:generateServiceIdentity")
+        assert message(denied) == (403, "Permission denied on resource project nope.")
+
+    @pytest.mark.parametrize("granted", [True, False])
+    def test_asking_for_a_service_agent_makes_it(
+        self, cloud: Cloud, admin: requests.Session, granted: bool
+    ) -> None:
+        cloud.accounts.grant_requested_agents = granted
+        assert cloud.accounts.agent("aiplatform", PROJECT) is None
+        url = f"{USAGE}/v1beta1/projects/{PROJECT}/services/aiplatform.googleapis.com"
+        operation = admin.post(f"{url}:generateServiceIdentity").json()
+        assert operation["done"] is True
+        assert operation["response"]["email"] == AGENT
+        agent = cloud.accounts.agent("aiplatform", PROJECT)
+        assert agent is not None
+        held = cloud.iam.test(agent, f"projects/{PROJECT}", ["storage.objects.get"])
+        assert bool(held) is granted

@@ -1,0 +1,296 @@
+"""The stand-in sends what the official plugin sends, and leaves the same state.
+
+Each resource of the recordings whose type the stand-in has goes through up, refresh, preview,
+update and destroy against the recorded answers. Compared are the multisets of requests (method,
+host, path, query, body, and whose token), and inputs and outputs with `state.jsonl`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from provider_support import Exchange, Replay, contract, key, load, session
+
+from providers.plugin import Context, Props, ProviderError
+from rehearsal.provider.batching import Batch, Batcher
+from rehearsal.provider.gcp import Gcp
+from rehearsal.provider.resource import Declared
+
+PROJECT, REGION = "iot-prod", "us-central1"
+DEPLOYER = f"deployer@{PROJECT}.iam.gserviceaccount.com"
+IDENTITIES = {"platform-tok": "platform", "imp-tok": "deployer (impersonated)"}
+PLATFORM: Props = {"project": PROJECT, "region": REGION, "accessToken": "platform-tok"}
+PROVIDERS: dict[str, dict[str, Props]] = {
+    "core": {"platform": PLATFORM, "deployer": {**PLATFORM, "impersonateServiceAccount": DEPLOYER}},
+    "more": {"platform": PLATFORM},
+}
+# Whose provider a resource has, where it is not `platform`.
+OWNERS = {("core", "endpoint"): "deployer"}
+# What the programs change with STEP=2 (program.py).
+STEP_2: dict[tuple[str, str], Props] = {
+    ("core", "role"): {
+        "permissions": [f"aiplatform.endpoints.{verb}" for verb in ("create", "deploy", "get")]
+    },
+    ("core", "artifacts"): {"labels": {"step": "2"}},
+    ("core", "endpoint"): {"description": "step 2"},
+    ("more", "ds"): {"labels": {"step": "2"}},
+    ("more", "endpoint"): {"labels": {"step": "2"}},
+}
+# Exchanges of types that the stand-in does not have, by host or part of the path …
+OTHER_HOSTS = (
+    "pubsub",
+    "monitoring",
+    "logging",
+    "artifactregistry",
+    "orgpolicy",
+    "cloudkms",
+    "secretmanager",
+)
+OTHER_PATHS = (
+    "workloadIdentityPools",
+    "deploymentResourcePools",
+    "policies/",
+    "/keys",
+    "queryTestablePermissions",
+)
+# … and, on the project's allow policy and on userinfo, by position in the file: IAMAuditConfig in
+# core, IAMBinding and getClientOpenIdUserInfo in more.
+OTHERS: dict[tuple[str, str], tuple[int, ...]] = {
+    ("core", "up"): (68, 69, 70, 71, 77, 78),
+    ("core", "refresh"): (27,),
+    ("core", "preview"): (27,),
+    ("core", "destroy"): (92, 93, 96, 99, 100, 101),
+    ("more", "up"): (11,),
+    ("more", "preview"): (27,),
+    ("more", "update"): (4,),
+}
+OTHER_PROJECT_POLICY = {"more"}  # every exchange on it is IAMBinding's
+BATCHED = ("gcp:projects/service:Service", "gcp:projects/iAMMember:IAMMember")
+# Outputs that the bridge adds, that the engine encrypts, or that a later run of the recorder set.
+NOT_COMPARED = {
+    "__meta",
+    "__pulumi_raw_state_delta",
+    "id",
+    "effectiveLabels",
+    "pulumiLabels",
+    "content",
+    "customerEncryption",
+    "etag",
+}
+
+
+class Gathering(Batcher):
+    """Waits for as many callers as the recorded batch had, not for a time."""
+
+    def __init__(self, expected: Callable[[str], int]) -> None:
+        super().__init__(lambda seconds: None)
+        self._expected = expected
+
+    def gather(self, key: str, batch: Batch) -> None:
+        with self.lock:
+            everyone = self.lock.wait_for(
+                lambda: len(batch.items) >= self._expected(key), timeout=30
+            )
+        assert everyone, f"{key}: {len(batch.items)} of {self._expected(key)} callers came"
+
+
+class Run:
+    """One command of the recording: its exchanges, and the providers that send them."""
+
+    def __init__(self, folder: str, command: str, state: list[Props]) -> None:
+        recorded = load(contract() / folder / f"{command}.jsonl")
+        self.recorded = [
+            exchange
+            for index, exchange in enumerate(recorded)
+            if _ours(folder, exchange) and index not in OTHERS.get((folder, command), ())
+        ]
+        self.replay = Replay(self.recorded, IDENTITIES)
+        self.folder = folder
+        self.services = sum(item["type"] == "gcp:projects/service:Service" for item in state)
+        self.providers = {name: self._provider() for name in PROVIDERS[folder]}
+
+    def _provider(self) -> Gcp:
+        gcp = Gcp(session=lambda: session(self.replay), sleep=_nothing)
+        gcp.batcher = Gathering(
+            lambda key: 1 if "ml-source" in key else 2 if "IAMMember" in key else self.services
+        )
+        return gcp
+
+    def check_config(self) -> None:
+        for name, config in PROVIDERS[self.folder].items():
+            _, failures = Gcp(lambda: session(self.replay), _nothing).check_config(
+                config, Context()
+            )
+            assert failures == [], name
+
+    def configure(self) -> None:
+        for name, config in PROVIDERS[self.folder].items():
+            self.providers[name].configure(config, Context())
+
+    def get_project(self) -> None:
+        if self.folder == "core":
+            token = "gcp:organizations/getProject:getProject"
+            found = self.providers["platform"].invoke(token, {"projectId": PROJECT}, Context())
+            assert found["number"] == "123456789012"
+
+    def kind(self, item: Props) -> Declared:
+        owner = OWNERS.get((self.folder, item["name"]), "platform")
+        kind = self.providers[owner].kind(item["type"])
+        assert isinstance(kind, Declared)
+        return kind
+
+    def compared(self) -> int:
+        """The number of exchanges, once they are found to be the recorded ones."""
+        expected, sent = Counter(map(key, self.recorded)), self.replay.sent
+        differences = [f"missing {n}x {k}" for k, n in (expected - sent).items()]
+        differences += [f"extra {n}x {k}" for k, n in (sent - expected).items()]
+        assert not differences, "\n".join(differences)
+        return sent.total()
+
+
+def _nothing(seconds: float) -> None:
+    return None
+
+
+def _ours(folder: str, exchange: Exchange) -> bool:
+    if exchange["host"].partition(".")[0] in OTHER_HOSTS:
+        return False
+    if any(part in exchange["path"] for part in OTHER_PATHS):
+        return False
+    policy = exchange["path"].startswith("/v1/projects/iot-prod:") or ":" in exchange["path"]
+    return not (
+        folder in OTHER_PROJECT_POLICY
+        and policy
+        and exchange["host"] == "cloudresourcemanager.googleapis.com"
+    )
+
+
+def _state(folder: str) -> list[Props]:
+    known = Gcp()._kinds
+    return [item for item in load(contract() / folder / "state.jsonl") if item["type"] in known]
+
+
+def _recorded_inputs(folder: str, item: Props) -> Props:
+    """Checked inputs of the first `up`. The state has the content encrypted: it is 10 digits."""
+    inputs = dict(item["inputs"])
+    if "content" in inputs:
+        inputs["content"] = "0123456789"
+    if folder == "more" and (folder, item["name"]) in STEP_2:  # the state is of after the update
+        inputs["labels"] = {"step": "1"}
+    return inputs
+
+
+def _all(work: Callable[[Props], Any], items: list[Props]) -> list[Any]:
+    """One after another, but for the types whose requests the official plugin batches."""
+    done: dict[str, Any] = {}
+    for batched in BATCHED:
+        together = [item for item in items if item["type"] == batched]
+        with ThreadPoolExecutor(max_workers=max(1, len(together))) as pool:
+            results = pool.map(work, together)
+            done |= {item["name"]: it for item, it in zip(together, results, strict=True)}
+    done |= {item["name"]: work(item) for item in items if item["type"] not in BATCHED}
+    return [done[item["name"]] for item in items]
+
+
+def _same_outputs(item: Props, outputs: Props) -> None:
+    expected = {k: v for k, v in item["outputs"].items() if k not in NOT_COMPARED}
+    actual = {k: v for k, v in outputs.items() if k not in NOT_COMPARED}
+    assert actual == expected, item["name"]
+
+
+@pytest.mark.skipif(
+    not contract().is_dir(),
+    reason=f"the recordings of the official plugin are not there: {contract()}",
+)
+@pytest.mark.parametrize("folder", ["core", "more"])
+def test_every_request_and_every_state_is_the_official_plugins(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = _state(folder)
+    exchanges = 0
+    checked: dict[str, Props] = {}
+    made: dict[str, tuple[str, Props]] = {}
+
+    up = Run(folder, "up", state)
+    up.check_config()
+    up.configure()
+    up.get_project()
+
+    def create(item: Props) -> tuple[str, Props]:
+        recorded = _recorded_inputs(folder, item)
+        given = {
+            name: value for name, value in recorded.items() if name not in recorded["__defaults"]
+        }
+        inputs, failures = up.kind(item).check(given, {}, Context(name=item["name"]))
+        assert failures == []
+        assert inputs == recorded
+        checked[item["name"]] = inputs
+        return up.kind(item).create(inputs, Context(name=item["name"]))
+
+    for item, (id, outputs) in zip(state, _all(create, state), strict=True):
+        made[item["name"]] = id, outputs
+        assert id == item["id"]
+        if folder == "core":  # the state of `more` was taken after its update
+            _same_outputs(item, outputs)
+    exchanges += up.compared()
+
+    for command in ("refresh", "preview"):
+        run = Run(folder, command, state)
+        run.configure()
+
+        def read(item: Props, run: Run = run) -> Any:
+            id, outputs = made[item["name"]]
+            inputs = checked[item["name"]]
+            found = run.kind(item).read(id, inputs, outputs, Context())
+            assert found is not None
+            assert found.inputs == inputs
+            change = run.kind(item).diff(id, found.inputs, found.outputs, inputs)
+            assert (change.updates, change.replaces) == ((), ()), item["name"]
+            return found
+
+        for item, found in zip(state, _all(read, state), strict=True):
+            made[item["name"]] = found.id, found.outputs
+        if command == "preview":
+            run.check_config()
+            run.get_project()
+        exchanges += run.compared()
+
+    update = Run(folder, "update", state)
+    update.check_config()
+    update.configure()
+    update.get_project()
+    for item in state:
+        wanted = STEP_2.get((folder, item["name"]))
+        if wanted:
+            id, outputs = made[item["name"]]
+            old, new = checked[item["name"]], {**checked[item["name"]], **wanted}
+            change = update.kind(item).diff(id, old, outputs, new)
+            assert (change.updates, change.replaces) == (tuple(wanted), ())
+            after = update.kind(item).update(id, old, outputs, new, Context())
+            made[item["name"]] = id, after
+            if folder == "more":
+                _same_outputs(item, after)
+    exchanges += update.compared()
+
+    destroy = Run(folder, "destroy", state)
+    destroy.configure()
+
+    def delete(item: Props) -> None:
+        id, outputs = made[item["name"]]
+        destroy.kind(item).delete(id, checked[item["name"]], outputs, Context())
+
+    _all(delete, state[::-1])
+    exchanges += destroy.compared()
+
+    with capsys.disabled():
+        print(f"\n{folder}: {len(state)} resources, {exchanges} exchanges, 0 differences")
+
+
+def test_the_comparison_notices_a_request_that_was_never_recorded() -> None:
+    gcp = Gcp(session=lambda: session(Replay([], IDENTITIES)), sleep=_nothing)
+    with pytest.raises((AssertionError, ProviderError), match="never recorded"):
+        gcp.configure(PLATFORM, Context())

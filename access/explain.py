@@ -6,9 +6,11 @@ engine prints around them.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -78,15 +80,26 @@ def lines_of(permission: str, identity: str | None = None) -> list[table.Need]:
 
 
 def place(need: table.Need) -> str:
-    """Where the line stands: `components/permissions.py:123`."""
-    source = Path(table.__file__)
-    role = -1
-    for number, line in enumerate(source.read_text().splitlines(), 1):
-        if f'"{need.role}"' in line and "_rows(" in line:
-            role = number
-        if f'"{need.step}"' in line and f'"{need.permission}"' in line and role > 0:
-            return f"components/{source.name}:{number}"
-    return f"components/{source.name}"
+    """Where the line stands, such as `components/permissions.py:123`."""
+    key = (need.identity, need.role, need.on, need.step, need.permission)
+    return f"components/permissions.py:{_places()[key]}"
+
+
+@cache
+def _places() -> dict[tuple[str, ...], int]:
+    """Line numbers in the table's source, by identity, role, resource, step and permission."""
+    source = Path(table.__file__).read_text()
+    places = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "_rows":
+            block = [
+                getattr(table, part.id) if isinstance(part, ast.Name) else ast.literal_eval(part)
+                for part in node.args[:3]
+            ]
+            for row in node.args[3:]:
+                step, _, permission = ast.literal_eval(row)
+                places[*block, step, permission] = row.lineno
+    return places
 
 
 def explain(denial: Denial, identity: str | None = None) -> list[str]:

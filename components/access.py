@@ -63,10 +63,22 @@ class Access(pulumi.ComponentResource):
             service="aiplatform.googleapis.com",
             opts=pulumi.ResourceOptions(parent=self),
         )
+        # An agent that was asked for holds nothing. Its role stays when the stack goes: others in
+        # the project may use Vertex AI too.
+        agent_role = gcp.projects.IAMMember(
+            "vertex-agent-role",
+            project=args.settings.project,
+            role="roles/aiplatform.serviceAgent",
+            member=self._agent.member,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
         grants = [
-            self._grant(role)
-            for role in wanted
-            if role.key != table.PLATFORM and role.on != table.ENDPOINT
+            agent_role,
+            *(
+                self._grant(role)
+                for role in wanted
+                if role.key != table.PLATFORM and role.on != table.ENDPOINT
+            ),
         ]
         self.ready = AccessReady(
             "deployer-ready",
@@ -77,7 +89,9 @@ class Access(pulumi.ComponentResource):
                 if role.identity == table.DEPLOYER
             ],
             deadline_seconds=args.settings.readiness_seconds,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=grants),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[*grants, *self._roles.values(), *self._accounts.values()]
+            ),
         )
         self.deployer = self.ready.email
         self.register_outputs({"deployer": self.deployer})
@@ -103,7 +117,9 @@ class Access(pulumi.ComponentResource):
                 return self._agent.member
         return settings.member(identity)
 
-    def _role(self, key: str, in_source: bool, permissions: tuple[str, ...]) -> gcp.projects.IAMCustomRole:
+    def _role(
+        self, key: str, in_source: bool, permissions: tuple[str, ...]
+    ) -> gcp.projects.IAMCustomRole:
         return gcp.projects.IAMCustomRole(
             f"source-{key}" if in_source else key,
             project=self._settings.project_of(in_source),

@@ -109,8 +109,8 @@ NEEDS: Final[tuple[Need, ...]] = (
     *_rows(DEPLOYER, "deployer", PROJECT,
         ("register a model",        "aiplatform models.upload",                  "aiplatform.models.upload"),
         ("read a model",            "aiplatform models.get",                     "aiplatform.models.get"),
-        # models.listVersions and deleteVersion: not documented; get and delete of the model inferred.
-        ("find the last version",   "aiplatform models.listVersions",            "aiplatform.models.get"),
+        # models.listVersions and deleteVersion: not documented; list and delete of models inferred.
+        ("find the last version",   "aiplatform models.listVersions",            "aiplatform.models.list"),
         ("drop an old version",     "aiplatform models.deleteVersion",           "aiplatform.models.delete"),
         when=REGISTER,
     ),
@@ -194,6 +194,7 @@ NEEDS: Final[tuple[Need, ...]] = (
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("delete the bucket",       "storage buckets.delete",                    "storage.buckets.delete"),
+        ("empty the bucket",        "storage anywhereCaches.list",               "storage.anywhereCaches.list"),
         ("empty the bucket",        "storage objects.list",                      "storage.objects.list"),
         ("empty the bucket",        "storage objects.delete",                    "storage.objects.delete"),
         when=f"{REGISTER} {RETIRE}",

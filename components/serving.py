@@ -43,7 +43,9 @@ class Serving(pulumi.ComponentResource):
     ) -> None:
         super().__init__("predictive-maintenance:components:Serving", name, None, opts)
         settings = args.settings
-        as_platform = pulumi.ResourceOptions(parent=self, provider=args.platform)
+        as_platform = pulumi.ResourceOptions(
+            parent=self, provider=args.platform, protect=settings.protect
+        )
         protected = pulumi.ResourceOptions(parent=self, protect=settings.protect)
         log = gcp.bigquery.Dataset(
             "request-log",

@@ -6,6 +6,7 @@ roles that escalate). The basic roles have no list of permissions, so they are n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -82,10 +83,9 @@ def granted(type_: str, props: Mapping[str, Any]) -> Iterator[Grant]:
     """
     if type_.endswith("MemberRemove"):
         return
-    role = _known(lambda: props.get("role"))
-    members = _known(lambda: _members(props))
-    if isinstance(role, str) or (members and _known(lambda: "role" in props)):
-        yield Grant(role, members, type_.startswith(WIDE))
+    if "role" in list(props.keys()):  # asking the mapping itself raises where it is unknown
+        role = _known(lambda: props["role"])
+        yield Grant(role, _known(lambda: _members(props)), type_.startswith(WIDE))
 
 
 def _members(props: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def why_broad(grant: Grant) -> str | None:
     if role.lower() in BASIC:
         return f"{role} is a basic role: it reaches every service"
     held = catalogue.permissions(role)
-    if held is None or not grant.wide:
+    if held is None or not grant.wide or _to_google(grant):
         return None
     launchers = sorted(held & STARTS_CODE)
     escalating = sorted(held & ESCALATES)
@@ -125,6 +125,15 @@ def why_broad(grant: Grant) -> str | None:
             f"this stack's table needs {len(used)} of them"
         )
     return None
+
+
+def _to_google(grant: Grant) -> bool:
+    """Whether a service agent's role goes to Google's own agents, as far as that is known."""
+    service_agent_role = bool(grant.role and grant.role.strip().endswith("erviceAgent"))
+    return service_agent_role and all(
+        re.fullmatch(r"serviceAccount:service-\d+@gcp-sa-[\w-]+\.iam\.gserviceaccount\.com", member)
+        for member in grant.members or ()
+    )
 
 
 REMEDY: Final = (

@@ -60,13 +60,20 @@ def to_google(id: str, model: Props) -> Json:
     }
 
 
-def from_google(endpoint: Json) -> dict[str, Props]:
-    """What is on the endpoint by DeployedModel id, in the words of our inputs, nothing left out."""
+def from_google(name: str, endpoint: Json) -> dict[str, Props]:
+    """What is on the endpoint by DeployedModel id, in the words of our inputs, nothing left out.
+
+    Models of the endpoint's own project are under the id that `name` has, where Google may answer
+    with the project's number.
+    """
+    number, project = (f"projects/{n.split('/')[1]}/" for n in (endpoint["name"], name))
     split = endpoint.get("trafficSplit", {})
     found = {}
     for deployed in endpoint.get("deployedModels", []):
         resources = deployed.get("dedicatedResources", {})
         model = deployed["model"].partition("@")[0]
+        if model.startswith(number):
+            model = project + model.removeprefix(number)
         least = int(resources.get("minReplicaCount", 1))
         targets = {
             spec["metricName"]: spec.get("target")
@@ -89,8 +96,8 @@ def from_google(endpoint: Json) -> dict[str, Props]:
 def same_deployment(ours: Props, theirs: Props) -> bool:
     """Whether nothing differs that cannot change in place; a display name not given is any.
 
-    Google may answer with a project's number where the program has its id. A number is taken for
-    any id: the same model id and version number in two projects on one endpoint is not a case.
+    The number of another project is taken for any id of one: the same model id and version number
+    of two projects on one endpoint is not a case.
     """
     a, b = ours["model"].split("/"), theirs["model"].split("/")
     projects_agree = a[1] == b[1] or a[1].isdigit() != b[1].isdigit()

@@ -83,6 +83,10 @@ def _error_info(error: Json) -> tuple[str, dict[str, str]]:
     for detail in error.get("details", ()):
         if detail.get("@type", "").endswith("google.rpc.ErrorInfo"):
             return detail.get("reason", ""), dict(detail.get("metadata", {}))
+    # Older APIs, Cloud Storage and BigQuery among them, answer without details.
+    said = re.search(r"API has not been used in project (\S+) before", error.get("message", ""))
+    if said:
+        return "SERVICE_DISABLED", {"consumer": f"projects/{said[1]}", "service": "an API"}
     return "", {}
 
 

@@ -191,12 +191,13 @@ class RegisteredModel(Kind):
             try:
                 operation = registry.upload(body)
             except GoogleError as error:
-                if not error.is_transient or not waiting.pause():
+                repeat = error.is_transient or error.status == "ALREADY_EXISTS"
+                if not repeat or not waiting.pause():
                     raise
             else:
                 response = waiting.operation(registry, operation, step)
                 return f"{parent}@{response['modelVersionId']}"
-            # The call that failed may have been carried out all the same.
+            # The call that failed, or an earlier run's, may be carried out all the same.
             if name := self._adopt(registry, parent, inputs, waiting):
                 return name
 

@@ -4,7 +4,7 @@
 old inputs to diff and does not recognise unknown values, so this servicer stands directly on the
 gRPC protocol in `pulumi.runtime.proto`.
 
-Property values are plain Python: dict, list, str, bool, int or float, None, `pulumi.Asset` or
+Property values are plain Python: dict, list, str, bool, int or float, None, `Asset` or
 `pulumi.Archive`, and `UNKNOWN` for what a preview cannot know yet. Secrets never reach a kind as
 wrappers: the plugin does not accept secrets, so the engine unwraps them on the way in and marks the
 same properties secret on the way out.
@@ -12,6 +12,7 @@ same properties secret on the way out.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import traceback
@@ -22,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
-import pulumi
 from google.protobuf import empty_pb2, struct_pb2
 from google.rpc import status_pb2
 from grpc_status import rpc_status
@@ -31,6 +31,8 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc
 
 Props = dict[str, Any]
+
+_ASSET_PARTS: Final = ("hash", "path", "text", "uri")
 
 
 class Unknown:
@@ -44,6 +46,19 @@ class Unknown:
 
 
 UNKNOWN: Final = Unknown()
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file, a text or an address, and the SHA-256 of what it holds.
+
+    In a diff, and in old state, there is only the hash: the engine keeps the content to itself.
+    """
+
+    hash: str = ""
+    path: str = ""
+    text: str = ""
+    uri: str = ""
 
 
 def is_known(value: Any) -> bool:
@@ -214,8 +229,11 @@ def to_python(value: struct_pb2.Value) -> Any:
             return to_python(fields["value"]) if "value" in fields else UNKNOWN
         case rpc._special_resource_sig:
             return to_python(fields["id"]) if "id" in fields else fields["urn"].string_value
-        case rpc._special_asset_sig | rpc._special_archive_sig:
-            if fields.keys() & {"path", "text", "uri", "assets"}:
+        case rpc._special_asset_sig:
+            parts = {name: fields[name].string_value for name in _ASSET_PARTS if name in fields}
+            return Asset(**parts)
+        case rpc._special_archive_sig:
+            if fields.keys() & {"path", "uri", "assets"}:
                 return rpc.deserialize_properties(value.struct_value)
             # The state keeps only the hash of what was uploaded.
             return {key: to_python(item) for key, item in fields.items()}
@@ -245,21 +263,14 @@ def to_value(value: Any) -> struct_pb2.Value:
         case list() | tuple():
             items = struct_pb2.ListValue(values=[to_value(item) for item in value])
             return struct_pb2.Value(list_value=items)
-        case pulumi.FileAsset():
-            return _asset("path", value.path)
-        case pulumi.StringAsset():
-            return _asset("text", value.text)
-        case pulumi.RemoteAsset():
-            return _asset("uri", value.uri)
+        case Asset():
+            parts = {name: getattr(value, name) for name in _ASSET_PARTS if getattr(value, name)}
+            return to_value({rpc._special_sig_key: rpc._special_asset_sig, **parts})
     raise TypeError(f"{type(value).__name__} is not a property value")
 
 
 def to_struct(props: Mapping[str, Any]) -> struct_pb2.Struct:
     return struct_pb2.Struct(fields={key: to_value(value) for key, value in props.items()})
-
-
-def _asset(key: str, value: str) -> struct_pb2.Value:
-    return to_value({rpc._special_sig_key: rpc._special_asset_sig, key: value})
 
 
 def serve(plugin: Plugin) -> None:
@@ -425,7 +436,7 @@ def _diff_response(change: Change) -> Any:
         replaces=list(change.replaces),
         stables=list(change.stables),
         deleteBeforeReplace=change.delete_before_replace,
-        diffs=list(kinds),
+        diffs=sorted({re.split(r"[.[]", path)[0] for path in kinds}),
         detailedDiff={path: proto.PropertyDiff(kind=kind) for path, kind in kinds.items()},
         hasDetailedDiff=True,
     )

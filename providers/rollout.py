@@ -104,7 +104,7 @@ class ModelRollout(Kind):
             if error.code == 404:
                 return None
             raise explain(error, f"reading {id}", self.google.identity) from error
-        found = from_google(endpoint)
+        found = from_google(id, endpoint)
         if not found and not inputs:
             return None
         inputs = to_inputs(id, inputs, found)
@@ -155,7 +155,7 @@ class ModelRollout(Kind):
                 there = work.service.endpoint(name)
             except (GoogleError, ProviderError):
                 raise problem from error
-            found = from_google(there)
+            found = from_google(name, there)
             done = [id for _, id in match(name, inputs["models"], found) if id]
             if found != before or work.running or (creating and done):
                 present = to_inputs(name, inputs, found)
@@ -180,7 +180,8 @@ class Work:
         self.running = ""
 
     def look(self) -> dict[str, Props]:
-        return from_google(self.waiting.call(self.service.endpoint, self.endpoint))
+        endpoint = self.waiting.call(self.service.endpoint, self.endpoint)
+        return from_google(self.endpoint, endpoint)
 
     def reconcile(self, models: list[Props], found: dict[str, Props]) -> None:
         for model, id in match(self.endpoint, models, found):
@@ -230,7 +231,11 @@ class Work:
 
     def undeploy(self, id: str) -> None:
         self.step = f"undeploying {id} from {self.endpoint}"
-        self.finish(self.waiting.call(self.service.undeploy, self.endpoint, id))
+        try:
+            self.finish(self.waiting.call(self.service.undeploy, self.endpoint, id))
+        except GoogleError as error:
+            if error.code != 404:
+                raise
 
     def finish(self, operation: str) -> Json:
         self.running = operation
@@ -247,9 +252,7 @@ class Work:
         self.step = f"waiting for {operation}"
         try:
             return str(self.finish(operation).get("deployedModel", {}).get("id", ""))
-        except GoogleError as error:
-            if error.is_transient:
-                raise
+        except GoogleError:
             return ""
 
 
@@ -294,13 +297,19 @@ def models_changed(old: list[Any], new: Any) -> set[str]:
     if new is UNKNOWN or len(old) != len(new):
         return {"models"}
     rest = list(old)
-    paths = set()
+    paths: set[str] = set()
     for i, model in enumerate(new):
-        if model in rest:
-            rest.remove(model)
-            continue
-        same = [m for m in old if model is not UNKNOWN and m["model"] == model["model"]]
-        before = same[0] if same else old[i]
-        keys = changed_keys(before, model) if isinstance(model, dict) else ()
-        paths |= {f"models[{i}].{key}" for key in keys} or {f"models[{i}]"}
+        if model is UNKNOWN:
+            paths.add(f"models[{i}]")
+        elif same := next((m for m in rest if not model_changed(m, model)), None):
+            rest.remove(same)
+        else:
+            before = next((m for m in old if m["model"] == model["model"]), old[i])
+            paths |= {f"models[{i}].{key}" for key in model_changed(before, model)}
     return paths
+
+
+def model_changed(old: Props, new: Props) -> set[str]:
+    """What differs once defaults are filled in; a display name not given is any."""
+    keys = set(changed_keys(defaults(old) | old, defaults(new) | new))
+    return keys if "displayName" in new else keys - {"displayName"}

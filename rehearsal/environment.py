@@ -25,6 +25,10 @@ BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
 
 
+NUMBER: Final = "100000000001"
+"""Number of the stack's simulated project."""
+
+
 class UnknownStack(ValueError):
     """There is no `Pulumi.<stack>.yaml`."""
 
@@ -74,7 +78,7 @@ def artifact(models: Path, model: str) -> Path:
 def seed(environment: Environment) -> dict[str, Any]:
     """What exists before the stack does: projects, and the platform identity's own role."""
     settings = environment.settings
-    projects = [(settings.project, "100000000001", BEFORE_THE_STACK)]
+    projects = [(settings.project, NUMBER, BEFORE_THE_STACK)]
     if settings.source_project:
         projects.append((settings.source_project, "200000000002", SERVICES))
     platform = [role for role in table.roles(settings.capabilities) if role.key == table.PLATFORM]
@@ -101,6 +105,11 @@ def seed(environment: Environment) -> dict[str, Any]:
         "roles": [{"name": names[project], "permissions": held[project]} for project in held],
         "grants": grants,
     }
+
+
+def vertex_agent() -> str:
+    """The member that is Vertex AI's service agent of the stack's project."""
+    return f"serviceAccount:service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"
 
 
 def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:

@@ -73,15 +73,19 @@ class Google:
 
 
 class Sandbox:
-    """Starts the cloud from `seed` on entry and ends it on exit. `keep` leaves the files."""
+    """Starts the cloud from `seed` on entry and ends it on exit.
 
-    def __init__(self, seed: Mapping[str, Any]) -> None:
+    With `at_once`, changes of IAM and of APIs take effect without the usual delay.
+    """
+
+    def __init__(self, seed: Mapping[str, Any], *, at_once: bool = False) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
         self.directory = Path(self._temporary.name)
         self._cloud = subprocess.Popen(
             [
                 sys.executable, "-m", "rehearsal.cloud",
                 "--directory", self.directory, "--stop-with-parent",
+                *(["--iam-delay", "0", "--api-delay", "0"] if at_once else []),
             ],
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -161,7 +161,7 @@ def model_update(report: Report) -> bool:
             with report.stage("check the traffic") as stage:
                 stage.note = _demand_moved(run, client, before)
         except StageFailed as error:
-            report.failure(error, run.sandbox.control("GET", "/audit")["entries"], run.members)
+            report.failure(error, run.audit(), run.members)
             return False
     return True
 
@@ -204,16 +204,18 @@ class _Client:
 
 def _demand_moved(run: Rehearsal, client: _Client, before: set[str]) -> str:
     after = {model["id"] for model in run.engine.outputs()["deployedModels"]}
-    gone = before - after
-    versions: list[str] = run.sandbox.control("GET", "/state").get("model_versions", [])
-    own = [name for name in versions if f"projects/{run.environment.settings.project}/" in name]
     if client.failures:
         raise StageFailed(f"{len(client.failures)} predictions failed", client.failures[0])
-    if not gone or not client.answers.keys() & (after - before):
+    if not before - after or not client.answers.keys() & (after - before):
         raise StageFailed("traffic did not move to the new version", str(dict(client.answers)))
-    if len(own) != 1:
-        raise StageFailed("the old version is still registered", "\n".join(own))
-    return f"{client.answers.total():,} predictions, 0 failed; the old version is gone"
+    settings = run.environment.settings
+    deployer = run.sandbox.google(settings.email(table.DEPLOYER))
+    for model in settings.models:
+        name = f"projects/{settings.project}/locations/{settings.region}/models/{model.id}"
+        url = f"https://{settings.region}-aiplatform.googleapis.com/v1/{name}:listVersions"
+        if model.artifact and len(versions := deployer.call("GET", url)["models"]) != 1:
+            raise StageFailed(f"{name} still has {len(versions)} versions")
+    return f"{client.answers.total():,} predictions, 0 failed; old version gone"
 
 
 SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {

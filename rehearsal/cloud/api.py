@@ -49,7 +49,12 @@ LEGACY_SERVICES = {"iam", "cloudresourcemanager", "serviceusage", "bigquery", "c
 # The service that owns a permission, where its prefix is not the service's name.
 PERMISSION_SERVICES = {"resourcemanager": "cloudresourcemanager.googleapis.com"}
 
-STORAGE_NOUNS = {"buckets": "bucket", "objects": "object"}
+# What Storage's denials call the resource a permission is checked on.
+STORAGE_NOUNS = {
+    "storage.buckets.create": "Google Cloud project",
+    "storage.buckets.list": "Google Cloud project",
+    "storage.objects.list": "Google Cloud Storage bucket",
+}
 
 
 class ApiError(Exception):
@@ -156,10 +161,11 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
     service = permission_service(permission)
     full_name = f"//{service}/{resource}"
     if service == "storage.googleapis.com":
-        noun = STORAGE_NOUNS.get(permission.split(".")[1], "resource")
+        kind = permission.split(".")[1].removesuffix("s")
+        noun = STORAGE_NOUNS.get(permission, f"Google Cloud Storage {kind}")
         message = (
-            f"{principal.email} does not have {permission} access to the Google Cloud Storage "
-            f"{noun}. Permission '{permission}' denied on resource (or it may not exist)."
+            f"{principal.email} does not have {permission} access to the {noun}. "
+            f"Permission '{permission}' denied on resource (or it may not exist)."
         )
         return ApiError(403, "PERMISSION_DENIED", message)
     if permission == "iam.serviceAccounts.actAs":

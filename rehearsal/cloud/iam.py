@@ -89,8 +89,6 @@ class Iam:
         # (account or None for everyone, permission) that no binding confers in this run
         self.withheld: set[tuple[str | None, str]] = set()
 
-    # Hierarchy
-
     def set_parent(self, resource: str, parent: str) -> None:
         self._parents[resource] = parent
         self._ancestors.clear()
@@ -123,8 +121,6 @@ class Iam:
         self._cancel(resource)
         if self._parents.pop(resource, None):
             self._ancestors.clear()
-
-    # Decisions
 
     def decide(
         self,
@@ -200,8 +196,6 @@ class Iam:
                     found.append(member)
                     break
         return found
-
-    # Policies
 
     def get_policy(self, resource: str, version: int = 1) -> dict[str, Any]:
         """The policy as JSON; below version 3 the names of conditional roles are mangled."""
@@ -292,8 +286,6 @@ class Iam:
             self._cancel(resource)
             self._effective[resource] = Index(policy)
 
-    # Custom roles
-
     def set_role(self, name: str, permissions: Iterable[str], *, at_once: bool = False) -> None:
         """A custom role was created or changed."""
         self._schedule(name, frozenset(permissions), at_once)
@@ -302,8 +294,6 @@ class Iam:
         """A custom role was deleted: it grants nothing from now on."""
         self._cancel(name)
         self._custom[name] = NOTHING
-
-    # Internals
 
     def _store(self, resource: str, policy: Policy) -> None:
         policy.etag = self._etag()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _same_columns(schema: Any) -> list[Props]:
-    """Columns without what Google fills in, and sorted: BigQuery does not reorder columns."""
+    """Columns without what Google fills in; their order, too, is not the program's to change."""
     columns = json.loads(schema) if isinstance(schema, str) else schema
     plain = []
     for column in columns:
@@ -113,7 +113,12 @@ TABLE: Final = Spec(
                 Field("useLegacySql", "bool", force=True, default=True),
             ),
         ),
-        Field("encryptionConfiguration", "object", new=True, of=KMS),
+        Field(
+            "encryptionConfiguration",
+            "object",
+            new=True,
+            of=(*KMS, Field("kmsKeyVersion", output=True)),
+        ),
         Field("expirationTime", "int64", computed=True, zero=None),
         Field("requirePartitionFilter", "bool", zero=None),
         Field("deletionProtection", "bool", local=True, zero=True),

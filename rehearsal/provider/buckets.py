@@ -151,10 +151,8 @@ class Bucket(Rest):
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
-        project = names.get("project") or self.gcp.setting("project")
         body = self.body(inputs, {}, update=False) | {"name": names["name"]}
-        self.gcp.google.call("POST", BUCKETS, {"project": project}, body)
-        self.get(names["name"], inputs, {})  # the official plugin reads it twice
+        self.gcp.google.call("POST", BUCKETS, {"project": names["project"]}, body)
         return names["name"], self.read_created(names["name"], inputs, context)
 
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
@@ -168,6 +166,7 @@ class Bucket(Rest):
         return found | {"url": f"gs://{id}", "project": inputs.get("project") or self.gcp.project}
 
     def read_created(self, id: str, inputs: Props, context: Context) -> Props:
+        super().read_created(id, inputs, context)  # the official plugin waits for it, then reads it
         found = super().read_created(id, inputs, context)
         return found | self._project_of(found)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.plugin import UNKNOWN, Failure, Props
+from providers.plugin import UNKNOWN, Asset, Failure, Props
 
 DEFAULTS: Final = "__defaults"  # names of the inputs that check filled in, as the official bridge
 # writes them beside the inputs of every object
@@ -25,6 +25,13 @@ _ZERO: Final[Mapping[str, Any]] = {
     "number": 0,
     "json": "",
     "objects": [],
+}
+_SAID: Final = {
+    "strings": "list",
+    "set": "list",
+    "objects": "list",
+    "map": "dict",
+    "object": "dict",
 }
 _CHECKED: Final[Mapping[str, Any]] = {
     "bool": bool,
@@ -123,7 +130,7 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
             return value, []
         case "map", dict():
             return value, []
-        case "asset", _:
+        case "asset", Asset():
             return value, []
         case "bool", "true" | "false":
             return value == "true", []
@@ -139,7 +146,8 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
         case kind, _ if kind in _CHECKED and (isinstance(value, bool) == (kind == "bool")):
             if isinstance(value, _CHECKED[kind]):
                 return value, []
-    return value, [Failure(path, f"expected {field.type}, got {type(value).__name__}")]
+    wanted, got = _SAID.get(field.type, field.type), type(value).__name__
+    return value, [Failure(path, f"expected {wanted}, got {got}")]
 
 
 def empty(value: Any) -> bool:
@@ -267,6 +275,16 @@ def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) 
     return drifts and _canonical(field, new) is None and not same(field, is_now, None)
 
 
+def replaces(field: Field, old_inputs: Props, inputs: Props) -> bool:
+    """Whether a change of `field` is one that only a new resource can have."""
+    old, new = old_inputs.get(field.name), inputs.get(field.name)
+    if field.new or not (isinstance(old, dict) and isinstance(new, dict)):
+        return field.new
+    return any(
+        item.new and not same(item, old.get(item.name), new.get(item.name)) for item in field.of
+    )
+
+
 def inputs_of(fields: Iterable[Field], old_inputs: Props, outputs: Props) -> Props:
     """The inputs that would produce `outputs`: what the program set, brought up to date.
 
@@ -306,7 +324,9 @@ def _updated(field: Field, old: Any, now: Any) -> Any:
         if len(old) == len(now):
             return [inputs_of(field.of, one, two) for one, two in zip(old, now, strict=True)]
         return _pruned(field, now)
-    return old if same(field, old, now) else _pruned(field, now)
+    if same(field, old, now):
+        return old
+    return now if field.required else _pruned(field, now)
 
 
 def dig(body: Props, path: str) -> Any:

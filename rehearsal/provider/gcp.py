@@ -108,7 +108,8 @@ class Gcp(Plugin):
             url = f"https://compute.googleapis.com/compute/v1/projects/{project}/regions"
             regions = [item["name"] for item in google.call("GET", url).get("items", [])]
         except ProviderError as error:
-            context.warn(f"failed to list the regions of project {project}: {error}")
+            said = str(error).partition("\n")[0]
+            context.warn(f"failed to list the regions of project {project}: {said}")
             return inputs, []
         if region in regions:
             return inputs, []

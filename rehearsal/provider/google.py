@@ -30,9 +30,9 @@ Token = Callable[[], str]
 class GoogleError(ProviderError):
     """An answer other than success, worded as Google's Go client words it."""
 
-    def __init__(self, status: int, text: str, message: str = "") -> None:
+    def __init__(self, status: int, text: str, message: str = "", body: str = "") -> None:
         super().__init__(text)
-        self.status, self.message = status, message
+        self.status, self.message, self.body = status, message, body
 
 
 def error_of(status: int, text: str) -> GoogleError:
@@ -40,9 +40,8 @@ def error_of(status: int, text: str) -> GoogleError:
         error = json.loads(text)["error"]
         message = error.get("message", "")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return GoogleError(
-            status, f"googleapi: got HTTP response code {status} with body: {text}", text
-        )
+        said = f"googleapi: got HTTP response code {status} with body: {text}"
+        return GoogleError(status, said, text, text)
     said = f"googleapi: Error {error.get('code', status)}: {message}"
     if error.get("details"):
         said += "\nDetails:\n" + json.dumps(error["details"], indent=2)
@@ -54,7 +53,7 @@ def error_of(status: int, text: str) -> GoogleError:
             f"Reason: {r.get('reason', '')}, Message: {r.get('message', '')}" for r in reasons
         )
         said += "\nMore details:\n" + "\n".join(listed)
-    return GoogleError(status, said.strip(), message)
+    return GoogleError(status, said.strip(), message, text)
 
 
 def new_session() -> requests.Session:
@@ -107,7 +106,11 @@ class Google:
     ) -> Props:
         import requests
 
-        bearer = self._token()
+        try:
+            bearer = self._token()
+        except ProviderError as error:
+            # Whatever the answer was, it was not about the resource: it must not pass for a 404.
+            raise GoogleError(0, f'{method.capitalize()} "{url}": {error}') from error
 
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
             request.headers["Authorization"] = f"Bearer {bearer}"
@@ -182,18 +185,21 @@ def impersonated_token(source: Google, account: str) -> Token:
     """Tokens of the service account `account`, fetched by `source` when first needed."""
     lock = threading.Lock()
     held, expires = "", 0.0
+    url = (
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
+        f"{account}:generateAccessToken"
+    )
+    body = {"lifetime": "3600s", "scope": list(SCOPES)}
 
     def token() -> str:
         nonlocal held, expires
         with lock:
             if time.time() > expires - TOKEN_MARGIN:
-                answer = source.call(
-                    "POST",
-                    "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
-                    f"{account}:generateAccessToken",
-                    body={"lifetime": "3600s", "scope": list(SCOPES)},
-                    alt=False,
-                )
+                try:
+                    answer = source.call("POST", url, body=body, alt=False)
+                except GoogleError as error:
+                    said = f"impersonate: status code {error.status}: {error.body or error}"
+                    raise ProviderError(said) from error
                 held = answer["accessToken"]
                 expires = datetime.datetime.fromisoformat(answer["expireTime"]).timestamp()
             return held

@@ -154,8 +154,11 @@ class Member(Declared):
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
-        self._modify(names, inputs, "Create", add)
-        policy = self.read_policy(names)
+        try:
+            self._modify(names, inputs, "Create", add)
+            policy = self.read_policy(names)
+        except GoogleError as error:
+            raise self._failed("retrieving IAM policy", names, error) from error
         return self._id(names, inputs), self._outputs(names, inputs, policy)
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import pulumi
-from pulumi.runtime import rpc
-
-from providers.plugin import UNKNOWN, Change, Context, Failure, Props, ProviderError, Resource
+from providers.plugin import Asset, Change, Context, Failure, Props, ProviderError, Resource
 from rehearsal.provider.buckets import BUCKETS
 from rehearsal.provider.fields import DELETION_POLICY, Field, expand, flatten, inputs_of
 from rehearsal.provider.google import GoogleError
@@ -28,6 +26,13 @@ SIGNATURES: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"<?xml", "text/xml; charset=utf-8"),
 )
+
+
+def same_asset(source: Any) -> Any:
+    """The official plugin hands a source on as a file that is named by its hash."""
+    return source.hash if isinstance(source, Asset) else source
+
+
 # Everything but the content is set once; `kmsKeyName` is a query parameter of the upload.
 OBJECT: Final = Spec(
     "gcp:storage/bucketObject:BucketObject",
@@ -37,7 +42,7 @@ OBJECT: Final = Spec(
     fields=(
         Field("name", path=True, new=True),
         Field("bucket", path=True, new=True, required=True),
-        Field("source", "asset", local=True, new=True, zero=None),
+        Field("source", "asset", local=True, new=True, zero=None, alike=same_asset),
         Field("content", local=True, zero=None),
         Field("detectMd5hash", local=True, default="different hash"),
         Field("sourceMd5hash", local=True),
@@ -87,25 +92,15 @@ class BucketObject(Declared):
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
         change = super().diff(id, old_inputs, old_outputs, inputs)
-        updates = [name for name in change.updates if name not in ("content", "detectMd5hash")]
-        replaces = [name for name in change.replaces if name != "source"]
-        here = md5(inputs)
-        moved = ("source" in inputs) != ("source" in old_inputs)
-        if here is UNKNOWN or here != old_outputs.get("md5hash") or moved:
-            # The official plugin hands a source on as a file that is named by its hash.
-            if "source" in inputs:
-                replaces.append("source")
-            else:
-                updates.append("content")
-        return Change(
-            tuple(updates), tuple(replaces), delete_before_replace=change.delete_before_replace
-        )
+        if overwritten(old_outputs):
+            return replace(change, updates=(*change.updates, "detectMd5hash"))
+        return change
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
         self._upload(names, inputs)
         id = self.spec.id.format_map(names)
-        found = self.read(id, inputs, {**names}, context)
+        found = self.read(id, inputs, {}, context)
         if found is None:
             raise ProviderError(f"object {names['name']} was not found after it was uploaded")
         return id, found.outputs | {"metadata": found.outputs["metadata"] or None}
@@ -113,6 +108,9 @@ class BucketObject(Declared):
     def _upload(self, names: dict[str, str], inputs: Props) -> None:
         content = content_of(inputs)
         metadata = {"bucket": names["bucket"], **expand(self.spec.fields, inputs)}
+        query = {"name": names["name"], "uploadType": "multipart"}
+        if "kmsKeyName" in metadata:
+            query["kmsKeyName"] = metadata.pop("kmsKeyName")
         boundary = hashlib.sha256(content + names["name"].encode()).hexdigest()[:60]
         parts = (
             f"--{boundary}\r\nContent-Type: application/json\r\n\r\n".encode(),
@@ -121,9 +119,6 @@ class BucketObject(Declared):
             content,
             f"\r\n--{boundary}--\r\n".encode(),
         )
-        query = {"name": names["name"], "uploadType": "multipart"}
-        if metadata.pop("kmsKeyName", None):
-            query["kmsKeyName"] = inputs["kmsKeyName"]
         try:
             self.gcp.google.call(
                 "POST",
@@ -149,10 +144,8 @@ class BucketObject(Declared):
         found |= {
             "bucket": names["bucket"],
             "name": names["name"],
-            "detectMd5hash": digest,
+            "detectMd5hash": outputs.get("detectMd5hash") or digest,
             "md5hexhash": base64.b64decode(digest).hex(),
-            "source": asset(inputs.get("source")),
-            "deletionPolicy": inputs.get("deletionPolicy") or DELETION_POLICY.zero,
         }
         return Resource(id, inputs_of(self.spec.fields, inputs, found), found)
 
@@ -160,14 +153,12 @@ class BucketObject(Declared):
         self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
     ) -> Props:
         names = self.names("", inputs, old_outputs)
-        if md5(inputs) != old_outputs.get("md5hash"):
+        changes = self.changes(old_inputs, old_outputs, inputs)
+        if overwritten(old_outputs) or any(item.name == "content" for item in changes):
             self._upload(names, inputs)
+            old_outputs = {**old_outputs, "detectMd5hash": None}
         else:
-            held = [
-                item
-                for item in self.changes(old_inputs, old_outputs, inputs)
-                if not (item.local or item.new)
-            ]
+            held = [item for item in changes if not (item.local or item.new)]
             if held:
                 whole = self.gcp.google.call("GET", self._url(names))
                 whole |= {item.name: bool(inputs.get(item.name)) for item in held}
@@ -196,34 +187,18 @@ class BucketObject(Declared):
 
 def content_of(inputs: Props) -> bytes:
     match inputs.get("source", inputs.get("content")):
-        case pulumi.FileAsset() as file:
-            return Path(str(file.path)).read_bytes()
-        case pulumi.StringAsset() as text:
-            return str(text.text).encode()
+        case Asset(path=path) if path:
+            return Path(path).read_bytes()
+        case Asset(text=text) if text:
+            return text.encode()
         case str() as text:
             return text.encode()
-    raise ProviderError("an object's source is a FileAsset or a StringAsset")
+    raise ProviderError("an object's source is a FileAsset or a StringAsset that is not empty")
 
 
-def md5(inputs: Props) -> Any:
-    """Base64 of the content's MD5, as Cloud Storage writes it."""
-    if UNKNOWN in (inputs.get("source"), inputs.get("content")):
-        return UNKNOWN
-    return base64.b64encode(
-        hashlib.md5(content_of(inputs), usedforsecurity=False).digest()
-    ).decode()
-
-
-def asset(source: Any) -> Any:
-    """The asset with its hash, so that the engine need not read a file that may be gone."""
-    if source is None:
-        return None
-    where = {"path": source.path} if isinstance(source, pulumi.FileAsset) else {"text": source.text}
-    try:
-        digest = hashlib.sha256(content_of({"source": source})).hexdigest()
-    except FileNotFoundError:
-        digest = ""
-    return {rpc._special_sig_key: rpc._special_asset_sig, "hash": digest, **where}
+def overwritten(outputs: Props) -> bool:
+    """Whether a refresh found another content than was uploaded."""
+    return outputs.get("md5hash") != outputs.get("detectMd5hash")
 
 
 def sniff(content: bytes) -> str:

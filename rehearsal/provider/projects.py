@@ -44,7 +44,7 @@ SERVICE_IDENTITY: Final = Spec(
 )
 CUSTOM_ROLE: Final = Spec(
     "gcp:projects/iAMCustomRole:IAMCustomRole",
-    noun="the custom project role {id}",
+    noun="custom project role",
     title="IAM custom role",
     base="https://iam.googleapis.com/v1",
     id="projects/{project}/roles/{roleId}",
@@ -327,15 +327,15 @@ class Account(Rest):
                 raise ProviderError(f"Error creating service account: {error}") from error
             email = f"{names['accountId']}@{names['project']}.iam.gserviceaccount.com"
             id = f"projects/{names['project']}/serviceAccounts/{email}"
-        for pause in CONSISTENCY_PAUSES:  # found once, and once more from another replica
-            if self.get(id, inputs, {}) and self.get(id, inputs, {}):
-                break
-            self.gcp.google.sleep(pause)
-        if inputs.get("disabled"):
-            try:
+        try:
+            for pause in CONSISTENCY_PAUSES:  # found once, and once more from another replica
+                if self.get(id, inputs, {}) and self.get(id, inputs, {}):
+                    break
+                self.gcp.google.sleep(pause)
+            if inputs.get("disabled"):
                 self._enable(id, False)
-            except ProviderError as error:
-                raise PartialFailure(id, self.preview(inputs, None), inputs, str(error)) from error
+        except ProviderError as error:
+            raise PartialFailure(id, self.preview(inputs, None), inputs, str(error)) from error
         return id, self.read_created(id, inputs, context)
 
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:

@@ -29,6 +29,7 @@ from rehearsal.provider.fields import (
     expand,
     flatten,
     inputs_of,
+    replaces,
     without_defaults,
 )
 from rehearsal.provider.google import GoogleError
@@ -69,7 +70,6 @@ class Spec:
     id: str = ""
     create_query: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)  # of every create, read and update
-    delete_query: Mapping[str, str] = field(default_factory=dict)
     update: str = "PATCH"
     masked: bool = False  # an update names what changed
     update_always: tuple[str, ...] = ()  # sent by an update even when empty
@@ -101,17 +101,18 @@ class Declared(Kind):
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
         differing = self.changes(old_inputs, old_outputs, inputs)
-        replaces = [item.name for item in differing if item.new]
-        updates = [item.name for item in differing if not item.new]
+        replacing = {item.name for item in differing if replaces(item, old_inputs, inputs)}
+        updates = [item.name for item in differing if item.name not in replacing]
         if self.labelled and "labels" not in updates and self.labels_drift(old_outputs, inputs):
             updates.append("effectiveLabels")
         auto = self.spec.autoname
         fixed = (
             auto is not None
+            and bool(replacing)
             and auto.input not in inputs.get(DEFAULTS, ())
-            and auto.input not in replaces
+            and auto.input not in replacing
         )
-        return Change(tuple(updates), tuple(replaces), delete_before_replace=fixed)
+        return Change(tuple(updates), tuple(sorted(replacing)), delete_before_replace=fixed)
 
     def changes(self, old_inputs: Props, old_outputs: Props, inputs: Props) -> list[Field]:
         return [item for item in self.spec.fields if changed(item, old_inputs, old_outputs, inputs)]
@@ -157,7 +158,7 @@ class Declared(Kind):
             if isinstance(value, str):
                 known[item.name] = value
         known |= self.parse(id) if id else {}
-        for name in ("project", "region", "zone"):
+        for name in ("project", "region"):
             if self._has(name) and not known.get(name):
                 known[name] = self.gcp.setting(name)
         return known
@@ -339,4 +340,4 @@ class Rest(Declared):
             self.gcp.google.wait(self.base(names), answer, f"Deleting {noun}", context)
 
     def delete_query(self, outputs: Props) -> dict[str, str]:
-        return dict(self.spec.delete_query)
+        return {}

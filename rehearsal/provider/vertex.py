@@ -95,7 +95,7 @@ ENDPOINT: Final = Spec(
             "privateServiceConnectConfig",
             "object",
             of=(
-                Field("enablePrivateServiceConnect", "bool", required=True),
+                Field("enablePrivateServiceConnect", "bool", required=True, new=True),
                 Field("enableSecurePrivateServiceConnect", "bool"),
                 Field("projectAllowlists", "strings", api="projectAllowlist"),
                 Field("pscAutomationConfigs", "objects", unsent=True),
@@ -109,6 +109,7 @@ ENDPOINT: Final = Spec(
         Field("createTime", output=True),
         Field("updateTime", output=True),
         Field("dedicatedEndpointDns", output=True),
+        Field("etag", output=True, unsent=True, zero=None),  # never read back either
         Field("deployedModels", "objects", output=True, of=DEPLOYED_MODEL),
         Field("modelDeploymentMonitoringJob", output=True),
     ),
@@ -127,4 +128,4 @@ class Endpoint(Rest):
 
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
         found = super().outputs(id, answer, inputs, created=created)
-        return found | {"region": self.names(id, inputs, {})["region"], "etag": None}
+        return found | {"region": self.names(id, inputs, {})["region"]}

@@ -15,7 +15,6 @@ from google.cloud import aiplatform_v1, bigquery, storage
 from google.oauth2.credentials import Credentials
 from sklearn.linear_model import LogisticRegression
 
-from rehearsal.cloud.api import Principal
 from rehearsal.cloud.clock import Clock
 from rehearsal.cloud.cloud import Cloud, Delays
 from rehearsal.cloud.proxy import Running
@@ -24,6 +23,8 @@ PROJECT, NUMBER = "iot-prod", "123456789012"
 TRAINING, TRAINING_NUMBER = "iot-training", "210987654321"
 REGION = "us-central1"
 LOCATION = f"projects/{PROJECT}/locations/{REGION}"
+ENDPOINT = f"{LOCATION}/endpoints/1234567890"
+VERTEX = f"https://{REGION}-aiplatform.googleapis.com"
 AGENT = f"service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"
 APIS = ("aiplatform", "bigquery", "compute", "storage")
 IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-5:latest"
@@ -127,6 +128,22 @@ class Sandbox:
         name: str = self.finish(operation).model
         return name
 
+    def deploy(
+        self,
+        model: str,
+        deployed_id: str = "1",
+        split: dict[str, int] | None = None,
+        who: str = "admin",
+        **fields: Any,
+    ) -> Any:
+        """Deploy to ENDPOINT and wait for it; the DeployedModel."""
+        operation = self.endpoints(who).deploy_model(
+            endpoint=ENDPOINT,
+            deployed_model=deployed(model, deployed_id, **fields),
+            traffic_split=split or {},
+        )
+        return self.finish(operation).deployed_model
+
     def endpoint(self, endpoint_id: str = "1234567890", **fields: Any) -> str:
         operation = self.endpoints().create_endpoint(
             parent=LOCATION, endpoint={"display_name": "pm", **fields}, endpoint_id=endpoint_id
@@ -140,10 +157,6 @@ def deployed(model: str, deployed_id: str = "", **fields: Any) -> dict[str, Any]
     machine = {"machine_type": "n1-standard-2"}
     resources = {"machine_spec": machine, "min_replica_count": 1, "max_replica_count": 2}
     return {"id": deployed_id, "model": model, "dedicated_resources": resources, **fields}
-
-
-def agent() -> Principal:
-    return Principal(f"serviceAccount:{AGENT}")
 
 
 def serve(directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Sandbox]:

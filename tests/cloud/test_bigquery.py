@@ -121,10 +121,11 @@ def test_changing_who_has_access_takes_more_than_changing_a_label(
 
 
 def test_an_account_that_does_not_exist_leaves_no_half_made_dataset(sandbox: Sandbox) -> None:
-    entry = {"role": "READER", "userByEmail": email("nobody")}
-    answer = sandbox.http().post(API, json=OFFICIAL | {"access": [entry]})
+    entries = [{"role": "READER", "userByEmail": email(name)} for name in ("serving", "nobody")]
+    answer = sandbox.http().post(API, json=OFFICIAL | {"access": entries})
     assert answer.status_code == 400
     assert sandbox.http().get(f"{API}/telemetry").status_code == 404
+    assert not holds(sandbox, "serving")
 
 
 def test_the_official_providers_update_keeps_access_and_drops_what_it_leaves_out(

@@ -22,7 +22,7 @@ from core_support import (
     session,
 )
 
-from rehearsal.cloud.api import Principal
+from rehearsal.cloud.api import Principal, permission_denied
 from rehearsal.cloud.audit import Audit, Via
 from rehearsal.cloud.cloud import Cloud
 from rehearsal.cloud.proxy import Running
@@ -68,6 +68,37 @@ def test_a_denial_names_permission_and_resource(worker: requests.Session) -> Non
             "metadata": {"resource": WORKER_NAME, "permission": permission},
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("permission", "noun"),
+    [
+        ("storage.objects.get", "Google Cloud Storage object"),
+        ("storage.objects.list", "Google Cloud Storage bucket"),
+        ("storage.buckets.get", "Google Cloud Storage bucket"),
+        ("storage.buckets.create", "Google Cloud project"),
+    ],
+)
+def test_storage_denies_in_its_own_words(permission: str, noun: str) -> None:
+    denial = permission_denied(
+        Principal("user:ann@example.com"), permission, "projects/_/buckets/b"
+    )
+    text = (
+        f"ann@example.com does not have {permission} access to the {noun}. Permission "
+        f"'{permission}' denied on resource (or it may not exist)."
+    )
+    reason = {"message": text, "domain": "global", "reason": "forbidden"}
+    assert denial.render("storage") == {"error": {"code": 403, "message": text, "errors": [reason]}}
+
+
+def test_acting_as_an_account_is_denied_with_a_400() -> None:
+    denial = permission_denied(Principal("user:a@b.c"), "iam.serviceAccounts.actAs", WORKER_NAME)
+    assert denial.render("aiplatform")["error"] == {
+        "code": 400,
+        "message": f"You do not have permission to act as service_account: {WORKER}. "
+        "(or it may not exist).",
+        "status": "INVALID_ARGUMENT",
+    }
 
 
 def test_an_api_answers_once_it_is_enabled_and_that_has_propagated(

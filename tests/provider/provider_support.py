@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -15,8 +15,31 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
+from providers.plugin import Context, Props
+from rehearsal.provider.batching import Batch, Batcher
+from rehearsal.provider.gcp import Gcp
+
 Exchange = dict[str, Any]
 ROOT = Path(__file__).parents[2]
+
+ENDPOINT = "gcp:vertex/aiEndpoint:AiEndpoint"
+ENDPOINTS = "/v1beta1/projects/p/locations/r/endpoints"
+ENDPOINT_INPUTS: Props = {"name": "1", "displayName": "pm", "location": "r"}
+BUCKET = "gcp:storage/bucket:Bucket"
+BUCKET_INPUTS: Props = {"name": "b", "location": "r", "storageClass": "STANDARD"}
+DENIED: Props = {
+    "error": {
+        "code": 403,
+        "message": "Permission 'x' denied on resource 'y' (or it may not exist).",
+        "status": "PERMISSION_DENIED",
+        "details": [{"reason": "IAM_PERMISSION_DENIED"}],
+    }
+}
+
+
+def endpoint(**other: Any) -> Props:
+    """An endpoint as Google describes it."""
+    return {"name": f"{ENDPOINTS[9:]}/1", "displayName": "pm", **other}
 
 
 def contract() -> Path:
@@ -51,7 +74,36 @@ def key(exchange: Exchange) -> str:
     )
 
 
-class Replay(BaseAdapter):
+class Recorder(BaseAdapter):
+    """A transport that turns each request into an exchange and asks `answer` for the rest."""
+
+    def answer(self, exchange: Exchange) -> tuple[int, Any]:
+        raise NotImplementedError
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        url = urlsplit(str(request.url))
+        body = request.body.decode() if isinstance(request.body, bytes) else request.body
+        is_json = request.headers["Content-Type"] == "application/json"
+        status, content = self.answer(
+            {
+                "method": request.method,
+                "host": url.netloc,
+                "path": url.path,
+                "query": dict(parse_qsl(url.query)),
+                "body": json.loads(str(body)) if body and is_json else body,
+                "as": str(request.headers["Authorization"]).removeprefix("Bearer "),
+            }
+        )
+        response = requests.Response()
+        response.status_code, response.url = status, str(request.url)
+        response._content = json.dumps(content).encode()
+        return response
+
+    def close(self) -> None:
+        return None
+
+
+class Replay(Recorder):
     """Answers each request with what was recorded for it, in order, the last answer repeatedly."""
 
     def __init__(self, recorded: Iterable[Exchange], identities: dict[str, str]) -> None:
@@ -61,31 +113,62 @@ class Replay(BaseAdapter):
         for exchange in recorded:
             self._answers[key(exchange)].append((exchange["status"], exchange["response"]))
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        url = urlsplit(str(request.url))
-        body = request.body.decode() if isinstance(request.body, bytes) else request.body
-        is_json = request.headers["Content-Type"] == "application/json"
-        exchange: Exchange = {
-            "method": request.method,
-            "host": url.netloc,
-            "path": url.path,
-            "query": dict(parse_qsl(url.query)),
-            "body": json.loads(body) if body and is_json else body,
-            "as": self.identities[request.headers["Authorization"].removeprefix("Bearer ")],
-        }
-        answer = requests.Response()
+    def answer(self, exchange: Exchange) -> tuple[int, Any]:
+        exchange["as"] = self.identities[exchange["as"]]
         with self._lock:
             self.sent[key(exchange)] += 1
             answers = self._answers[key(exchange)]
             if not answers:
                 raise AssertionError(f"never recorded: {key(exchange)}")
-            status, response = answers.popleft() if len(answers) > 1 else answers[0]
-        answer.status_code, answer.url = status, str(request.url)
-        answer._content = json.dumps(response).encode()
-        return answer
+            return answers.popleft() if len(answers) > 1 else answers[0]
 
-    def close(self) -> None:
-        return None
+
+class Scripted(Recorder):
+    """Answers by method and path: a list is used up to its last entry, which stays; an entry is a
+    body, a (status, body), or a function of the exchange that gives either."""
+
+    def __init__(self, script: dict[str, Any]) -> None:
+        super().__init__()
+        self.script = {
+            where: deque(answers if isinstance(answers, list) else [answers])
+            for where, answers in script.items()
+        }
+        self.exchanges: list[Exchange] = []
+
+    def answer(self, exchange: Exchange) -> tuple[int, Any]:
+        where = f"{exchange['method']} {exchange['path']}"
+        if where not in self.script:
+            raise AssertionError(f"unexpected {where} {exchange['query']} {exchange['body']}")
+        self.exchanges.append(exchange)
+        answers = self.script[where]
+        answer = answers.popleft() if len(answers) > 1 else answers[0]
+        answer = answer(exchange) if callable(answer) else answer
+        return answer if isinstance(answer, tuple) else (200, answer)
+
+    def sent(self) -> list[str]:
+        return [f"{exchange['method']} {exchange['path']}" for exchange in self.exchanges]
+
+    def bodies(self, where: str) -> list[Any]:
+        return [
+            exchange["body"]
+            for exchange in self.exchanges
+            if f"{exchange['method']} {exchange['path']}" == where
+        ]
+
+
+class Gathering(Batcher):
+    """Waits for as many callers as a batch is to have, not for a time."""
+
+    def __init__(self, expected: Callable[[str], int]) -> None:
+        super().__init__(lambda seconds: None)
+        self._expected = expected
+
+    def gather(self, key: str, batch: Batch) -> None:
+        with self.lock:
+            everyone = self.lock.wait_for(
+                lambda: len(batch.items) >= self._expected(key), timeout=30
+            )
+        assert everyone, f"{key}: {len(batch.items)} of {self._expected(key)} callers came"
 
 
 def session(adapter: BaseAdapter) -> requests.Session:
@@ -93,3 +176,13 @@ def session(adapter: BaseAdapter) -> requests.Session:
     opened.trust_env = False
     opened.mount("https://", adapter)
     return opened
+
+
+def configured(api: Scripted, **config: Any) -> tuple[Gcp, list[float]]:
+    """A plugin for project `p` in region `r` against `api`, and how long it slept."""
+    api.script.setdefault("GET /v1/userinfo", deque([{}]))
+    slept: list[float] = []
+    gcp = Gcp(session=lambda: session(api), sleep=slept.append)
+    gcp.configure({"project": "p", "region": "r", "accessToken": "caller", **config}, Context())
+    api.exchanges.clear()
+    return gcp, slept

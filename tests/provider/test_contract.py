@@ -8,18 +8,22 @@ host, path, query, body, and whose token), and inputs and outputs with `state.js
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from provider_support import Exchange, Replay, contract, key, load, session
+from provider_support import Exchange, Gathering, Replay, contract, key, load, session
 
 from providers.plugin import Context, Props, ProviderError
-from rehearsal.provider.batching import Batch, Batcher
+from rehearsal.provider.fields import Field
 from rehearsal.provider.gcp import Gcp
 from rehearsal.provider.resource import Declared
 
+recorded = pytest.mark.skipif(
+    not contract().is_dir(),
+    reason=f"the recordings of the official plugin are not there: {contract()}",
+)
 PROJECT, REGION = "iot-prod", "us-central1"
 DEPLOYER = f"deployer@{PROJECT}.iam.gserviceaccount.com"
 IDENTITIES = {"platform-tok": "platform", "imp-tok": "deployer (impersonated)"}
@@ -81,21 +85,6 @@ NOT_COMPARED = {
     "customerEncryption",
     "etag",
 }
-
-
-class Gathering(Batcher):
-    """Waits for as many callers as the recorded batch had, not for a time."""
-
-    def __init__(self, expected: Callable[[str], int]) -> None:
-        super().__init__(lambda seconds: None)
-        self._expected = expected
-
-    def gather(self, key: str, batch: Batch) -> None:
-        with self.lock:
-            everyone = self.lock.wait_for(
-                lambda: len(batch.items) >= self._expected(key), timeout=30
-            )
-        assert everyone, f"{key}: {len(batch.items)} of {self._expected(key)} callers came"
 
 
 class Run:
@@ -202,10 +191,7 @@ def _same_outputs(item: Props, outputs: Props) -> None:
     assert actual == expected, item["name"]
 
 
-@pytest.mark.skipif(
-    not contract().is_dir(),
-    reason=f"the recordings of the official plugin are not there: {contract()}",
-)
+@recorded
 @pytest.mark.parametrize("folder", ["core", "more"])
 def test_every_request_and_every_state_is_the_official_plugins(
     folder: str, capsys: pytest.CaptureFixture[str]
@@ -294,3 +280,44 @@ def test_the_comparison_notices_a_request_that_was_never_recorded() -> None:
     gcp = Gcp(session=lambda: session(Replay([], IDENTITIES)), sleep=_nothing)
     with pytest.raises((AssertionError, ProviderError), match="never recorded"):
         gcp.configure(PLATFORM, Context())
+
+
+NOT_NEW: Props = {"willReplaceOnChanges": False}
+
+
+@recorded
+def test_inputs_requirements_and_replacements_are_those_of_the_official_schema() -> None:
+    schema = load(contract() / "schema.jsonl")
+    types = {entry["type"]: entry for entry in schema if "inputs" in entry}
+    objects = {entry["object"]: entry for entry in schema if "object" in entry}
+    differences: list[str] = []
+
+    def compare(
+        where: str, fields: Iterable[Field], properties: Props, required: list[str]
+    ) -> None:
+        nests = "." in where
+        inputs = {field.name: field for field in fields if nests or not field.output}
+        for name in inputs.keys() ^ properties.keys():
+            differences.append(f"{where}.{name}: not in both")
+        for name, field in inputs.items():
+            entry = properties.get(name, {})
+            if field.required != (name in required):
+                differences.append(f"{where}.{name}: required {field.required}")
+            if field.new != entry.get("willReplaceOnChanges", False) and not field.unsent:
+                differences.append(f"{where}.{name}: new {field.new}")
+            nested = objects.get(entry.get("items", entry).get("ref", ""))
+            if nested and field.of:
+                parts = nested["properties"]
+                if field.new:  # then its parts need not say so
+                    parts = {name: {**part, **NOT_NEW} for name, part in parts.items()}
+                compare(f"{where}.{name}", field.of, parts, nested["required"])
+
+    kinds = Gcp()._kinds
+    for token, kind in kinds.items():
+        entry = types[token]
+        compare(token, kind.spec.fields, entry["inputs"], entry["required"])
+        outputs = {field.name for field in kind.spec.fields if field.output}
+        if outputs != set(entry["outputsOnly"]):
+            differences.append(f"{token}: outputs {outputs ^ set(entry['outputsOnly'])}")
+    assert not differences, "\n".join(differences)
+    assert len(kinds) == 15

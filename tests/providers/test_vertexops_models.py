@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from vertexops_fakes import FakeClock, FakeGoogle, FakeVertex
+
 from providers.errors import GoogleError
 from providers.models import RegisteredModel, content_alias
 from providers.plugin import UNKNOWN, Context, ProviderError
-from vertexops_fakes import FakeClock, FakeGoogle, FakeVertex
 
 PARENT = "projects/p/locations/us-central1/models/pump"
 INPUTS = {
@@ -111,6 +112,15 @@ def test_an_upload_whose_answer_was_lost_is_not_repeated(world: World) -> None:
     id, _ = world.create(INPUTS)
     assert id == f"{PARENT}@1"
     assert world.asked == ["upload"]
+
+
+def test_an_upload_that_an_earlier_run_started_is_waited_for(world: World) -> None:
+    with pytest.raises(ProviderError, match="not done after 60 s"):
+        world.kind.create(INPUTS, Context(timeout=60))
+    id, _ = world.create(INPUTS)
+    assert id == f"{PARENT}@1"
+    assert set(world.asked) == {"upload"}
+    assert list(world.vertex.models[PARENT]) == ["1"]
 
 
 def test_a_failed_upload_says_what_google_said(world: World) -> None:

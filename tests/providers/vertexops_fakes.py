@@ -51,6 +51,7 @@ class FakeVertex:
         self.calls: list[tuple[Any, ...]] = []
         self.fail: dict[str, list[GoogleError]] = {}
         self.broken: dict[str, Json] = {}
+        self.being_made: set[str] = set()
 
     def _called(self, method: str, *arguments: Any) -> None:
         self.calls.append((method, *arguments))
@@ -83,7 +84,8 @@ class FakeVertex:
         if name not in self.endpoints:
             raise GoogleError(404, "NOT_FOUND", f"Endpoint `{name}` not found.")
         endpoint = self.endpoints[name]
-        answer: Json = {"name": name, "displayName": "e"}
+        number = endpoint.get("number", name.split("/")[1])
+        answer: Json = {"name": "/".join(["projects", number, *name.split("/")[2:]])}
         if endpoint["models"]:
             answer["deployedModels"] = list(endpoint["models"].values())
         if endpoint["split"]:
@@ -156,6 +158,7 @@ class FakeVertex:
     # Models
 
     def model(self, name: str) -> Json:
+        self._settle()
         parent, _, version = name.partition("@")
         for number, info in self.models.get(parent, {}).items():
             if (version or "default") in (number, *info["versionAliases"]):
@@ -168,6 +171,9 @@ class FakeVertex:
     def upload(self, body: Json) -> str:
         self._called("upload", body)
         parent = body.get("parentModel") or f"{body['parent']}/models/{body['modelId']}"
+        if "modelId" in body and parent in self.being_made:
+            raise GoogleError(409, "ALREADY_EXISTS", f"Model `{parent}` already exists.")
+        self.being_made.add(parent)
 
         def run() -> Json:
             versions = self.models.setdefault(parent, {})

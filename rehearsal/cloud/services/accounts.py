@@ -83,10 +83,6 @@ class Accounts:
         self._cloud = cloud
         self._accounts: dict[str, Account] = {}
         self._deleted: dict[str, Account] = {}
-        # Whether an agent made by generateServiceIdentity gets its role as one made on first use
-        # does. Docs iam/create-service-agents say it does not: whoever asks for the agent is to
-        # grant the role.
-        self.grant_requested_agents = True
 
     def create(self, project: str, account_id: str) -> Account:
         email = f"{account_id}@{project}.iam.gserviceaccount.com"

@@ -278,8 +278,8 @@ def get_operation(call: Call) -> dict[str, Any]:
     return call.cloud.operations.get(call.params["name"])
 
 
-# "Triggering service agent creation doesn't require any IAM permissions" (docs
-# iam/create-service-agents).
+# Docs iam/create-service-agents: an agent that was asked for gets no role, unlike one made on first
+# use; and "Triggering service agent creation doesn't require any IAM permissions".
 @method("serviceusage.services.generateServiceIdentity", permission=None, on=_parent)
 def generate_service_identity(call: Call) -> dict[str, Any]:
     _, project, _, service = call.resource.split("/")
@@ -290,7 +290,7 @@ def generate_service_identity(call: Call) -> dict[str, Any]:
         _known([service])
         raise not_found(f"Service {service} has no service agent in project {project}.")
     accounts = call.cloud.accounts
-    agent = accounts.create_agent(api, project, granted=accounts.grant_requested_agents)
+    agent = accounts.create_agent(api, project, granted=False)
     account = accounts.find(agent.email)
     assert account is not None
     kind = f"type.googleapis.com/google.api.serviceusage.{call.method.version}.ServiceIdentity"

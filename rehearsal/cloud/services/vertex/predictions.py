@@ -103,11 +103,10 @@ def _on_endpoint(call: Call) -> str:
 
 
 def _on_raw_endpoint(call: Call) -> str:
-    """Puts the body where the request message has it: a raw body is the message's `http_body`."""
-    if "httpBody" not in call.body:
-        data = base64.b64encode(json.dumps(call.body).encode()).decode()
-        call.body.clear()
-        call.body["httpBody"] = {"contentType": call.media_type, "data": data}
+    """Puts the body where the request message has it: all of it is the message's `http_body`."""
+    data = base64.b64encode(json.dumps(call.body).encode()).decode()
+    call.body.clear()
+    call.body["httpBody"] = {"contentType": call.media_type, "data": data}
     return _on_endpoint(call)
 
 
@@ -179,10 +178,7 @@ def predict(call: Call) -> Result:
 def raw_predict(call: Call) -> Result:
     """The container's answer as it is, with the headers Vertex AI adds."""
     endpoint = _reached(call)
-    try:
-        request = json.loads(base64.b64decode(call.body["httpBody"].get("data", "")))
-    except ValueError:
-        raise invalid("The body is not JSON, which the scikit-learn container takes.") from None
+    request = json.loads(base64.b64decode(call.body["httpBody"]["data"]))
     deployment, predictions = _served(
         call, endpoint, request.get("instances"), request.get("parameters")
     )

@@ -1,0 +1,74 @@
+from itertools import chain, combinations
+from pathlib import Path
+
+import pytest
+
+from components import permissions as table
+from rehearsal import environment
+from rehearsal.cloud import roles as catalogue
+
+CAPABILITIES = (table.REGISTER, table.RETIRE, table.SOURCE, table.REVIEW)
+EVERY_CHOICE = list(
+    chain.from_iterable(combinations(CAPABILITIES, n) for n in range(len(CAPABILITIES) + 1))
+)
+
+
+@pytest.mark.parametrize("need", table.NEEDS, ids=lambda need: f"{need.identity} {need.step}")
+def test_every_permission_is_one_that_a_custom_role_may_hold(need: table.Need) -> None:
+    assert catalogue.support_level(need.permission) == "SUPPORTED"
+
+
+def test_no_line_stands_twice() -> None:
+    assert len(set(table.NEEDS)) == len(table.NEEDS)
+
+
+def test_a_permission_and_its_step_are_written_once_for_each_identity_and_resource() -> None:
+    lines = [(need.identity, need.on, need.step, need.permission) for need in table.NEEDS]
+    assert len(set(lines)) == len(lines)
+
+
+@pytest.mark.parametrize("capabilities", EVERY_CHOICE)
+def test_a_role_is_the_union_of_its_steps_and_nothing_else(capabilities: tuple[str, ...]) -> None:
+    applying = table.needs(capabilities)
+    for role in table.roles(capabilities):
+        steps = {
+            need.permission
+            for need in applying
+            if (need.identity, need.role, need.on) == (role.identity, role.key, role.on)
+        }
+        assert set(role.permissions) == steps
+
+
+@pytest.mark.parametrize("capabilities", EVERY_CHOICE)
+def test_act_as_and_token_creation_are_needed_on_single_accounts_only(
+    capabilities: tuple[str, ...],
+) -> None:
+    accounts = {table.SERVING_ACCOUNT, table.DEPLOYER_ACCOUNT, table.PREVIEW_ACCOUNT}
+    for role in table.roles(capabilities):
+        if {"iam.serviceAccounts.actAs", "iam.serviceAccounts.getAccessToken"} & set(
+            role.permissions
+        ):
+            assert role.on in accounts
+            assert len(role.permissions) == 1
+
+
+@pytest.mark.parametrize("capabilities", EVERY_CHOICE)
+def test_the_preview_account_can_only_read(capabilities: tuple[str, ...]) -> None:
+    reads = ("get", "list", "getIamPolicy")
+    for role in table.roles(capabilities):
+        if role.identity == table.PREVIEW:
+            assert all(name.rpartition(".")[2] in reads for name in role.permissions)
+
+
+def test_staging_may_retire_its_endpoint_and_prod_may_not(tmp_path: Path) -> None:
+    held = {}
+    for stack in ("staging", "prod"):
+        settings = environment.load(stack, tmp_path).settings
+        held[stack] = {
+            permission
+            for role in table.roles(settings.capabilities)
+            if role.identity == table.DEPLOYER
+            for permission in role.permissions
+        }
+    assert "aiplatform.endpoints.delete" in held["staging"] - held["prod"]
+    assert held["prod"] < held["staging"]

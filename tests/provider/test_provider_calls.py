@@ -1,0 +1,144 @@
+"""How the stand-in configures itself, who it calls as, and how it meets failures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+from provider_support import (
+    BUCKET,
+    BUCKET_INPUTS,
+    DENIED,
+    ENDPOINT,
+    ENDPOINT_INPUTS,
+    ENDPOINTS,
+    Scripted,
+    configured,
+    endpoint,
+    session,
+)
+
+from providers.plugin import UNKNOWN, Context, ProviderError
+from rehearsal.provider.gcp import Gcp
+from rehearsal.provider.google import Google
+
+TOKEN = "POST /v1/projects/-/serviceAccounts/d@p.iam.gserviceaccount.com:generateAccessToken"
+
+
+def test_a_denial_is_reported_as_googles_go_client_words_it_and_not_retried() -> None:
+    api = Scripted({f"POST {ENDPOINTS}": (403, DENIED)})
+    gcp, slept = configured(api)
+    with pytest.raises(ProviderError) as raised:
+        gcp.kind(ENDPOINT).create(ENDPOINT_INPUTS, Context())
+    assert str(raised.value) == (
+        "Error creating Endpoint: googleapi: Error 403: Permission 'x' denied on resource 'y' "
+        "(or it may not exist).\nDetails:\n[\n  {\n    "
+        '"reason": "IAM_PERMISSION_DENIED"\n  }\n]'
+    )
+    assert slept == []
+
+
+def test_an_older_error_ends_with_its_reason() -> None:
+    denied = {"code": 403, "message": "No.", "errors": [{"message": "No.", "reason": "forbidden"}]}
+    gcp, _ = configured(Scripted({"POST /storage/v1/b": (403, {"error": denied})}))
+    with pytest.raises(ProviderError) as raised:
+        gcp.kind(BUCKET).create(BUCKET_INPUTS, Context())
+    assert str(raised.value) == "googleapi: Error 403: No., forbidden"
+
+
+def test_what_may_pass_is_tried_again_a_bounded_number_of_times() -> None:
+    busy = (503, {"error": {"code": 503, "message": "Busy."}})
+    gcp, slept = configured(Scripted({f"GET {ENDPOINTS}/1": [busy, busy, endpoint()]}))
+    assert gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context()) is not None
+    assert slept == [0.5, 1.0]
+    gcp, slept = configured(Scripted({f"GET {ENDPOINTS}/1": busy}))
+    with pytest.raises(ProviderError, match="Error 503: Busy"):
+        gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context())
+    assert slept == [0.5, 1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_connection_that_breaks_is_tried_again() -> None:
+    class Broken(Scripted):
+        def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+            self.exchanges.append({})
+            if len(self.exchanges) < 3:
+                raise requests.ConnectionError("reset by peer")
+            return super().send(request)
+
+    slept: list[float] = []
+    api = Broken({"GET /x": {"answer": 1}})
+    google = Google(session(api), lambda: "token", slept.append)
+    assert google.call("GET", "https://a.googleapis.com/x") == {"answer": 1}
+    assert slept == [0.5, 1.0]
+
+
+def test_an_account_that_cannot_be_impersonated_is_not_an_endpoint_that_is_gone() -> None:
+    missing = (404, {"error": {"code": 404, "message": "Account deleted."}})
+    gcp, _ = configured(
+        Scripted({TOKEN: missing}), impersonateServiceAccount="d@p.iam.gserviceaccount.com"
+    )
+    with pytest.raises(ProviderError, match=r"impersonate: status code 404: .*Account deleted"):
+        gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context())
+
+
+def test_an_impersonating_provider_fetches_one_token_when_it_first_needs_it() -> None:
+    token = {"accessToken": "theirs", "expireTime": "2999-01-01T00:00:00Z"}
+    api = Scripted({TOKEN: token, f"GET {ENDPOINTS}/1": endpoint()})
+    gcp, _ = configured(api, impersonateServiceAccount="d@p.iam.gserviceaccount.com")
+    assert api.sent() == []
+    for _ in range(2):
+        gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context())
+    assert [(e["path"].rpartition(":")[2], e["as"]) for e in api.exchanges] == [
+        ("generateAccessToken", "caller"),
+        (f"{ENDPOINTS}/1", "theirs"),
+        (f"{ENDPOINTS}/1", "theirs"),
+    ]
+
+
+def test_a_configuration_that_is_not_known_yet_calls_nobody_and_still_previews() -> None:
+    def no_session() -> requests.Session:
+        raise AssertionError("a preview connected")
+
+    gcp = Gcp(session=no_session)
+    config = {"project": "p", "region": "r", "impersonateServiceAccount": UNKNOWN}
+    assert gcp.check_config(config, Context()) == (config, [])
+    gcp.configure(config, Context())
+    planned = gcp.kind(ENDPOINT).preview({**ENDPOINT_INPUTS, "description": UNKNOWN}, None)
+    assert planned["description"] is UNKNOWN
+    assert planned["project"] == "p"
+    assert "createTime" not in planned
+    with pytest.raises(ProviderError, match="not known yet"):
+        gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context())
+
+
+def test_a_region_that_the_project_has_not_is_refused_and_no_answer_is_a_warning() -> None:
+    regions = "GET /compute/v1/projects/p/regions"
+    config = {"project": "p", "region": "mars", "accessToken": "caller"}
+    api = Scripted({"GET /v1/userinfo": {}, regions: {"items": [{"name": "us-central1"}]}})
+    _, failures = Gcp(lambda: session(api)).check_config(config, Context())
+    assert [failure.property for failure in failures] == ["region"]
+
+    said: list[str] = []
+
+    class Engine:
+        def Log(self, request: Any) -> None:
+            said.append(request.message)
+
+    api = Scripted({"GET /v1/userinfo": {}, regions: (403, DENIED)})
+    _, failures = Gcp(lambda: session(api)).check_config(config, Context(engine=Engine()))
+    assert failures == []
+    assert len(said) == 1 and "Permission 'x' denied" in said[0]
+
+
+def test_a_type_that_the_stand_in_has_not_is_named_with_those_it_has() -> None:
+    with pytest.raises(ProviderError, match=r"pubsub.*\n.*gcp:bigquery/dataset:Dataset"):
+        Gcp().kind("gcp:pubsub/topic:Topic")
+
+
+def test_waiting_stops_when_the_engine_cancels() -> None:
+    gcp, _ = configured(Scripted({f"POST {ENDPOINTS}": {"name": "op"}}))
+    context = Context()
+    context.cancelled.set()
+    with pytest.raises(ProviderError, match="was cancelled; op goes on"):
+        gcp.kind(ENDPOINT).create(ENDPOINT_INPUTS, context)

@@ -1,0 +1,163 @@
+"""Whole rehearsals, run as a user runs them. Each takes as long as the rehearsal itself."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEPLOYER = "serviceAccount:pm-deployer@iot-staging.iam.gserviceaccount.com"
+
+
+class Played(NamedTuple):
+    code: int
+    output: str
+    summary: dict[str, Any]
+
+
+def play(*arguments: str) -> Played:
+    stack = arguments[1]
+    summary = ROOT / "build" / "rehearsal" / stack / "summary.json"
+    summary.unlink(missing_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "rehearsal", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = json.loads(summary.read_text()) if summary.is_file() else {}
+    return Played(done.returncode, done.stdout + done.stderr, found)
+
+
+def test_staging_is_rehearsed_from_preview_to_nothing_left() -> None:
+    code, output, summary = play("up", "staging")
+    assert code == 0, output
+    assert summary["passed"] is True
+    assert summary["predictions"] >= 1_000
+    assert summary["roc_auc"] > 0.9
+    assert summary["resources"] > 40
+    assert summary["http_requests"] > summary["predictions"]
+    assert summary["refused_hosts"] == {}
+    assert {"preview", "up", "predict", "up again", "refresh", "review", "destroy"} <= set(
+        summary["stages"]
+    )
+
+
+def test_no_identity_of_staging_holds_a_permission_that_it_did_not_use() -> None:
+    _, output, summary = play("up", "staging")
+    spare = {
+        identity: sorted(set(held["granted"]) - set(held["used"]))
+        for identity, held in summary["identities"].items()
+    }
+    assert {identity: names for identity, names in spare.items() if names} == SPARE, output
+
+
+# Undeleting a role needs a role that was deleted before; changing one needs a changed table.
+SPARE: dict[str, list[str]] = {}
+
+
+def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
+    code, output, summary = play("up", "prod")
+    assert code == 0, output
+    assert "refuse to destroy" in summary["stages"]
+    assert "aiplatform.endpoints.delete" not in summary["identities"]["deployer"]["granted"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "denial"),
+    [
+        (
+            ["--without", "aiplatform.endpoints.create"],
+            "Error 403: Permission 'aiplatform.endpoints.create' denied on resource "
+            "'//aiplatform.googleapis.com/projects/iot-staging/locations/us-central1'",
+            {"permission": "aiplatform.endpoints.create", "identity": "deployer"},
+        ),
+        (
+            ["--without", "iam.serviceAccounts.actAs"],
+            "You do not have permission to act as service_account: "
+            "pm-serving@iot-staging.iam.gserviceaccount.com",
+            {"permission": "iam.serviceAccounts.actAs", "identity": "deployer"},
+        ),
+        (
+            ["--without", "storage.objects.get"],
+            "platform@example.com does not have storage.objects.get access to the Google Cloud "
+            "Storage object",
+            {"permission": "storage.objects.get", "identity": "platform"},
+        ),
+        (
+            ["--without", "serving:storage.objects.get"],
+            "pm-serving@iot-staging.iam.gserviceaccount.com does not have storage.objects.get "
+            "access to the Google Cloud Storage object",
+            {"permission": "storage.objects.get", "identity": "serving"},
+        ),
+        (
+            ["--without", "aiplatform.models.get"],
+            "Permission 'aiplatform.models.get' denied on resource "
+            "'//aiplatform.googleapis.com/projects/iot-models/locations/us-central1/models/"
+            "shuttle-baseline",
+            {"permission": "aiplatform.models.get", "identity": "deployer"},
+        ),
+        (
+            ["--without-api", "aiplatform.googleapis.com"],
+            "Vertex AI API has not been used in project iot-staging before or it is disabled",
+            {"resource": "projects/iot-staging"},
+        ),
+    ],
+)
+def test_what_is_missing_shows_as_googles_own_error(
+    arguments: list[str], text: str, denial: dict[str, str]
+) -> None:
+    code, output, summary = play("up", "staging", *arguments)
+    assert code == 1
+    assert text in output.replace("\n", " ")
+    assert {key: summary["denial"][key] for key in denial} == denial
+
+
+def test_a_broad_grant_in_prod_is_stopped_before_anything_is_created() -> None:
+    code, output, summary = play("up", "prod", "--with-grant", "roles/aiplatform.user")
+    assert code == 1
+    assert "stopped by the policy pack" in output
+    assert "roles/aiplatform.user on a whole project: 446 permissions" in output
+    assert "up" not in summary["stages"]
+
+
+def test_a_broad_grant_in_staging_is_advised_and_goes_on() -> None:
+    code, output, summary = play("up", "staging", "--with-grant", "roles/aiplatform.user")
+    assert code == 0, output
+    assert "advice:" in output
+    assert "roles/aiplatform.user on a whole project: 446 permissions" in output
+    assert "destroy" in summary["stages"]
+
+
+def test_the_threads_story_is_played_and_cured() -> None:
+    code, output, _ = play("scenario", "registry-editor-only")
+    assert code == 0, output
+    assert "Permission 'aiplatform.endpoints.create' denied" in output
+
+
+def test_a_model_update_fails_no_prediction() -> None:
+    code, output, _ = play("scenario", "model-update")
+    assert code == 0, output
+    assert "0 failed; old version gone" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "nowhere"], "there is no Pulumi.nowhere.yaml; the stacks are prod, staging"),
+        (["up", "staging", "--without", "no.such.permission"], "no line of the permission table"),
+        (["up", "staging", "--without", "nobody:iam.roles.get"], "nobody is none of the accounts"),
+        (["up", "staging", "--provider", "official"], "`make plugin` installs it"),
+    ],
+)
+def test_a_bad_argument_is_named_with_what_would_do(arguments: list[str], said: str) -> None:
+    code, output, _ = play(*arguments)
+    assert code != 0
+    assert said in output.replace("\n", " ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 import click
 import yaml
@@ -18,7 +19,7 @@ def main() -> None:
 
 @main.command("explain")
 @click.argument("file", type=click.File(), default="-")
-def explain_text(file: click.utils.LazyFile) -> None:
+def explain_text(file: TextIO) -> None:
     """Explain the first denial in FILE (or standard input): an error, a log, Pulumi's output."""
     denial = find(file.read())
     if denial is None:

@@ -15,7 +15,7 @@ from pulumi_policy import ReportViolation, ResourceValidationArgs
 from pulumi_policy.proxy import UnknownValueError
 
 from components import permissions as table
-from rehearsal.cloud import roles as catalogue
+from policies import roles as catalogue
 
 BASIC: Final = frozenset(
     f"roles/{name}" for name in ("owner", "editor", "viewer", "admin", "writer", "reader")

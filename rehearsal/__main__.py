@@ -17,8 +17,15 @@ from rehearsal.sandbox import clean_environment
 from rehearsal.toolchain import ToolchainError
 
 
+def without_noise(said: sys.UnraisableHookArgs) -> None:
+    """Pulumi's SDK leaves a coroutine behind when the engine ends a program early."""
+    if getattr(said.object, "__name__", "") != "run_pulumi_func":
+        sys.__unraisablehook__(said)
+
+
 @click.group(help=__doc__)
 def main() -> None:
+    sys.unraisablehook = without_noise
     kept = clean_environment()
     for name in set(os.environ) - set(kept):
         del os.environ[name]

@@ -120,8 +120,8 @@ class Engine:
     def as_person(self, email: str, impersonate: str = "") -> None:
         """Run what follows with the credentials of `email`, or of an account it may become."""
         given = self._sandbox.environment(email, impersonate)
-        self._stack.workspace.env_vars.update(given)
         self._variables.update(given)
+        self._stack.workspace.env_vars = self._variables
 
     def preview(self, **options: Any) -> Outcome:
         return self._run(self._stack.preview, policy_packs=self._policies, **options)
@@ -137,11 +137,6 @@ class Engine:
 
     def outputs(self) -> dict[str, Any]:
         return {name: output.value for name, output in self._stack.outputs().items()}
-
-    def state(self) -> list[dict[str, Any]]:
-        """Resources in the state, as Pulumi writes them."""
-        resources: list[dict[str, Any]] = self._stack.export_stack().deployment["resources"]
-        return resources
 
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
         outcome = Outcome()

@@ -78,7 +78,9 @@ def artifact(models: Path, model: str) -> Path:
 def seed(environment: Environment) -> dict[str, Any]:
     """What exists before the stack does: projects, and the platform identity's own role."""
     settings = environment.settings
-    projects = [(settings.project, NUMBER, BEFORE_THE_STACK)]
+    projects: list[tuple[str, str, tuple[str, ...]]] = [
+        (settings.project, NUMBER, BEFORE_THE_STACK)
+    ]
     if settings.source_project:
         projects.append((settings.source_project, "200000000002", SERVICES))
     platform = [role for role in table.roles(settings.capabilities) if role.key == table.PLATFORM]

@@ -141,7 +141,7 @@ def _withhold(options: Options, environment: Environment, sandbox: Sandbox) -> N
 
 
 def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
-    stages = [preview, up, predict, up_again, refresh]
+    stages: list[Callable[[Rehearsal], None]] = [preview, up, predict, up_again, refresh]
     if table.REGISTER in run.environment.settings.capabilities:
         stages.insert(3, store)
     if run.environment.settings.preview_member:

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.cloud import conditions, roles
+from policies import roles
+from rehearsal.cloud import conditions
 from rehearsal.cloud.api import Principal, aborted, invalid
 from rehearsal.cloud.audit import Via
 

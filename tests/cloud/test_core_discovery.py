@@ -9,7 +9,7 @@ from core_support import LOCATION, PROJECT, new_cloud
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehearsal.cloud import roles
+from policies import roles
 from rehearsal.cloud.api import ApiError, failed_precondition, method
 from rehearsal.cloud.cloud import Cloud
 from rehearsal.cloud.discovery import Discovery

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from components import permissions as table
+from policies import roles as catalogue
 from rehearsal import environment
-from rehearsal.cloud import roles as catalogue
 
 CAPABILITIES = (table.REGISTER, table.RETIRE, table.SOURCE, table.REVIEW)
 EVERY_CHOICE = list(

@@ -100,7 +100,9 @@ def test_going_back_to_a_version_that_was_kept_makes_it_the_default_again(world:
     assert "default" in world.aliases("1")
 
 
-def test_an_upload_whose_answer_was_lost_is_not_repeated(world: World) -> None:
+def test_an_upload_whose_answer_was_lost_is_not_repeated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upload = world.vertex.upload
 
     def lost(body: dict[str, Any]) -> str:
@@ -108,7 +110,7 @@ def test_an_upload_whose_answer_was_lost_is_not_repeated(world: World) -> None:
         world.clock.time += 1000
         raise GoogleError(0, "", "connection reset")
 
-    world.vertex.upload = lost  # type: ignore[method-assign]  # the answer is lost, the call is not
+    monkeypatch.setattr(world.vertex, "upload", lost)
     id, _ = world.create(INPUTS)
     assert id == f"{PARENT}@1"
     assert world.asked == ["upload"]
@@ -240,7 +242,9 @@ def test_a_look_up_resolves_an_alias_and_follows_it(world: World) -> None:
     assert world.asked == []
 
 
-def test_a_look_up_that_is_denied_says_what_it_needs(world: World) -> None:
+def test_a_look_up_that_is_denied_says_what_it_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (
         "Permission 'aiplatform.models.get' denied on resource "
         f"'//aiplatform.googleapis.com/{PARENT}' (or it may not exist)."
@@ -249,7 +253,7 @@ def test_a_look_up_that_is_denied_says_what_it_needs(world: World) -> None:
     def denied(name: str) -> dict[str, Any]:
         raise GoogleError(403, "PERMISSION_DENIED", text)
 
-    world.vertex.model = denied  # type: ignore[method-assign]  # only this read is denied
+    monkeypatch.setattr(world.vertex, "model", denied)
     with pytest.raises(ProviderError) as failure:
         world.create({"model": PARENT})
     assert f"looking up {PARENT}: needs aiplatform.models.get on {PARENT}" in str(failure.value)

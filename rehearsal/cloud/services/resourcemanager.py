@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.cloud import roles
+from policies import roles
 from rehearsal.cloud.api import Call, invalid, method, not_found
 
 if TYPE_CHECKING:

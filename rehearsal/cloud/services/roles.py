@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.cloud import roles
+from policies import roles
 from rehearsal.cloud.api import (
     Call,
     aborted,

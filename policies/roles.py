@@ -4,7 +4,7 @@ The catalogue is made from the public iam-dataset dump of predefined roles
 (github.com/iann0036/iam-dataset, MIT licence), one role a line with `name`, `title`, `stage` and
 `includedPermissions`. To make it again from a newer dump:
 
-    python -m rehearsal.cloud.roles predefined_roles.jsonl.gz
+    python -m policies.roles predefined_roles.jsonl.gz
 
 Every permission is written once, in sorted order; a role is a list of index ranges, each the gap
 since the last one and its length in hexadecimal.

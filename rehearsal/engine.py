@@ -12,10 +12,12 @@ import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import yaml
 from pulumi import automation
+from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from rehearsal.environment import NAME, Environment
@@ -58,6 +60,19 @@ class Outcome:
         return ", ".join(f"{count} {kind}" for kind, count in sorted(self.changes.items()))
 
 
+class _Stack(automation.Stack):
+    """Spares the two runs of the CLI by which the Automation API sums up every operation."""
+
+    def outputs(self) -> automation.OutputMap:
+        return {}
+
+    def real_outputs(self) -> automation.OutputMap:
+        return super().outputs()
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:
+        return automation.UpdateSummary("update", datetime.now(UTC), "", {}, {}, "succeeded")
+
+
 class Engine:
     """One stack in a file backend inside the sandbox."""
 
@@ -96,15 +111,11 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PYTHON_CMD": sys.executable,
         }
-        self._stack = automation.create_stack(
-            environment.stack,
-            project_name=NAME,
-            program=program,
-            opts=automation.LocalWorkspaceOptions(
-                work_dir=str(work), env_vars=self._variables, pulumi_command=_command()
-            ),
-        )
         self.configure(environment)
+        workspace = automation.LocalWorkspace(
+            str(work), program=program, env_vars=self._variables, pulumi_command=_command()
+        )
+        self._stack = _Stack(environment.stack, workspace, StackInitMode.CREATE)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -136,7 +147,7 @@ class Engine:
         return self._run(self._stack.destroy, **options)
 
     def outputs(self) -> dict[str, Any]:
-        return {name: output.value for name, output in self._stack.outputs().items()}
+        return {name: output.value for name, output in self._stack.real_outputs().items()}
 
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
         outcome = Outcome()

@@ -18,7 +18,7 @@ from rehearsal.environment import Environment
 from rehearsal.report import Report, Stage, StageFailed
 from rehearsal.sandbox import Google, GoogleError, Sandbox
 
-PREDICTIONS: Final = 1_500
+PREDICTIONS: Final = 1_200
 CLIENTS: Final = 8
 GOOD_ENOUGH: Final = 0.9
 """ROC AUC that the deployed model has to reach on readings it has never seen."""

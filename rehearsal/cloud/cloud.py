@@ -35,9 +35,9 @@ STATELESS = (compute, iamcredentials, oauth)
 class Delays:
     """Seconds until a change takes effect: IAM, API enablement; and until operations finish."""
 
-    iam: float = 1.0
-    api: float = 1.0
-    operation: float = 0.2
+    iam: float = 0.5
+    api: float = 0.5
+    operation: float = 0.1
 
 
 class Cloud:

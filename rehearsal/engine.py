@@ -137,8 +137,10 @@ class Engine:
     def preview(self, **options: Any) -> Outcome:
         return self._run(self._stack.preview, policy_packs=self._policies, **options)
 
-    def up(self, **options: Any) -> Outcome:
-        return self._run(self._stack.up, policy_packs=self._policies, **options)
+    def up(self, *, judged: bool = True, **options: Any) -> Outcome:
+        """`judged` by the policy pack, as everything is that may change something."""
+        packs = self._policies if judged else []
+        return self._run(self._stack.up, policy_packs=packs, **options)
 
     def refresh(self, **options: Any) -> Outcome:
         return self._run(self._stack.refresh, **options)

@@ -18,7 +18,7 @@ from rehearsal.environment import Environment
 from rehearsal.report import Report, Stage, StageFailed
 from rehearsal.sandbox import Google, GoogleError, Sandbox
 
-PREDICTIONS: Final = 1_200
+PREDICTIONS: Final = 1_024
 CLIENTS: Final = 8
 GOOD_ENOUGH: Final = 0.9
 """ROC AUC that the deployed model has to reach on readings it has never seen."""
@@ -144,8 +144,6 @@ def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
     stages: list[Callable[[Rehearsal], None]] = [preview, up, predict, up_again, refresh]
     if table.REGISTER in run.environment.settings.capabilities:
         stages.insert(3, store)
-    if run.environment.settings.preview_member:
-        stages.append(review)
     if not run.options.keep:
         stages.append(refuse_destroy if run.environment.settings.protect else destroy)
     return stages
@@ -217,33 +215,12 @@ def predictor(run: Rehearsal, *, whole: bool = False) -> Callable[[list[list[flo
 
 def up_again(run: Rehearsal) -> None:
     with run.report.stage("up again") as stage:
-        _hold_unchanged(stage, run.engine.up(), run)
+        _hold_unchanged(stage, run.engine.up(judged=False), run)
 
 
 def refresh(run: Rehearsal) -> None:
     with run.report.stage("refresh") as stage:
         _hold_unchanged(stage, run.engine.refresh(), run)
-
-
-def review(run: Rehearsal) -> None:
-    """Preview with refresh as the account of pull requests, which can only read."""
-    with run.report.stage("review") as stage:
-        settings = run.environment.settings
-        person = (settings.preview_member or "").partition(":")[2]
-        changed = environments.load(
-            run.options.stack, run.report.folder / "models", impersonate=False
-        )
-        run.engine.configure(changed)
-        run.engine.as_person(person, impersonate=settings.email(table.PREVIEW))
-        outcome = run.engine.preview(refresh=True, run_program=True)
-        run.engine.configure(run.environment)
-        run.engine.as_person(run.environment.engineer)
-        stage.note = "as the preview account, which can only read"
-        _explain_failure(outcome)
-        drift = [change for change in outcome.touched if "providers:" not in change]
-        drift = [change for change in drift if not change.endswith(("deployer", "-vertexops"))]
-        if drift:
-            raise StageFailed("the reviewer's preview shows changes", "\n".join(drift))
 
 
 def destroy(run: Rehearsal) -> None:
@@ -287,24 +264,24 @@ def finish(run: Rehearsal) -> None:
     run.report.summary |= {
         "http_requests": stats["total"],
         "refused_hosts": stats["refused_hosts"],
-        "identities": _identities(run),
+        "identities": identities(run),
     }
     run.report.identities()
 
 
-def _identities(run: Rehearsal) -> dict[str, dict[str, list[str]]]:
+def identities(run: Rehearsal) -> dict[str, dict[str, list[str]]]:
     """Identity → permissions `granted` by the environment's roles, and those it `used`."""
-    identities: dict[str, dict[str, set[str]]] = {}
+    found: dict[str, dict[str, set[str]]] = {}
     for role in table.roles(run.environment.settings.capabilities):
-        held = identities.setdefault(role.identity, {"granted": set(), "used": set()})
+        held = found.setdefault(role.identity, {"granted": set(), "used": set()})
         held["granted"].update(role.permissions)
     for entry in run.audit():
         identity = run.members.get(entry["principal"])
-        if identity in identities and entry["granted"] and entry["via"]["role"] != AGENTS_OWN:
-            identities[identity]["used"].add(entry["permission"])
+        if identity in found and entry["granted"] and entry["via"]["role"] != AGENTS_OWN:
+            found[identity]["used"].add(entry["permission"])
     return {
         identity: {kind: sorted(names) for kind, names in held.items()}
-        for identity, held in identities.items()
+        for identity, held in found.items()
     }
 
 
@@ -317,10 +294,10 @@ def _hold(stage: Stage, outcome: Outcome, run: Rehearsal) -> None:
     for level, message in outcome.violations:
         if level != "mandatory":
             run.report.console.print(f"  advice: {message}", style="yellow", highlight=False)
-    _explain_failure(outcome)
+    explain_failure(outcome)
 
 
-def _explain_failure(outcome: Outcome) -> None:
+def explain_failure(outcome: Outcome) -> None:
     blocked = [message for level, message in outcome.violations if level == "mandatory"]
     if blocked:
         raise StageFailed("stopped by the policy pack", "\n".join(blocked))

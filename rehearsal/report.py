@@ -97,6 +97,8 @@ class Report:
         for identity, held in self.summary.get("identities", {}).items():
             spare = sorted(set(held["granted"]) - set(held["used"]))
             shown = ", ".join(spare[:SPARE_SHOWN]) + (" …" if len(spare) > SPARE_SHOWN else "")
+            if not held["used"]:
+                shown = "not asked for anything here"
             table.add_row(
                 identity, str(len(held["granted"])), str(len(held["used"])), shown or "none"
             )

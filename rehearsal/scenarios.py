@@ -17,7 +17,14 @@ from providers.sdk import AccessReady, Provider
 from rehearsal import environment as environments
 from rehearsal import telemetry, toolchain
 from rehearsal.engine import Engine, Outcome
-from rehearsal.rehearse import Options, Rehearsal, opened, predictor, up
+from rehearsal.rehearse import (
+    Options,
+    Rehearsal,
+    identities,
+    opened,
+    predictor,
+    up,
+)
 from rehearsal.report import Report, StageFailed
 from rehearsal.sandbox import GoogleError, Sandbox
 
@@ -218,7 +225,44 @@ def _demand_moved(run: Rehearsal, client: _Client, before: set[str]) -> str:
     return f"{client.answers.total():,} predictions, 0 failed; old version gone"
 
 
+def pull_request(report: Report) -> bool:
+    """A preview with refresh, as an account that can read the whole stack and change nothing."""
+    with opened(Options("staging"), report) as run:
+        try:
+            up(run)
+            _review(run)
+        except StageFailed as error:
+            report.failure(error, run.audit(), run.members)
+            return False
+        report.summary["identities"] = {
+            identity: held
+            for identity, held in identities(run).items()
+            if identity in (table.PREVIEW, table.REVIEWER)
+        }
+        report.identities()
+    return True
+
+
+def _review(run: Rehearsal) -> None:
+    with run.report.stage("preview as reviewer") as stage:
+        settings = run.environment.settings
+        person = (settings.preview_member or "").partition(":")[2]
+        changed = environments.load(
+            run.environment.stack, run.report.folder / "models", impersonate=False
+        )
+        run.engine.configure(changed)
+        run.engine.as_person(person, impersonate=settings.email(table.PREVIEW))
+        outcome = run.engine.preview(refresh=True, run_program=True)
+        stage.note = "with refresh, as an account that can only read"
+        explain_failure(outcome)
+        drift = [change for change in outcome.touched if "providers:" not in change]
+        drift = [change for change in drift if not change.endswith(("deployer", "-vertexops"))]
+        if drift:
+            raise StageFailed("the reviewer's preview shows changes", "\n".join(drift))
+
+
 SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "registry-editor-only": registry_editor_only,
     "model-update": model_update,
+    "pull-request": pull_request,
 }

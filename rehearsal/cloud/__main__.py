@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 
 from rehearsal.cloud.cloud import Cloud, Delays
@@ -39,6 +40,8 @@ def main() -> None:
     else:
         text = sys.stdin.readline() if options.stop_with_parent else sys.stdin.read()
         cloud.seed(json.loads(text or "{}"))
+    # The first deployment would wait for this import.
+    threading.Thread(target=import_module, args=("sklearn.ensemble",), daemon=True).start()
     with cloud.serve(options.directory) as running:
         ready = options.directory / "ready.json"
         write_private(

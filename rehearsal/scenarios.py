@@ -20,6 +20,7 @@ from rehearsal.engine import Engine, Outcome
 from rehearsal.rehearse import (
     Options,
     Rehearsal,
+    explain_failure,
     identities,
     opened,
     predictor,

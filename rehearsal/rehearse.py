@@ -141,9 +141,9 @@ def _withhold(options: Options, environment: Environment, sandbox: Sandbox) -> N
 
 
 def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
-    stages: list[Callable[[Rehearsal], None]] = [preview, up, predict, up_again, refresh]
+    stages: list[Callable[[Rehearsal], None]] = [preview, up, serve_while_up_again, refresh]
     if table.REGISTER in run.environment.settings.capabilities:
-        stages.insert(3, store)
+        stages.insert(2, store)
     if not run.options.keep:
         stages.append(refuse_destroy if run.environment.settings.protect else destroy)
     return stages
@@ -161,11 +161,19 @@ def up(run: Rehearsal) -> None:
         run.report.summary["resources"] = outcome.resources
 
 
-def predict(run: Rehearsal) -> None:
+def serve_while_up_again(run: Rehearsal) -> None:
+    """Predict while a second `up` changes nothing: neither may disturb the other."""
+    ask = predictor(run)
+    with ThreadPoolExecutor(1) as aside:
+        scored = aside.submit(predict, run, ask)
+        up_again(run)
+        scored.result()
+
+
+def predict(run: Rehearsal, ask: Callable[[list[list[float]]], Any]) -> None:
     """Score the endpoint on readings that no model has seen, as the telemetry account."""
-    with run.report.stage("predict") as stage:
+    with run.report.stage("predict", aside=True) as stage:
         readings, labels = telemetry.unseen(PREDICTIONS)
-        ask = predictor(run)
         try:
             with ThreadPoolExecutor(CLIENTS) as pool:
                 risks = list(pool.map(lambda reading: ask([reading])[0], readings))

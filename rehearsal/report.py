@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -52,12 +52,15 @@ class Report:
         return ROOT / "build" / "rehearsal" / self.stack
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Stage]:
-        """Time a stage and show how it ended. StageFailed passes through."""
+    def stage(self, name: str, *, aside: bool = False) -> Iterator[Stage]:
+        """Time a stage and show how it ended. StageFailed passes through.
+
+        A stage that runs `aside` of another one leaves the status line to it.
+        """
         stage, started = Stage(), time.monotonic()
         failed = True
         try:
-            with self.console.status(name):
+            with nullcontext() if aside else self.console.status(name):
                 yield stage
             failed = False
         finally:

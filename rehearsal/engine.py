@@ -87,7 +87,7 @@ class Engine:
     ) -> None:
         self._sandbox, self._environment = sandbox, environment
         self._policies = [str(ROOT / "policies")] if policies else []
-        work = sandbox.directory / f"stack-{environment.stack}"
+        self.directory = work = sandbox.directory / f"stack-{environment.stack}"
         (work / "state").mkdir(parents=True)
         project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
         for provider in project["plugins"]["providers"]:
@@ -98,6 +98,7 @@ class Engine:
             **sandbox.environment(environment.engineer),
             "PATH": os.pathsep.join(
                 [
+                    str(pulumi_cli().parent),
                     str(plugin.path.parent),
                     str(ROOT / "rehearsal" / "bin"),
                     os.path.dirname(sys.executable),

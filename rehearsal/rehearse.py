@@ -327,7 +327,9 @@ def _wait(run: Rehearsal) -> None:
     lines = [f"export {name}='{value}'" for name, value in sorted(run.engine.variables.items())]
     script.write_text("\n".join(lines) + "\n")
     run.report.console.print(
-        f"\nThe cloud stays up until Ctrl-C. In another shell:\n\n  . {script}\n", highlight=False
+        f"\nThe cloud stays up until Ctrl-C. In another shell:\n\n"
+        f"  . {script}\n  cd {run.engine.directory}\n",
+        highlight=False,
     )
     stopped = threading.Event()
     try:

@@ -277,6 +277,7 @@ class Running:
             "no_proxy": direct,
             "SSL_CERT_FILE": bundle,
             "REQUESTS_CA_BUNDLE": bundle,
+            "CURL_CA_BUNDLE": bundle,
             "HTTPLIB2_CA_CERTS": bundle,
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": bundle,
             # No metadata server to look for.

@@ -58,7 +58,7 @@ def test_good_values_are_typed(root: Path) -> None:
 
 def test_settings_cannot_be_changed(root: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
-        parse(GOOD, root).project = "other"  # type: ignore[misc]  # what the test is about
+        parse(GOOD, root).project = "other"
 
 
 @pytest.mark.parametrize(

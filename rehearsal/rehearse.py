@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,11 +46,10 @@ class Rehearsal:
 
     options: Options
     report: Report
-    plugin: toolchain.GcpPlugin
     environment: Environment
     sandbox: Sandbox
     engine: Engine
-    before: dict[str, list[str]] = field(default_factory=dict)
+    before: dict[str, list[str]]
 
     @property
     def members(self) -> dict[str, str]:
@@ -105,7 +104,7 @@ def opened(options: Options, report: Report) -> Iterator[Rehearsal]:
             stage.note = f"on loopback; gcp plugin: {_named(plugin)}"
         engine = Engine(sandbox, environment, plugin, with_grants(environment, options.grants))
         before = sandbox.control("GET", "/state")
-        yield Rehearsal(options, report, plugin, environment, sandbox, engine, before)
+        yield Rehearsal(options, report, environment, sandbox, engine, before)
 
 
 def with_grants(environment: Environment, roles: tuple[str, ...]) -> Callable[[], None]:
@@ -341,7 +340,7 @@ def _wait(run: Rehearsal) -> None:
 def unknown_permissions(options: Options) -> list[str]:
     """Problems with `--without`: names that nobody in this stack needs, or nobody has."""
     needed = {need.permission for need in table.NEEDS}
-    problems: list[Any] = []
+    problems: list[str] = []
     for item in options.without:
         identity, _, permission = item.rpartition(":")
         if permission not in needed:

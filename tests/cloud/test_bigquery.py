@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
-from service_support import PROJECT, Sandbox, email, serve
+from service_support import PROJECT, Sandbox, email
 
 from rehearsal.cloud.api import Principal
 
@@ -29,11 +27,6 @@ COLUMNS = [
     bigquery.SchemaField("ok", "BOOLEAN"),
     bigquery.SchemaField("place", "RECORD", fields=[bigquery.SchemaField("line", "INTEGER")]),
 ]
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch)
 
 
 @pytest.fixture

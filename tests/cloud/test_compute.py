@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from service_support import NUMBER, PROJECT, Sandbox, serve
+from service_support import NUMBER, PROJECT, Sandbox
 
 API = f"https://compute.googleapis.com/compute/v1/projects/{PROJECT}"
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch)
 
 
 def test_regions_are_googles_by_name(sandbox: Sandbox) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 from google.cloud.storage.retry import DEFAULT_RETRY
-from service_support import NUMBER, PROJECT, TRAINING, Sandbox, email, serve
+from service_support import NUMBER, PROJECT, TRAINING, Sandbox, email
 
 from rehearsal.cloud.api import ApiError, Principal
 
@@ -31,11 +29,6 @@ OFFICIAL = {
     "storageClass": "STANDARD",
     "versioning": {"enabled": True},
 }
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -35,16 +35,6 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox
     yield from serve(tmp_path, monkeypatch, quotas={CPU_QUOTA: 8})
 
 
-@pytest.fixture
-def model(sandbox: Sandbox) -> str:
-    return sandbox.upload(sandbox.bucket())
-
-
-@pytest.fixture
-def endpoint(sandbox: Sandbox) -> str:
-    return sandbox.endpoint()
-
-
 def test_a_deployed_model_shows_once_it_runs(sandbox: Sandbox, model: str, endpoint: str) -> None:
     client = sandbox.endpoints()
     request = {"endpoint": ENDPOINT, "deployed_model": deployed(model, "77")}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,25 +16,9 @@ from service_support import (
     Sandbox,
     deployed,
     email,
-    serve,
 )
 
 NUMBERED = f"projects/{NUMBER}/locations/{REGION}"
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def model(sandbox: Sandbox) -> str:
-    return sandbox.upload(sandbox.bucket())
-
-
-@pytest.fixture
-def endpoint(sandbox: Sandbox) -> str:
-    return sandbox.endpoint()
 
 
 def test_both_api_versions_see_one_endpoint(sandbox: Sandbox) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,26 +17,10 @@ from service_support import (
     VERTEX,
     Sandbox,
     artifact,
-    serve,
 )
 
 BUCKET = "projects/_/buckets/iot-prod-models"
 NUMBERED = f"projects/{NUMBER}/locations/{REGION}"
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def model(sandbox: Sandbox) -> str:
-    return sandbox.upload(sandbox.bucket())
-
-
-@pytest.fixture
-def endpoint(sandbox: Sandbox) -> str:
-    return sandbox.endpoint()
 
 
 def test_an_uploaded_model_is_its_first_and_default_version(sandbox: Sandbox, model: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,23 +18,12 @@ from service_support import (
     Sandbox,
     artifact,
     email,
-    serve,
 )
 
 DEDICATED = f"1234567890.{REGION}-{NUMBER}.prediction.vertexai.goog"
 PREDICT = "aiplatform.endpoints.predict"
 ROWS = [[2.0, 0.5], [-2.0, 0.5]]
 LOG = f"projects/{PROJECT}/datasets/telemetry/tables/rr"
-
-
-@pytest.fixture
-def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def model(sandbox: Sandbox) -> str:
-    return sandbox.upload(sandbox.bucket())
 
 
 @pytest.fixture

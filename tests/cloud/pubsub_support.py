@@ -19,7 +19,7 @@ class Client:
     """Answers are the JSON of a success; `refused` gives the error of a failure instead."""
 
     def __init__(self, sandbox: Sandbox, name: str = "admin") -> None:
-        self.sandbox = sandbox
+        self.sandbox, self.name = sandbox, name
         self.session = sandbox.http(name)
 
     def __call__(self, verb: str, path: str, body: Any = None, **query: Any) -> Any:
@@ -64,7 +64,9 @@ class Client:
         self("POST", f"{name}:modifyAckDeadline", body)
 
     def wait(self, seconds: float) -> None:
+        """Step the clock; with a new token, for the old one may be too old by then."""
         self.sandbox.cloud.clock.step(seconds)
+        self.session = self.sandbox.http(self.name)
 
 
 def ack_ids(*received: dict[str, Any]) -> list[str]:

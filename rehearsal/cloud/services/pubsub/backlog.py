@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from rehearsal.cloud.api import ApiError
 from rehearsal.cloud.services.pubsub import export, transforms
 from rehearsal.cloud.services.pubsub.state import (
+    BACKOFF,
     Delivery,
     Subscription,
+    Topic,
     leaf,
     project_of,
     seconds,
@@ -25,13 +27,25 @@ from rehearsal.cloud.services.pubsub.state import (
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
-# Discovery document, RetryPolicy and DeadLetterPolicy.
-MINIMUM_BACKOFF, MAXIMUM_BACKOFF = "10s", "600s"
+# Discovery document, DeadLetterPolicy.
 MOST_ATTEMPTS = 5
 SOURCE = "CloudPubSubDeadLetterSource"
 
 
-def enqueue(
+def send(cloud: Cloud, topic: Topic, messages: list[dict[str, Any]]) -> list[str]:
+    """Transform the messages, give them to every subscription, and return their ids."""
+    steps = topic.info.get("messageTransforms", [])
+    ready = [transforms.apply(cloud, topic.name, steps, message) for message in messages]
+    now, ids = cloud.clock.now(), []
+    for message in ready:
+        stamped = message | {"messageId": cloud.unique_id(), "publishTime": cloud.clock.rfc3339()}
+        ids.append(stamped["messageId"])
+        for subscription in cloud.pubsub.attached(topic.name):
+            _enqueue(cloud, subscription, stamped, now)
+    return ids
+
+
+def _enqueue(
     cloud: Cloud, subscription: Subscription, message: dict[str, Any], published: float
 ) -> None:
     """Add a message unless the filter leaves it out; what is exported goes on at once."""
@@ -116,9 +130,7 @@ def backoff(subscription: Subscription, attempts: int) -> float:
     policy = subscription.info.get("retryPolicy")
     if policy is None and subscription.pulled:
         return 0.0
-    policy = policy or {}
-    least = seconds(policy.get("minimumBackoff", MINIMUM_BACKOFF))
-    most = seconds(policy.get("maximumBackoff", MAXIMUM_BACKOFF))
+    least, most = (seconds({**BACKOFF, **(policy or {})}[name]) for name in BACKOFF)
     return float(min(most, least * 2 ** min(attempts - 1, 16)))
 
 
@@ -137,9 +149,6 @@ def prune(cloud: Cloud, subscription: Subscription) -> None:
 def _dead_letter(cloud: Cloud, subscription: Subscription, delivery: Delivery, error: str) -> bool:
     """Forward a message as the service agent, when that may; the attributes are documented in
     docs pubsub/dead-letter-topics."""
-    # Topics send to backlogs, and backlogs to dead-letter topics.
-    from rehearsal.cloud.services.pubsub.topics import send
-
     topic = cloud.pubsub.topics.get(subscription.info["deadLetterPolicy"]["deadLetterTopic"])
     agent = cloud.pubsub.agent(subscription.name)
     if topic is None or not (

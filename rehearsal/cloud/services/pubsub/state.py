@@ -29,6 +29,8 @@ LEAF = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 DELETED_TOPIC, DELETED_SCHEMA = "_deleted-topic_", "_deleted-schema_"
 DAY = 86_400.0
+# Discovery document, RetryPolicy.
+BACKOFF = {"minimumBackoff": "10s", "maximumBackoff": "600s"}
 
 
 @dataclass(slots=True)
@@ -167,6 +169,15 @@ def service_denied(permission: str, resource: str) -> ApiError:
     service = permission_service(permission)
     info = error_info("IAM_PERMISSION_DENIED", service, resource=resource, permission=permission)
     return ApiError(403, "PERMISSION_DENIED", "The caller does not have permission", [info])
+
+
+def on_name(call: Call) -> str:
+    return str(call.params["name"])
+
+
+def on_project(call: Call) -> str:
+    """The project, in `project` or in the name of what is to be created there."""
+    return "/".join(str(call.params.get("project") or call.params["name"]).split("/")[:2])
 
 
 def leaf(name: str) -> str:

@@ -19,6 +19,7 @@ from rehearsal.cloud.services.pubsub import export, transforms
 from rehearsal.cloud.services.pubsub.backlog import export_next
 from rehearsal.cloud.services.pubsub.filters import compiled
 from rehearsal.cloud.services.pubsub.state import (
+    BACKOFF,
     DAY,
     DELETED_TOPIC,
     Subscription,
@@ -28,6 +29,8 @@ from rehearsal.cloud.services.pubsub.state import (
     check_name,
     leaf,
     named,
+    on_name,
+    on_project,
     seconds,
     without_empty,
 )
@@ -63,20 +66,10 @@ UNSIMULATED = ("cloudStorageConfig", "bigtableConfig")
 # What Google fills in (discovery document; http-logs/pubsub-subscription.log).
 ACK_DEADLINE = 10
 RETENTION, TIME_TO_LIVE = "604800s", "2678400s"
-BACKOFF = {"minimumBackoff": "10s", "maximumBackoff": "600s"}
 
 
 def _on_subscription(call: Call) -> str:
     return str(call.params["subscription"])
-
-
-def _on_name(call: Call) -> str:
-    return str(call.params["name"])
-
-
-def _on_project(call: Call) -> str:
-    """The project, in `project` or in the name of what is to be created there."""
-    return "/".join(str(call.params.get("project") or call.params["name"]).split("/")[:2])
 
 
 def _on_topic(call: Call) -> str:
@@ -155,10 +148,10 @@ def shown(cloud: Cloud, subscription: Subscription) -> dict[str, Any]:
 @method(
     "pubsub.projects.subscriptions.create",
     permission="pubsub.subscriptions.create",
-    on=_on_project,
+    on=on_project,
 )
 def create(call: Call) -> Result:
-    cloud, pubsub, name = call.cloud, call.cloud.pubsub, _on_name(call)
+    cloud, pubsub, name = call.cloud, call.cloud.pubsub, on_name(call)
     check_name(name)
     info = {"name": name, **without_empty(_kept(call.body))}
     info["topic"] = pubsub.normal(info.get("topic", ""))
@@ -205,7 +198,7 @@ def get(call: Call) -> Result:
 @method(
     "pubsub.projects.subscriptions.list",
     permission="pubsub.subscriptions.list",
-    on=_on_project,
+    on=on_project,
 )
 def list_subscriptions(call: Call) -> Result:
     items = {
@@ -219,7 +212,7 @@ def list_subscriptions(call: Call) -> Result:
 @method(
     "pubsub.projects.subscriptions.patch",
     permission="pubsub.subscriptions.update",
-    on=_on_name,
+    on=on_name,
 )
 def patch(call: Call) -> Result:
     """The official provider sends the mask in the query (provider-contract)."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rehearsal.cloud.api import Call, Result, already_exists, invalid, method, unimplemented
 from rehearsal.cloud.services.compute import REGIONS
 from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.paging import page
 from rehearsal.cloud.services.pubsub import transforms
-from rehearsal.cloud.services.pubsub.backlog import enqueue
+from rehearsal.cloud.services.pubsub.backlog import send
 from rehearsal.cloud.services.pubsub.schemas import check_published
 from rehearsal.cloud.services.pubsub.state import (
     DAY,
@@ -22,11 +22,10 @@ from rehearsal.cloud.services.pubsub.state import (
     check_name,
     leaf,
     named,
+    on_name,
+    on_project,
     without_empty,
 )
-
-if TYPE_CHECKING:
-    from rehearsal.cloud.cloud import Cloud
 
 MUTABLE = (
     "labels",
@@ -49,15 +48,6 @@ def _on_topic(call: Call) -> str:
     return str(call.params["topic"])
 
 
-def _on_name(call: Call) -> str:
-    return str(call.params["name"])
-
-
-def _on_project(call: Call) -> str:
-    """The project, in `project` or in the name of what is to be created there."""
-    return "/".join(str(call.params.get("project") or call.params["name"]).split("/")[:2])
-
-
 def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> None:
     """Raise unless `info` is a topic that can be; `fields` are those that are new."""
     for unsimulated in fields.intersection(UNSIMULATED) & info.keys():
@@ -76,9 +66,9 @@ def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> Non
         transforms.check(call, name, info)
 
 
-@method("pubsub.projects.topics.create", permission="pubsub.topics.create", on=_on_project)
+@method("pubsub.projects.topics.create", permission="pubsub.topics.create", on=on_project)
 def create(call: Call) -> Result:
-    topics, name = call.cloud.pubsub.topics, _on_name(call)
+    topics, name = call.cloud.pubsub.topics, on_name(call)
     check_name(name)
     given = {key: value for key, value in call.body.items() if key not in NOT_KEPT}
     info = {"name": name, **without_empty(given)}
@@ -94,7 +84,7 @@ def get(call: Call) -> Result:
     return call.cloud.pubsub.topic(call.resource).info
 
 
-@method("pubsub.projects.topics.list", permission="pubsub.topics.list", on=_on_project)
+@method("pubsub.projects.topics.list", permission="pubsub.topics.list", on=on_project)
 def list_topics(call: Call) -> Result:
     items = {
         name: topic.info
@@ -104,7 +94,7 @@ def list_topics(call: Call) -> Result:
     return listing("topics", items, call.params, default=100, most=1000)
 
 
-@method("pubsub.projects.topics.patch", permission="pubsub.topics.update", on=_on_name)
+@method("pubsub.projects.topics.patch", permission="pubsub.topics.update", on=on_name)
 def patch(call: Call) -> Result:
     """The official provider sends the mask in the query (provider-contract)."""
     topic = call.cloud.pubsub.topic(call.resource)
@@ -151,19 +141,6 @@ def publish(call: Call) -> Result:
         for message in messages:
             check_published(call.cloud.pubsub, settings, message.get("data", ""))
     return {"messageIds": send(call.cloud, topic, messages)}
-
-
-def send(cloud: Cloud, topic: Topic, messages: list[dict[str, Any]]) -> list[str]:
-    """Transform the messages, give them to every subscription, and return their ids."""
-    steps = topic.info.get("messageTransforms", [])
-    ready = [transforms.apply(cloud, topic.name, steps, message) for message in messages]
-    now, ids = cloud.clock.now(), []
-    for message in ready:
-        stamped = message | {"messageId": cloud.unique_id(), "publishTime": cloud.clock.rfc3339()}
-        ids.append(stamped["messageId"])
-        for subscription in cloud.pubsub.attached(topic.name):
-            enqueue(cloud, subscription, stamped, now)
-    return ids
 
 
 def _check_messages(messages: list[dict[str, Any]]) -> None:

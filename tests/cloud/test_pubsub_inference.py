@@ -156,13 +156,23 @@ def test_one_message_that_the_model_cannot_take_fails_the_whole_request(scored: 
 def test_a_failing_transform_of_a_subscription_is_tried_again(
     sandbox: Sandbox, scored: Client
 ) -> None:
-    scored.subscribe(**steps(), enableMessageOrdering=True)
-    scored.publish(json.dumps(READING), "{}", orderingKey="k")
+    scored.subscribe(**steps())
+    scored.publish(json.dumps(READING))
     sandbox.cloud.iam.withheld.add((email("serving"), PREDICT))
     assert scored.pull() == []
     sandbox.cloud.iam.withheld.clear()
     (received,) = scored.pull()
     assert json_of(received)["original_message"] == READING
+
+
+def test_a_message_whose_transform_fails_holds_up_the_later_ones_of_its_key(
+    scored: Client,
+) -> None:
+    scored.subscribe(**steps(), enableMessageOrdering=True)
+    scored.publish("{}", json.dumps(READING), orderingKey="k")
+    scored.publish(json.dumps(READING), orderingKey="other")
+    (received,) = scored.pull()
+    assert received["message"]["orderingKey"] == "other"
 
 
 def test_a_disabled_transform_leaves_messages_as_they_are(scored: Client) -> None:

@@ -125,11 +125,22 @@ def test_an_update_changes_what_its_mask_names_and_nothing_else(pubsub: Client) 
     assert seen["expirationPolicy"] == {"ttl": "2678400s"}
 
 
-@pytest.mark.parametrize("mask", ["topic", "filter", "enableMessageOrdering", "acks", ""])
-def test_what_cannot_change_is_refused(pubsub: Client, mask: str) -> None:
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [
+        ("topic", "not mutable"),
+        ("filter", "not mutable"),
+        ("enable_message_ordering", "not mutable"),
+        ("acks", "not a known Subscription field"),
+        ("", "must be set"),
+    ],
+)
+def test_what_cannot_change_is_refused(pubsub: Client, mask: str, says: str) -> None:
     before = pubsub.subscribe()
     body = {"subscription": {"topic": DEAD, "ackDeadlineSeconds": 30}, "updateMask": mask}
-    assert pubsub.refused("PATCH", PULL, body)["code"] == 400
+    error = pubsub.refused("PATCH", PULL, body)
+    assert error["code"] == 400
+    assert says in error["message"]
     assert pubsub("GET", PULL) == before
 
 

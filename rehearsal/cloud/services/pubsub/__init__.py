@@ -7,7 +7,9 @@ are ours.
 
 Not simulated, and answered with 501: snapshots and seek, JavaScript transforms, export to Cloud
 Storage and Bigtable, ingestion, customer-managed keys. Push endpoints are outside the simulator and
-never called: what a push subscription gets stays pending until it is pulled, detached or expired.
+never called: what a push subscription gets stays pending until it is turned into a pulled one,
+detached or expired. Exports keep no order of their own, and regions of tables and endpoints are not
+compared. Answers are consistent at once, which Google's are not (a GET after a PUT can be a 404).
 """
 
 from rehearsal.cloud.services.pubsub import (

@@ -73,10 +73,11 @@ def _on_subscription(call: Call) -> str:
 
 
 def _on_topic(call: Call) -> str:
-    """The topic of a subscription that exists; what is checked otherwise tells nothing."""
-    subscription = call.cloud.pubsub.subscriptions.get(_on_subscription(call))
+    """The attached topic; the subscription itself when there is no such topic or subscription."""
+    name = _on_subscription(call)
+    subscription = call.cloud.pubsub.subscriptions.get(name)
     topic = subscription.info["topic"] if subscription else DELETED_TOPIC
-    return _on_subscription(call) if topic == DELETED_TOPIC else str(topic)
+    return name if topic == DELETED_TOPIC else str(topic)
 
 
 def _kept(given: dict[str, Any]) -> dict[str, Any]:

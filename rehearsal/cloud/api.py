@@ -56,6 +56,10 @@ STORAGE_NOUNS = {
     "storage.objects.list": "Google Cloud Storage bucket",
 }
 
+# Services whose denials do not say which permission of what: Pub/Sub's sentence is recorded in
+# hashicorp/terraform-provider-google#3967. Whether its details say it is not known; here they do.
+DENIALS = {"pubsub.googleapis.com": "User not authorized to perform this action."}
+
 
 class ApiError(Exception):
     """An answer other than success. `details` are google.rpc detail messages as JSON."""
@@ -174,7 +178,9 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
             f"You do not have permission to act as service_account: {account}. "
             "(or it may not exist)."
         )
-    message = f"Permission '{permission}' denied on resource '{full_name}' (or it may not exist)."
+    message = DENIALS.get(service) or (
+        f"Permission '{permission}' denied on resource '{full_name}' (or it may not exist)."
+    )
     info = error_info("IAM_PERMISSION_DENIED", service, resource=resource, permission=permission)
     return ApiError(403, "PERMISSION_DENIED", message, [info])
 

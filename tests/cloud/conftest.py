@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pubsub_support import Client
 from service_support import Sandbox, serve
 
 
@@ -20,3 +21,11 @@ def model(sandbox: Sandbox) -> str:
 @pytest.fixture
 def endpoint(sandbox: Sandbox) -> str:
     return sandbox.endpoint()
+
+
+@pytest.fixture
+def pubsub(sandbox: Sandbox) -> Client:
+    """The administrator's client, with the topic of the telemetry."""
+    client = Client(sandbox)
+    client.topic()
+    return client

@@ -152,6 +152,12 @@ class Engine:
     def outputs(self) -> dict[str, Any]:
         return {name: output.value for name, output in self._stack.real_outputs().items()}
 
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state holds of each resource, in order of creation."""
+        deployment = self._stack.export_stack().deployment or {}
+        found: list[dict[str, Any]] = deployment.get("resources", [])
+        return found
+
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
         outcome = Outcome()
         try:

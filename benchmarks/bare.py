@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from rehearsal.cloud.cloud import Cloud
-from rehearsal.cloud.proxy import Running
+from rehearsal.cloud.proxy import Running, Served
 
 
 def application(content: Any) -> Starlette:
@@ -30,7 +30,7 @@ def application(content: Any) -> Starlette:
 
 def main() -> None:
     content = json.loads(sys.stdin.readline())
-    running = Running(Cloud(), Path(sys.argv[1]), application(content))
+    running = Running(Cloud(), Path(sys.argv[1]), cast(Served, application(content)))
     running.start()
     print(json.dumps({"proxy_url": running.proxy_url, "ca_bundle": str(running.ca_bundle)}))
     sys.stdout.flush()

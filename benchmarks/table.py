@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +33,7 @@ class Ratio:
         return f"at most {self.most:g}" if self.most is not None else ""
 
 
-def show_figures(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def show_figures(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     CONSOLE.print(title, style="bold", highlight=False)
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:

@@ -129,6 +129,11 @@ class Sandbox:
         token = self.control("POST", "/token", {"email": email})["access_token"]
         return Google(self._ready["proxy_url"], self._ready["ca_bundle"], token)
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What sends a program here, without credentials."""
+        return dict(self._ready["environment"])
+
     def environment(self, email: str, impersonate: str = "") -> dict[str, str]:
         """Variables under which a program's Google credentials are those of the person `email`.
 
@@ -145,7 +150,7 @@ class Sandbox:
         credentials.touch(mode=0o600)
         credentials.write_text(json.dumps(_impersonating(person, impersonate)))
         return {
-            **self._ready["environment"],
+            **self.variables,
             "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
             "CLOUDSDK_CONFIG": str(self.directory / "gcloud"),
         }

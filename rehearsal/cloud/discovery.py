@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
-from rehearsal.cloud.api import invalid, not_found
+from rehearsal.cloud.api import ApiError, invalid, not_found
 from rehearsal.cloud.schema import Validator, camel
+
+OAUTH = "rehearsal-oauth"
+"""Stands for the document that Google has for no sign-in service."""
 
 # host -> (path prefix, API, document version); the first prefix that matches serves the request.
 HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
@@ -44,8 +47,8 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("v1/", "monitoring", "v1"),
         ("v3/", "monitoring", "v3"),
     ),
-    "oauth2": (("", "rehearsal-oauth", ""),),
-    "openidconnect": (("", "rehearsal-oauth", ""),),
+    "oauth2": (("", OAUTH, ""),),
+    "openidconnect": (("", OAUTH, ""),),
     "orgpolicy": (("v2/", "orgpolicy", "v2"),),
     "pubsub": (("v1/", "pubsub", "v1"),),
     "secretmanager": (("v1/", "secretmanager", "v1"),),
@@ -58,7 +61,7 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "www": (
         ("storage/v1/", "storage", "v1"),
         ("oauth2/v2/", "oauth2", "v2"),
-        ("", "rehearsal-oauth", ""),
+        ("", OAUTH, ""),
     ),
 }
 REGIONAL = re.compile(r"[a-z]+-[a-z]+\d+-aiplatform")
@@ -121,6 +124,7 @@ class Method:
         self.flat_path: str = document.service_path + spec.get("flatPath", spec["path"])
         self._parameters: dict[str, dict[str, Any]] = spec.get("parameters", {})
         self._request: str | None = spec.get("request", {}).get("$ref")
+        self.response: str | None = spec.get("response", {}).get("$ref")
         protocols = spec.get("mediaUpload", {}).get("protocols", {})
         self.upload_paths = [protocol["path"].lstrip("/") for protocol in protocols.values()]
 
@@ -136,6 +140,10 @@ class Method:
             for name, spec in self._parameters.items()
             if spec.get("location") != "path"
         }
+
+    @cached_property
+    def required_query(self) -> tuple[str, ...]:
+        return tuple(name for name in self.query if self._parameters[name].get("required"))
 
     @cached_property
     def _template(self) -> tuple[re.Pattern[str], list[str]]:
@@ -170,7 +178,7 @@ class Method:
         return Validator(self.document.schemas, self._request, self.id)
 
     def query_parameters(self, query: str) -> dict[str, Any]:
-        """Values by name, converted; 400 for one the method does not have."""
+        """Values by name, converted; 400 for one the method does not have, or one it lacks."""
         values: dict[str, Any] = {}
         for sent, text in parse_qsl(query, keep_blank_values=True):
             name = sent if sent in self.query else camel(sent)
@@ -188,6 +196,11 @@ class Method:
                     f"parameter. Field '{sent}' could not be found in request message."
                 )
                 raise invalid(message, [("", message)])
+        for name in self.required_query:
+            if name not in values:
+                raise ApiError(
+                    400, "INVALID_ARGUMENT", f"Required parameter: {name}", legacy="required"
+                )
         return values
 
 
@@ -238,12 +251,15 @@ class Document:
         self.title: str = content.get("title", "")
         self.service_path: str = content.get("servicePath", "")
         self.schemas: dict[str, dict[str, Any]] = content.get("schemas", {})
+        self._content = content
         self._routes = _Node()
-        for spec in _methods(content):
-            method = Method(self, spec)
+        for method in self.methods():
             self._routes.add(method.flat_path.split("/"), method)
             for path in method.upload_paths:
                 self._routes.add(path.split("/"), method)
+
+    def methods(self) -> Iterator[Method]:
+        return (Method(self, spec) for spec in _methods(self._content))
 
     def route(self, verb: str, path: str) -> tuple[Method, dict[str, str]] | None:
         if path.startswith("download/"):
@@ -319,7 +335,7 @@ class Discovery:
 
 
 def _content(api: str, version: str) -> dict[str, Any]:
-    if api == "rehearsal-oauth":
+    if api == OAUTH:
         methods = {
             f"{verb} {path}": {"id": method_id, "httpMethod": verb, "path": path}
             for (verb, path), method_id in OAUTH_METHODS.items()

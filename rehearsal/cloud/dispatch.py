@@ -88,7 +88,7 @@ class Dispatcher:
         if handler is None:
             raise unimplemented(method.id)
         params: dict[str, Any] = {name: self._by_id(name, values[name]) for name in values}
-        if request.query:
+        if request.query or method.required_query:
             for name, value in method.query_parameters(request.query).items():
                 params[name] = self._by_id(name, value)
         uploads = bool(method.upload_paths) and request.path.startswith(UPLOADS)

@@ -391,6 +391,21 @@ def test_googles_sign_in_knows_no_federated_identity(cloud: Cloud, admin: Client
     assert session(admin.running, token).get(url).status_code == 401
 
 
+def test_a_dataset_belongs_to_the_federated_identity_that_made_it(
+    cloud: Cloud, admin: Client, tmp_path: Path
+) -> None:
+    cloud.services.seed(PROJECT, ["bigquery.googleapis.com"])
+    role = f"projects/{PROJECT}/roles/maker"
+    cloud.roles.seed(role, ["bigquery.datasets.create"])
+    cloud.iam.grant(f"projects/{PROJECT}", role, OF_REPOSITORY)
+    url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets"
+    body = {"datasetReference": {"datasetId": "telemetry"}}
+    job = federated(tmp_path, github_token(cloud))
+    made = job.post(url, json=body)
+    assert {"role": "OWNER", "iamMember": MEMBER} in made.json()["access"]
+    assert job.delete(f"{url}/telemetry").ok
+
+
 @pytest.mark.parametrize(
     ("member", "said"),
     [

@@ -2,8 +2,9 @@
 
 Sources: the STS v1 discovery document (fields of a token, formats of an audience), and for the
 errors what users of google-github-actions/auth report (issues 17, 60, 161, 202, 211 and its
-TROUBLESHOOTING.md) and measurements that were published in 2026-09: order of the checks, 60 s of
-leeway, `expires_in`, and the sentences for claims and signatures. What is inferred says so.
+TROUBLESHOOTING.md) and measurements that were published in 2026-09: 60 s of leeway, `expires_in`,
+and the sentences for claims and signatures. Inferred: the order of the checks, the sentence for
+attributes that are too long together, and what says so below.
 """
 
 from __future__ import annotations
@@ -158,6 +159,9 @@ def _mapped(provider: Pool, token: jwt.Token, pool: str) -> tuple[str, tuple[str
         raise Refused("unauthorized_client", said)
     if len(subject.encode()) > mapping.MAX_SUBJECT_BYTES:
         raise Refused("invalid_request", TOO_LONG)
+    if len(json.dumps(values)) > mapping.MAX_ATTRIBUTE_BYTES:
+        said = "The size of all mapped attributes exceeds the 8KB limit."
+        raise Refused("invalid_request", said)
     groups = values.pop("google.groups", [])
     listed = [groups] if isinstance(groups, str) else groups
     names = [f"group/{group}" for group in listed]

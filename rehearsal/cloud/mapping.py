@@ -20,6 +20,7 @@ from rehearsal.cloud.conditions import EXTRACT
 Values = dict[str, str | list[str]]
 
 MAX_SUBJECT_BYTES = 127
+MAX_ATTRIBUTE_BYTES = 8192
 LITERALS = re.compile(r"""r?("([^"\\]|\\.)*"|'([^'\\]|\\.)*')""")
 CLAIM = re.compile(r"\b(assertion|google|attribute)\s*[.\[]")
 

@@ -185,6 +185,7 @@ def test_the_principal_set_of_another_repository_may_not_impersonate(
             "invalid_request: The size of mapped attribute google.subject exceeds the 127 bytes "
             "limit.",
         ),
+        ({"repository": "x" * 9000}, "invalid_request: The size of all mapped attributes exceeds"),
         (
             {"sub": ""},
             "unauthorized_client: Could not obtain a value for google.subject from the given "

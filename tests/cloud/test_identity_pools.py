@@ -208,6 +208,14 @@ def test_other_kinds_of_provider_are_said_not_to_be_simulated(client: Client) ->
     assert client.refusal("POST", f"{POOL}/providers", body, **query)[0] == 501
 
 
+def test_pools_are_global_and_only_federate(client: Client) -> None:
+    query = {"workloadIdentityPoolId": "github"}
+    elsewhere = POOLS.replace("/global/", "/us-central1/")
+    assert client.refusal("POST", elsewhere, {}, **query)[0] == 400
+    assert client.refusal("POST", POOLS, {"mode": "TRUST_DOMAIN"}, **query)[0] == 501
+    client.done("POST", POOLS, {"mode": "FEDERATION_ONLY"}, **query)
+
+
 def test_a_provider_needs_its_pool(client: Client) -> None:
     query = {"workloadIdentityPoolProviderId": "actions"}
     assert client.refusal("POST", f"{POOL}/providers", ACTIONS, **query)[0] == 404

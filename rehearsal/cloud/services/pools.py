@@ -12,7 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.cloud.api import Call, already_exists, invalid, mask_paths, method, not_found
+from rehearsal.cloud.api import (
+    ApiError,
+    Call,
+    already_exists,
+    invalid,
+    mask_paths,
+    method,
+    not_found,
+)
 from rehearsal.cloud.services import poolproviders
 from rehearsal.cloud.services.listing import listing
 
@@ -24,6 +32,7 @@ ID = re.compile(r"(?!gcp-)[a-z0-9-]{4,32}")
 TYPES = "type.googleapis.com/google.iam.v1."
 WORKLOAD = "iam.projects.locations.workloadIdentityPools"
 OUTPUT_ONLY = ("name", "state", "expireTime")
+FEDERATING = ("FEDERATION_ONLY", "MODE_UNSPECIFIED")
 TEXTS = (("displayName", 32), ("description", 256))
 
 
@@ -144,6 +153,8 @@ def _checked(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
             raise invalid(f"The {name} is longer than {limit} characters.")
     if _is_provider(call):
         poolproviders.check(fields)
+    elif fields.get("mode", FEDERATING[0]) not in FEDERATING:
+        raise ApiError(501, "UNIMPLEMENTED", f"Pools of mode {fields['mode']} are not simulated.")
     return fields
 
 
@@ -166,6 +177,8 @@ def create(call: Call) -> dict[str, Any]:
             f'Invalid ID "{given}": 4-32 characters of a-z, 0-9 and -, and no prefix "gcp-".'
         )
     pools, parent = call.cloud.pools, call.resource
+    if not _is_provider(call) and not parent.endswith("/locations/global"):
+        raise invalid(f"Pools can only be created in locations/global, not in {parent}.")
     if _is_provider(call) and not pools.exists(parent):
         raise not_found("Requested entity was not found.")
     name = f"{parent}/{'providers' if _is_provider(call) else 'workloadIdentityPools'}/{given}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import google.auth
-from core_support import ADMIN, IAM, NUMBER, PROJECT, WORKER, session
+import google.oauth2.service_account
+import pytest
+import requests
+from core_support import ADMIN, CRM, IAM, NUMBER, PROJECT, WORKER, session
+from google.auth.exceptions import OAuthError
 from google.auth.transport.requests import AuthorizedSession
 
 from rehearsal.cloud.cloud import Cloud
@@ -23,6 +28,8 @@ PRINCIPALS = f"//iam.googleapis.com/{FULL_NAME}"
 AUDIENCE = f"{PRINCIPALS}/providers/actions"
 SUBJECT = f"repo:{REPOSITORY}:ref:refs/heads/main"
 OF_REPOSITORY = f"principalSet:{PRINCIPALS}/attribute.repository/{REPOSITORY}"
+STS = "https://sts.googleapis.com/v1/token"
+PROJECT_URL = f"{CRM}/v1/projects/{PROJECT}"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 WORKLOAD_USER = "roles/iam.workloadIdentityUser"
 IMPERSONATION = (
@@ -112,3 +119,33 @@ def federated(folder: Path, token: str, **more: Any) -> AuthorizedSession:
     file = credential_file(folder, token, **more)
     credentials, _ = google.auth.load_credentials_from_file(str(file), scopes=[SCOPE])
     return AuthorizedSession(credentials)
+
+
+def refusal(cloud: Cloud, folder: Path, token: str, **more: Any) -> str:
+    """Code and description with which the token service refuses, as google-auth shows them."""
+    with pytest.raises(OAuthError) as caught:
+        federated(folder, token, **more).get(PROJECT_URL)
+    return str(caught.value.args[0]).removeprefix("Error code ")
+
+
+def exchange(client: Client, token: str, **changes: str) -> Any:
+    """What the token service answers to what google-auth sends."""
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "audience": AUDIENCE,
+        "scope": SCOPE,
+        "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "subject_token": token,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        **changes,
+    }
+    return requests.post(STS, data=form).json()
+
+
+def key_file(key: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(base64.b64decode(key["privateKeyData"])))
+
+
+def credentials(file: dict[str, Any]) -> Any:
+    account: Any = google.oauth2.service_account.Credentials
+    return account.from_service_account_info(file, scopes=[SCOPE])

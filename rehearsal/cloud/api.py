@@ -178,10 +178,13 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
             f"You do not have permission to act as service_account: {account}. "
             "(or it may not exist)."
         )
+    # Roles list `iam.googleapis.com/workloadIdentityPools.get`; denials have no host in it, as
+    # users report them.
+    said = permission.replace(f"{service}/", "iam.", 1)
     message = DENIALS.get(service) or (
-        f"Permission '{permission}' denied on resource '{full_name}' (or it may not exist)."
+        f"Permission '{said}' denied on resource '{full_name}' (or it may not exist)."
     )
-    info = error_info("IAM_PERMISSION_DENIED", service, resource=resource, permission=permission)
+    info = error_info("IAM_PERMISSION_DENIED", service, resource=resource, permission=said)
     return ApiError(403, "PERMISSION_DENIED", message, [info])
 
 

@@ -16,11 +16,14 @@ from rehearsal.cloud.clock import Clock
 from rehearsal.cloud.discovery import Discovery
 from rehearsal.cloud.iam import Iam
 from rehearsal.cloud.identity import Identity
+from rehearsal.cloud.issuers import Issuers
 from rehearsal.cloud.operations import Operations
 from rehearsal.cloud.proxy import Running
 from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
 from rehearsal.cloud.services.bigquery import BigQuery
+from rehearsal.cloud.services.keys import Keys
+from rehearsal.cloud.services.pools import Pools
 from rehearsal.cloud.services.pubsub import PubSub
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
@@ -64,9 +67,12 @@ class Cloud:
         self.operations = Operations(self)
         self.iam = Iam(self)
         self.identity = Identity(self)
+        self.issuers = Issuers(self)
         self.projects = Projects(self)
         self.services = Services(self)
         self.accounts = Accounts(self)
+        self.keys = Keys(self)
+        self.pools = Pools(self)
         self.roles = CustomRoles(self)
         self.storage = Storage(self)
         self.vertex = Vertex(self)
@@ -106,8 +112,8 @@ class Cloud:
 
         Keys, all optional: `organization` {id}, `folders` [{id, parent}], `projects` [{id, number,
         parent, services}], `accounts` [{project, id}], `agents` [{api, project}], `roles` [{name,
-        permissions}], `groups` {address: [members]}, `grants` [{resource, role, member,
-        condition}].
+        permissions}], `groups` {address: [members]}, `issuers` {uri: {subject: claims}}, `pools`
+        [{name, providers}], `grants` [{resource, role, member, condition}].
         """
         unknown = spec.keys() - {
             "organization",
@@ -117,6 +123,8 @@ class Cloud:
             "agents",
             "roles",
             "groups",
+            "issuers",
+            "pools",
             "grants",
         }
         if unknown:
@@ -136,6 +144,10 @@ class Cloud:
             self.roles.seed(role["name"], role["permissions"])
         for group, members in spec.get("groups", {}).items():
             self.iam.groups.setdefault(group, set()).update(members)
+        for issuer, people in spec.get("issuers", {}).items():
+            self.issuers.add(issuer, people)
+        for pool in spec.get("pools", ()):
+            self.pools.seed(pool["name"], pool.get("providers", ()))
         for grant in spec.get("grants", ()):
             self.iam.grant(
                 grant["resource"], grant["role"], grant["member"], grant.get("condition")
@@ -147,6 +159,8 @@ class Cloud:
             self.projects,
             self.services,
             self.accounts,
+            self.keys,
+            self.pools,
             self.roles,
             self.storage,
             self.vertex,

@@ -39,6 +39,9 @@ def _member(
     return cel.FunctionDecl(name, [overload])
 
 
+EXTRACT = _member("extract", cel.Type.STRING, [cel.Type.STRING, cel.Type.STRING], _extract)
+
+
 @lru_cache(maxsize=1)
 def _environment() -> cel.Env:
     kind = cel.Type
@@ -62,7 +65,7 @@ def _environment() -> cel.Env:
             _member(
                 "hasOnly", kind.BOOL, [strings, strings], lambda have, only: set(have) <= set(only)
             ),
-            _member("extract", kind.STRING, [kind.STRING, kind.STRING], _extract),
+            EXTRACT,
         ],
     )
 

@@ -67,9 +67,15 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
 REGIONAL = re.compile(r"[a-z]+-[a-z]+\d+-aiplatform")
 DEDICATED = re.compile(r"([\w-]+)\.([a-z]+-[a-z]+\d+)-(\d+)\.prediction\.vertexai\.goog")
 
-# What google-auth and the official provider ask that no document describes: host, path -> id.
+# What google-auth and the official provider ask that no document describes: verb, path -> id.
 OAUTH_METHODS = {
     ("POST", "token"): "oauth.token",
+    ("POST", "oauth2/v4/token"): "oauth.token",
+    ("GET", "oauth2/v1/certs"): "oauth.certificates",
+    ("GET", "oauth2/v3/certs"): "oauth.jwks",
+    ("GET", "service_accounts/v1/metadata/x509/{account}"): "oauth.account.certificates",
+    ("GET", "robot/v1/metadata/x509/{account}"): "oauth.account.certificates",
+    ("GET", "service_accounts/v1/metadata/jwk/{account}"): "oauth.account.jwks",
     ("GET", "tokeninfo"): "oauth.tokeninfo",
     ("GET", "v1/userinfo"): "oauth.userinfo",
     ("GET", "oauth2/v1/userinfo"): "oauth.userinfo",
@@ -77,6 +83,11 @@ OAUTH_METHODS = {
     ("GET", "oauth2/v1/tokeninfo"): "oauth.tokeninfo",
     ("GET", "oauth2/v3/tokeninfo"): "oauth.tokeninfo",
 }
+
+# google-auth asks for this one before it impersonates; the APIs' reference pages have it, their
+# discovery documents do not.
+IAM_SCOPE = frozenset({"https://www.googleapis.com/auth/iam"})
+UNLISTED_SCOPES = {"iam": IAM_SCOPE, "iamcredentials": IAM_SCOPE}
 
 # Accepted by every method, most also with a leading "$"
 # (https://cloud.google.com/apis/docs/system-parameters).
@@ -122,6 +133,8 @@ class Method:
         self.verb: str = spec["httpMethod"]
         self.path: str = document.service_path + spec["path"]
         self.flat_path: str = document.service_path + spec.get("flatPath", spec["path"])
+        listed = frozenset(spec.get("scopes", ()))
+        self.scopes = listed | UNLISTED_SCOPES.get(document.api, frozenset()) if listed else listed
         self._parameters: dict[str, dict[str, Any]] = spec.get("parameters", {})
         self._request: str | None = spec.get("request", {}).get("$ref")
         self.response: str | None = spec.get("response", {}).get("$ref")
@@ -337,7 +350,12 @@ class Discovery:
 def _content(api: str, version: str) -> dict[str, Any]:
     if api == OAUTH:
         methods = {
-            f"{verb} {path}": {"id": method_id, "httpMethod": verb, "path": path}
+            f"{verb} {path}": {
+                "id": method_id,
+                "httpMethod": verb,
+                "path": path,
+                "parameters": {name: {"location": "path"} for name in re.findall(r"{(\w+)}", path)},
+            }
             for (verb, path), method_id in OAUTH_METHODS.items()
         }
         return {"methods": methods}

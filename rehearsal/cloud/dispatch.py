@@ -84,7 +84,8 @@ class Dispatcher:
         if handler is not None and not handler.authenticated:
             principal = ANONYMOUS
         else:
-            principal = self.cloud.identity.authenticate(request.headers.get("authorization", ""))
+            sent = request.headers.get("authorization", "")
+            principal = self.cloud.identity.authenticate(sent, method)
         if handler is None:
             raise unimplemented(method.id)
         params: dict[str, Any] = {name: self._by_id(name, values[name]) for name in values}

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import heapq
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from policies import roles
 from rehearsal.cloud import conditions
 from rehearsal.cloud.api import Principal, aborted, invalid
 from rehearsal.cloud.audit import Via
+from rehearsal.cloud.members import check_member
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
@@ -30,14 +30,6 @@ BASIC_ROLES = {
     "projectEditor": "roles/editor",
     "projectViewer": "roles/viewer",
 }
-MEMBER = re.compile(
-    r"allUsers|allAuthenticatedUsers"
-    r"|(?:user|serviceAccount|group):[^\s:@]+@[^\s:@]+"
-    r"|domain:[^\s:@]+"
-    r"|project(?:Owner|Editor|Viewer):[^\s:]+"
-    r"|principal(?:Set)?://\S+"
-    r"|deleted:(?:user|serviceAccount|group):[^\s:?]+\?uid=\d+"
-)
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -179,7 +171,10 @@ class Iam:
                         found.append(f"group:{group}")
         if member.startswith("user:"):
             found.append(f"domain:{member.rpartition('@')[2]}")
-        found += ("allAuthenticatedUsers", "allUsers")
+        # "Does not include identities that come from external identity providers" (iam v1, Binding)
+        if not member.startswith("principal:"):
+            found.append("allAuthenticatedUsers")
+        found.append("allUsers")
         return found
 
     def _convenience(self, index: Index, identities: list[str]) -> list[str]:
@@ -358,15 +353,7 @@ class Iam:
             usable = self._cloud.roles.bindable(role) and owner in self.ancestors(resource)
         if not usable:
             raise invalid(f"Role {role} is not supported for this resource.")
-        if not MEMBER.fullmatch(member):
-            raise invalid(
-                f"The member {member} is of an unknown type. Please set a valid type prefix for "
-                "the member."
-            )
-        kind, _, email = member.partition(":")
-        is_new = kind == "serviceAccount" and member not in known
-        if is_new and not self._cloud.accounts.exists(email):
-            raise invalid(f"Service account {email} does not exist.")
+        check_member(self._cloud, member, is_new=member not in known)
 
 
 def _condition_key(condition: dict[str, Any] | None) -> str:

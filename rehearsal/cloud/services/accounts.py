@@ -168,9 +168,12 @@ class Accounts:
 
 def account_name(call: Call) -> str:
     """The account's resource name; `projects/-` and unique ids are resolved."""
-    reference: str = call.params.get("name") or call.params["resource"]
+    return resource_of(call.cloud, call.params.get("name") or call.params["resource"])
+
+
+def resource_of(cloud: Cloud, reference: str) -> str:
     _, project, _, account = reference.split("/", 3)
-    found = call.cloud.accounts.find(account)
+    found = cloud.accounts.find(account)
     if found:
         return found.name
     if project == "-":

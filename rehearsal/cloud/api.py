@@ -17,6 +17,7 @@ INFO = "type.googleapis.com/google.rpc."
 # google.rpc.Code numbers, as an operation's `error.code` carries them.
 RPC_CODES = {
     "CANCELLED": 1,
+    "UNKNOWN": 2,
     "INVALID_ARGUMENT": 3,
     "NOT_FOUND": 5,
     "ALREADY_EXISTS": 6,
@@ -216,7 +217,8 @@ class Call:
     `path` is as sent, undecoded. `params` holds path and query parameters under their discovery
     names; path ones are URL-decoded and name projects by id, integers and booleans are converted,
     repeated ones are lists. `body` is validated JSON; `media` is the raw body of an upload.
-    Header names are lower-case.
+    Header names are lower-case. `container` is the project, folder or organization that `resource`
+    is in, "" for none.
     """
 
     cloud: Cloud
@@ -231,6 +233,7 @@ class Call:
     headers: dict[str, str]
     principal: Principal
     resource: str = ""
+    container: str = ""
 
     def allowed(
         self, permission: str, resource: str, *, principal: Principal | None = None

@@ -21,6 +21,7 @@ from rehearsal.cloud.proxy import Running
 from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
 from rehearsal.cloud.services.bigquery import BigQuery
+from rehearsal.cloud.services.logging import Logging
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
 from rehearsal.cloud.services.serviceusage import Services
@@ -70,6 +71,7 @@ class Cloud:
         self.storage = Storage(self)
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
+        self.logging = Logging(self)
 
     def unique_id(self) -> str:
         """A number of 19 digits; the same sequence in every cloud of the same name."""
@@ -149,6 +151,7 @@ class Cloud:
             self.storage,
             self.vertex,
             self.bigquery,
+            self.logging,
         )
         return {kind: names for part in parts for kind, names in part.live().items()}
 

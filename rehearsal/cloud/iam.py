@@ -38,6 +38,7 @@ MEMBER = re.compile(
     r"|principal(?:Set)?://\S+"
     r"|deleted:(?:user|serviceAccount|group):[^\s:?]+\?uid=\d+"
 )
+CONTAINERS = ("projects/", "folders/", "organizations/")
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -85,6 +86,8 @@ class Iam:
         self._parents: dict[str, str] = {}
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._changes = 0
+        # resource -> its audit configurations and since when, oldest first
+        self.audit_configs: dict[str, list[tuple[float, list[dict[str, Any]]]]] = {}
         # group address -> members, as IAM writes them
         self.groups: dict[str, set[str]] = {}
         # (account or None for everyone, permission) that no binding confers in this run
@@ -105,6 +108,13 @@ class Iam:
                 chain.append(parent)
             found = self._ancestors[resource] = tuple(chain)
         return found
+
+    def container(self, resource: str) -> str:
+        """The project, folder or organization that a resource is in, or is; "" for none."""
+        for ancestor in self.ancestors(resource):
+            if ancestor.startswith(CONTAINERS) and ancestor.count("/") == 1:
+                return ancestor
+        return ""
 
     def _parent(self, resource: str) -> str | None:
         if known := self._parents.get(resource):
@@ -140,7 +150,7 @@ class Iam:
             (None, permission) in self.withheld or (principal.email, permission) in self.withheld
         ):
             return None
-        identities = self._identities(principal)
+        identities = self.identities(principal)
         for ancestor in self.ancestors(resource):
             index = self._effective.get(ancestor)
             if index is None:
@@ -169,7 +179,8 @@ class Iam:
         """What testIamPermissions answers: those of `permissions` that the principal holds."""
         return [name for name in permissions if self.decide(principal, name, resource)]
 
-    def _identities(self, principal: Principal) -> list[str]:
+    def identities(self, principal: Principal) -> list[str]:
+        """Every member that stands for the principal."""
         member = principal.member
         found = [member, *principal.sets]
         if self.groups:
@@ -298,6 +309,9 @@ class Iam:
 
     def _store(self, resource: str, policy: Policy) -> None:
         policy.etag = self._etag()
+        if policy.audit_configs != (self._policies.get(resource) or Policy()).audit_configs:
+            since = self._cloud.clock.now() + self._cloud.delays.iam
+            self.audit_configs.setdefault(resource, []).append((since, policy.audit_configs))
         self._policies[resource] = policy
         self._schedule(resource, Index(policy))
 

@@ -181,9 +181,12 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
 
 
 def mask_paths(mask: str | None) -> set[str]:
-    """The fields of an update mask, in camelCase whichever way they were sent."""
-    names = (name.strip() for name in (mask or "").split(","))
-    return {re.sub(r"_([a-z0-9])", lambda m: m[1].upper(), name) for name in names if name}
+    """The fields of an update mask, in camelCase whichever way they were sent; label keys stay."""
+    paths = set()
+    for name in filter(None, (part.strip() for part in (mask or "").split(","))):
+        fields, *key = re.split(r"(?<=[lL]abels\.)", name, maxsplit=1)
+        paths.add("".join([re.sub(r"_([a-z0-9])", lambda m: m[1].upper(), fields), *key]))
+    return paths
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
 from rehearsal.cloud.services.bigquery import BigQuery
 from rehearsal.cloud.services.logging import Logging
+from rehearsal.cloud.services.monitoring import Monitoring
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
 from rehearsal.cloud.services.serviceusage import Services
@@ -72,6 +73,7 @@ class Cloud:
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
         self.logging = Logging(self)
+        self.monitoring = Monitoring(self)
 
     def unique_id(self) -> str:
         """A number of 19 digits; the same sequence in every cloud of the same name."""
@@ -152,6 +154,7 @@ class Cloud:
             self.vertex,
             self.bigquery,
             self.logging,
+            self.monitoring,
         )
         return {kind: names for part in parts for kind, names in part.live().items()}
 

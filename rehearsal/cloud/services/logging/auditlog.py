@@ -77,7 +77,11 @@ def _data_access(cloud: Cloud, request: Handled, kind: str) -> bool:
     identities: set[str] | None = None
     for ancestor in cloud.iam.ancestors(container(cloud, request)):
         history = cloud.iam.audit_configs.get(ancestor, ())
-        current = [configs for since, configs in history if since <= request.time]
+        current = [
+            configs
+            for since, after, configs in history
+            if since <= request.time and after <= request.number
+        ]
         for config in current[-1] if current else ():
             if config.get("service") not in ("allServices", request.method.service):
                 continue

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from rehearsal.cloud.api import Call, Result, already_exists, invalid, method, not_found
 from rehearsal.cloud.clock import nanoseconds
@@ -124,16 +124,25 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def metric_name(project: str, metric_id: str) -> str:
+    """The resource name; an id's slashes are written %2F in it."""
+    return f"{project}/metrics/{quote(metric_id, safe='')}"
+
+
 def _on_name(call: Call) -> str:
-    return str(unquote(call.params["metricName"]))
+    project, _, metric_id = call.params["metricName"].partition("/metrics/")
+    return metric_name(project, metric_id)
+
+
+def _id(call: Call) -> str:
+    return unquote(call.resource.partition("/metrics/")[2])
 
 
 def _metric(call: Call) -> LogMetric:
     metric = call.cloud.logging.metrics.get(call.resource)
     if metric is None:
         # http-logs/logging-metric.log
-        name = call.resource.partition("/metrics/")[2]
-        raise not_found(f"Metric {name} does not exist.")
+        raise not_found(f"Metric {_id(call)} does not exist.")
     return metric
 
 
@@ -185,14 +194,14 @@ def _create(call: Call, name: str, project: str) -> Result:
     now = call.cloud.clock.rfc3339()
     info = _info(call, name, project) | {"createTime": now, "updateTime": now}
     position = call.cloud.logging.position()
-    call.cloud.logging.metrics[f"{project}/metrics/{name}"] = LogMetric(project, info, position)
+    call.cloud.logging.metrics[metric_name(project, name)] = LogMetric(project, info, position)
     return info
 
 
 @method("logging.projects.metrics.create", permission="logging.logMetrics.create", on=on_parent)
 def create(call: Call) -> Result:
     name = call.body.get("name", "")
-    if f"{call.resource}/metrics/{name}" in call.cloud.logging.metrics:
+    if metric_name(call.resource, name) in call.cloud.logging.metrics:
         raise already_exists(f"Metric {name} already exists.")
     return _create(call, name, call.resource)
 
@@ -213,7 +222,7 @@ def list_metrics(call: Call) -> Result:
 @method("logging.projects.metrics.update", permission="logging.logMetrics.update", on=_on_name)
 def update(call: Call) -> Result:
     """Replaces all of it; kind and value type stay (discovery document, metricDescriptor)."""
-    project, _, name = call.resource.partition("/metrics/")
+    project, name = call.resource.partition("/metrics/")[0], _id(call)
     if call.body.get("name", name) != name:
         raise invalid(f"The metric's name is {name}, not {call.body['name']}.")
     metric = call.cloud.logging.metrics.get(call.resource)

@@ -101,6 +101,15 @@ def test_an_act_as_denial_has_the_code_of_its_400(sandbox: Sandbox, model: str) 
     }
 
 
+def test_an_entry_has_the_checks_of_the_caller_and_not_of_googles_agents(
+    sandbox: Sandbox, model: str
+) -> None:
+    [entry] = entries(sandbox, 'protoPayload.methodName:"UploadModel"')
+    permissions = [item["permission"] for item in entry["protoPayload"]["authorizationInfo"]]
+    assert permissions == ["aiplatform.models.upload"]
+    assert "storage.objects.get" in {item.permission for item in sandbox.cloud.audit.since(0)}
+
+
 def test_reads_are_logged_only_where_an_audit_configuration_asks_for_them(
     sandbox: Sandbox,
 ) -> None:

@@ -121,18 +121,18 @@ def test_a_metric_counts_from_its_creation_and_by_what_it_extracts(sandbox: Sand
     done(sandbox, "POST", METRICS, body)
     write(sandbox, "pump=2 failed", "pump=2 failed again", "pump=3 is fine", "something failed")
 
-    found = series(sandbox, 'metric.type="logging.googleapis.com/user/failures"')
-
-    counts = {
-        item["metric"]["labels"]["pump"]: item["points"][0]["value"]["int64Value"] for item in found
-    }
-    assert counts == {"2": "2", "0": "1"}
-    assert found[0]["resource"] == GLOBAL
     # A new filter counts from now on; what was counted stays.
     done(sandbox, "PUT", f"{METRICS}/failures", body | {"filter": 'textPayload:"fine"'})
     write(sandbox, "pump=2 failed", "pump=3 is fine")
-    found = series(sandbox, 'metric.type="logging.googleapis.com/user/failures"')
-    assert {item["metric"]["labels"]["pump"] for item in found} == {"0", "2", "3"}
+
+    for _ in ("looking once", "or twice"):
+        found = series(sandbox, 'metric.type="logging.googleapis.com/user/failures"')
+        counts = {
+            item["metric"]["labels"]["pump"]: item["points"][0]["value"]["int64Value"]
+            for item in found
+        }
+        assert counts == {"2": "2", "0": "1", "3": "1"}
+    assert found[0]["resource"] == GLOBAL
 
 
 def test_a_disabled_metric_counts_nothing(sandbox: Sandbox) -> None:

@@ -104,10 +104,20 @@ def test_an_act_as_denial_has_the_code_of_its_400(sandbox: Sandbox, model: str) 
 def test_an_entry_has_the_checks_of_the_caller_and_not_of_googles_agents(
     sandbox: Sandbox, model: str
 ) -> None:
-    [entry] = entries(sandbox, 'protoPayload.methodName:"UploadModel"')
+    """A prediction that Vertex AI's agent writes to BigQuery while it is answered."""
+    sandbox.bigquery().create_dataset("telemetry")
+    destination = {"output_uri": f"bq://{PROJECT}.telemetry.rr"}
+    config = {"enabled": True, "sampling_rate": 1.0, "bigquery_destination": destination}
+    sandbox.endpoint(predict_request_response_logging_config=config)
+    sandbox.deploy(model, split={"0": 100})
+    audit(sandbox, data_access("DATA_READ", service="aiplatform.googleapis.com"))
+    sandbox.predictions().predict(endpoint=ENDPOINT, instances=[[1.0, 0.0]])
+
+    [entry] = entries(sandbox, 'protoPayload.methodName:"Predict"')
+
     permissions = [item["permission"] for item in entry["protoPayload"]["authorizationInfo"]]
-    assert permissions == ["aiplatform.models.upload"]
-    assert "storage.objects.get" in {item.permission for item in sandbox.cloud.audit.since(0)}
+    assert permissions == ["aiplatform.endpoints.predict"]
+    assert [granted for _, _, granted in sandbox.checks("bigquery.tables.updateData")] == [True]
 
 
 def test_reads_are_logged_only_where_an_audit_configuration_asks_for_them(

@@ -240,6 +240,25 @@ def test_only_the_interval_counts(sandbox: Sandbox) -> None:
     assert values(series(sandbox, text, seconds=900)) == [[1]]
 
 
+def test_an_interval_that_ends_within_a_minute_has_what_came_up_to_then(sandbox: Sandbox) -> None:
+    """As that of a client does, which took the time a moment before the request arrived."""
+    clock = sandbox.cloud.clock
+    clock.step(10)
+    create_endpoint(sandbox, "admin")
+    clock.step(5)
+    end = clock.rfc3339()
+    clock.step(5)
+    create_endpoint(sandbox, "admin")
+    query = {
+        "filter": f'{REQUESTS} AND resource.labels.service="aiplatform.googleapis.com"',
+        "interval.startTime": clock.rfc3339(clock.now() - 600),
+        "interval.endTime": end,
+    }
+    [found] = done(sandbox, "GET", f"{MONITORING}/{PARENT}/timeSeries", **query)["timeSeries"]
+    assert values([found]) == [[1]]
+    assert found["points"][0]["interval"]["endTime"] == end
+
+
 def test_pages_count_points_and_headers_have_none(serving: Sandbox) -> None:
     for _ in range(3):
         predict(serving, [[1.0, 0.0]])

@@ -158,10 +158,15 @@ def _group_field(text: str) -> tuple[str, ...]:
     raise invalid(f"{text} is no field to group by.")
 
 
-def gathered(metric: Metric, samples: Iterable[Sample], now: float) -> list[Series]:
-    """Series with a point a minute: sums or distributions of a DELTA metric, a gauge as it is."""
+def gathered(metric: Metric, samples: Iterable[Sample], until: float) -> list[Series]:
+    """Series with a point a minute: sums or distributions of a DELTA metric, a gauge as it is.
+
+    Of the minute that `until` is in there is what came up to then.
+    """
     found: dict[tuple[Any, ...], Series] = {}
     for sample in samples:
+        if sample.time > until:
+            continue
         key = (sample.labels, sample.resource, sample.resource_labels)
         series = found.get(key)
         if series is None:
@@ -172,17 +177,17 @@ def gathered(metric: Metric, samples: Iterable[Sample], now: float) -> list[Seri
                 metric.kind,
                 metric.value,
             )
-        _add(series, sample, now)
+        _add(series, sample, until)
     return [found[key] for key in sorted(found)]
 
 
-def _add(series: Series, sample: Sample, now: float) -> None:
+def _add(series: Series, sample: Sample, until: float) -> None:
     if series.kind == "GAUGE":
         series.points[sample.time] = (sample.time, sample.value)
         return
-    # (12:00, 12:01]; the minute under way ends now.
+    # (12:00, 12:01]
     start = (math.ceil(sample.time / MINUTE) - 1) * MINUTE
-    end = max(min(start + MINUTE, now), sample.time)
+    end = min(start + MINUTE, until)
     before = series.points.get(end, (start, [] if series.value == "DISTRIBUTION" else 0.0))[1]
     value = [*before, sample.value] if isinstance(before, list) else before + sample.value
     series.points[end] = (float(start), value)

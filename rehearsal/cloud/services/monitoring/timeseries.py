@@ -69,11 +69,10 @@ def list_time_series(call: Call) -> Result:
     if metric is None:
         raise unimplemented("Time series of this metric type")
     how, (start, end) = _aggregation(call, metric), _interval(call)
+    found_samples = samples(cloud, project, metric.type, start - MINUTE, end)
     found = [
         within(series, start, end)
-        for series in gathered(
-            metric, samples(cloud, project, metric.type, start - MINUTE, end), cloud.clock.now()
-        )
+        for series in gathered(metric, found_samples, min(end, cloud.clock.now()))
         if matches(node, partial(_holds, call, metric, series))
     ]
     found = [aligned(series, how, end) for series in found if series.points]

@@ -17,6 +17,7 @@ INFO = "type.googleapis.com/google.rpc."
 # google.rpc.Code numbers, as an operation's `error.code` carries them.
 RPC_CODES = {
     "CANCELLED": 1,
+    "UNKNOWN": 2,
     "INVALID_ARGUMENT": 3,
     "NOT_FOUND": 5,
     "ALREADY_EXISTS": 6,
@@ -189,9 +190,12 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
 
 
 def mask_paths(mask: str | None) -> set[str]:
-    """The fields of an update mask, in camelCase whichever way they were sent."""
-    names = (name.strip() for name in (mask or "").split(","))
-    return {re.sub(r"_([a-z0-9])", lambda m: m[1].upper(), name) for name in names if name}
+    """The fields of an update mask, in camelCase whichever way they were sent; label keys stay."""
+    paths = set()
+    for name in filter(None, (part.strip() for part in (mask or "").split(","))):
+        fields, *key = re.split(r"(?<=[lL]abels\.)", name, maxsplit=1)
+        paths.add("".join([re.sub(r"_([a-z0-9])", lambda m: m[1].upper(), fields), *key]))
+    return paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,8 @@ class Call:
     `path` is as sent, undecoded. `params` holds path and query parameters under their discovery
     names; path ones are URL-decoded and name projects by id, integers and booleans are converted,
     repeated ones are lists. `body` is validated JSON; `media` is the raw body of an upload.
-    Header names are lower-case.
+    Header names are lower-case. `container` is the project, folder or organization that `resource`
+    is in, "" for none.
     """
 
     cloud: Cloud
@@ -240,6 +245,7 @@ class Call:
     headers: dict[str, str]
     principal: Principal
     resource: str = ""
+    container: str = ""
 
     def allowed(
         self, permission: str, resource: str, *, principal: Principal | None = None

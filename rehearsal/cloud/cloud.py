@@ -23,6 +23,8 @@ from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
 from rehearsal.cloud.services.bigquery import BigQuery
 from rehearsal.cloud.services.keys import Keys
+from rehearsal.cloud.services.logging import Logging
+from rehearsal.cloud.services.monitoring import Monitoring
 from rehearsal.cloud.services.pools import Pools
 from rehearsal.cloud.services.pubsub import PubSub
 from rehearsal.cloud.services.resourcemanager import Projects
@@ -78,6 +80,8 @@ class Cloud:
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
         self.pubsub = PubSub(self)
+        self.logging = Logging(self)
+        self.monitoring = Monitoring(self)
 
     def unique_id(self) -> str:
         """A number of 19 digits; the same sequence in every cloud of the same name."""
@@ -166,6 +170,8 @@ class Cloud:
             self.vertex,
             self.bigquery,
             self.pubsub,
+            self.logging,
+            self.monitoring,
         )
         return {kind: names for part in parts for kind, names in part.live().items()}
 

@@ -141,6 +141,11 @@ class Method:
         protocols = spec.get("mediaUpload", {}).get("protocols", {})
         self.upload_paths = [protocol["path"].lstrip("/") for protocol in protocols.values()]
 
+    @property
+    def open_ended(self) -> bool:
+        """Whether the last path parameter may contain slashes, as a metric's type does."""
+        return any(p.get("pattern", "").endswith("/.*$") for p in self._parameters.values())
+
     @cached_property
     def query(self) -> dict[str, Parameter]:
         return {
@@ -220,17 +225,21 @@ class Method:
 class _Node:
     """Routes by path segment: literals first, then `{variable}:verb`, then `{variable}`."""
 
-    __slots__ = ("literals", "methods", "suffixed", "variable")
+    __slots__ = ("literals", "methods", "rest", "suffixed", "variable")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.suffixed: dict[str, _Node] = {}
         self.variable: _Node | None = None
         self.methods: dict[str, Method] = {}
+        # methods whose last variable takes all that is left, slashes too
+        self.rest: dict[str, Method] = {}
 
     def add(self, segments: list[str], method: Method) -> None:
         node = self
-        for segment in segments:
+        for at, segment in enumerate(segments, 1):
+            if at == len(segments) and method.open_ended and segment.endswith("}"):
+                node.rest.setdefault(method.verb, method)
             _, variable, suffix = segment.partition("}")
             if not segment.startswith("{"):
                 node = node.literals.setdefault(segment, _Node())
@@ -252,7 +261,7 @@ class _Node:
         for node in candidates:
             if node and (method := node.find(segments, verb, at + 1)):
                 return method
-        return None
+        return self.rest.get(verb)
 
 
 class Document:

@@ -30,6 +30,7 @@ BASIC_ROLES = {
     "projectEditor": "roles/editor",
     "projectViewer": "roles/viewer",
 }
+CONTAINERS = ("projects/", "folders/", "organizations/")
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -76,7 +77,11 @@ class Iam:
         self._pending: list[tuple[float, int, str, Index | frozenset[str]]] = []
         self._parents: dict[str, str] = {}
         self._ancestors: dict[str, tuple[str, ...]] = {}
+        self._containers: dict[str, str] = {}
         self._changes = 0
+        # resource -> its audit configurations, oldest first: when they take effect, and after how
+        # many requests they were set
+        self.audit_configs: dict[str, list[tuple[float, int, list[dict[str, Any]]]]] = {}
         # group address -> members, as IAM writes them
         self.groups: dict[str, set[str]] = {}
         # (account or None for everyone, permission) that no binding confers in this run
@@ -84,18 +89,28 @@ class Iam:
 
     def set_parent(self, resource: str, parent: str) -> None:
         self._parents[resource] = parent
-        self._ancestors.clear()
+        self._forget_hierarchy()
 
     def ancestors(self, resource: str) -> tuple[str, ...]:
         """The resource itself and everything above it, nearest first."""
         found = self._ancestors.get(resource)
         if found is None:
             if len(self._ancestors) > 50_000:
-                self._ancestors.clear()
+                self._forget_hierarchy()
             chain = [resource]
             while parent := self._parent(chain[-1]):
                 chain.append(parent)
             found = self._ancestors[resource] = tuple(chain)
+        return found
+
+    def container(self, resource: str) -> str:
+        """The project, folder or organization that a resource is in, or is; "" for none."""
+        found = self._containers.get(resource)
+        if found is None:
+            ancestors = self.ancestors(resource)
+            above = (name for name in ancestors if name.startswith(CONTAINERS))
+            found = next((name for name in above if name.count("/") == 1), "")
+            self._containers[resource] = found
         return found
 
     def _parent(self, resource: str) -> str | None:
@@ -113,7 +128,11 @@ class Iam:
         self._effective.pop(resource, None)
         self._cancel(resource)
         if self._parents.pop(resource, None):
-            self._ancestors.clear()
+            self._forget_hierarchy()
+
+    def _forget_hierarchy(self) -> None:
+        self._ancestors.clear()
+        self._containers.clear()
 
     def decide(
         self,
@@ -132,7 +151,7 @@ class Iam:
             (None, permission) in self.withheld or (principal.email, permission) in self.withheld
         ):
             return None
-        identities = self._identities(principal)
+        identities = self.identities(principal)
         for ancestor in self.ancestors(resource):
             index = self._effective.get(ancestor)
             if index is None:
@@ -161,7 +180,8 @@ class Iam:
         """What testIamPermissions answers: those of `permissions` that the principal holds."""
         return [name for name in permissions if self.decide(principal, name, resource)]
 
-    def _identities(self, principal: Principal) -> list[str]:
+    def identities(self, principal: Principal) -> list[str]:
+        """Every member that stands for the principal."""
         member = principal.member
         found = [member, *principal.sets]
         if self.groups:
@@ -293,6 +313,10 @@ class Iam:
 
     def _store(self, resource: str, policy: Policy) -> None:
         policy.etag = self._etag()
+        if policy.audit_configs != (self._policies.get(resource) or Policy()).audit_configs:
+            since = self._cloud.clock.now() + self._cloud.delays.iam
+            change = (since, self._cloud.audit.handled, policy.audit_configs)
+            self.audit_configs.setdefault(resource, []).append(change)
         self._policies[resource] = policy
         self._schedule(resource, Index(policy))
 

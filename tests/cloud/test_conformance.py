@@ -26,6 +26,8 @@ PATH_VALUES = {
     "locationsId": "us-central1",
     "v1Id": "projects",
     "v1Id1": "iot-prod",
+    "v3Id": "projects",
+    "v3Id1": "iot-prod",
     "v1beta1Id": "projects",
     "v1beta1Id1": "iot-prod",
 }

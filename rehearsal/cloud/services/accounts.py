@@ -31,6 +31,7 @@ UNDELETE_SECONDS = 30 * 86_400
 AGENTS = {
     "aiplatform": ("gcp-sa-aiplatform", "roles/aiplatform.serviceAgent"),
     "artifactregistry": ("gcp-sa-artifactregistry", "roles/artifactregistry.serviceAgent"),
+    "logging": ("gcp-sa-logging", "roles/logging.serviceAgent"),
     "monitoring": (
         "gcp-sa-monitoring-notification",
         "roles/monitoring.notificationServiceAgent",

@@ -54,6 +54,11 @@ class Projects:
     def number(self, project_id: str) -> str:
         return self._projects[project_id].number
 
+    def numbered(self, name: str) -> str:
+        """`projects/ID/…` with the project's number instead, as some services write names."""
+        _, project, rest = name.split("/", 2)
+        return f"projects/{self.number(project)}/{rest}"
+
     def get(self, reference: str) -> Project | None:
         return self._projects.get(self.id(reference))
 

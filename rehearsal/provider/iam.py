@@ -26,6 +26,7 @@ Policy = dict[str, Any]
 Modify = Callable[[Policy], Policy]
 
 CONFIRMATIONS: Final = 3
+CONFLICTS: Final = frozenset({409, 412})  # Cloud Storage says 412
 CONFLICT_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds
 ACCOUNT_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 CONDITION: Final = ("title", "description", "expression")
@@ -304,7 +305,7 @@ class Policies:
             try:
                 return kind.write_policy(names, {**modify(policy), "version": kind.target.version})
             except GoogleError as error:
-                if error.status == 409:
+                if error.status in CONFLICTS:
                     pause, said = next(conflicts, None), "Too many conflicts.  Latest error: "
                 elif error.status == 400 and "does not exist" in error.message:
                     pause, said = next(absences, None), ""

@@ -25,11 +25,14 @@ _ZERO: Final[Mapping[str, Any]] = {
     "number": 0,
     "json": "",
     "objects": [],
+    "keyed": [],
+    "truth": "",
 }
 _SAID: Final = {
     "strings": "list",
     "set": "list",
     "objects": "list",
+    "keyed": "list",
     "map": "dict",
     "object": "dict",
 }
@@ -46,7 +49,9 @@ class Field:
     """One property.
 
     `type`: string, bool, int, int64 (a string in JSON), number, json (an object in the API, its
-    text in Pulumi), strings, set (strings in any order), map, object, objects, asset.
+    text in Pulumi), strings, set (strings in any order), map, object, objects, asset, keyed
+    (objects that the API has in a map, by their property `key`), truth (a bool in the API that may
+    be left open; "TRUE", "FALSE" or empty in Pulumi).
     """
 
     name: str
@@ -57,9 +62,14 @@ class Field:
     new: bool = False  # a change replaces the resource
     computed: bool = False  # Google's value is kept where the program sets none
     output: bool = False
+    secret: bool = False  # kept encrypted in the state
+    short: bool = False  # of a name, only the last part
+    mask: str = ""  # what an update names as changed, where that is not the API's name
+    key: str = ""
     path: bool = False  # part of the name, not of the body
     local: bool = False  # the provider's own: never sent, never read
     force: bool = False  # sent even when empty
+    unread: bool = False  # sent, but Google does not show it: the state keeps what was sent
     fold: bool = False  # Google changes the case
     unsent: bool = False  # the official plugin has it, this one does not send it: refused
     default: Any = None
@@ -72,12 +82,14 @@ class Field:
         return _ZERO.get(self.type) if self.zero is _UNSET else self.zero
 
 
+_TRUTHS: Final = {"TRUE": True, "FALSE": False}
+
 DELETION_POLICY: Final = Field("deletionPolicy", local=True, zero="DELETE")
 PROJECT: Final = Field("project", path=True, new=True, computed=True)
 LABELS: Final = (
     Field("labels", "map"),
-    Field("effectiveLabels", "map", output=True),
-    Field("pulumiLabels", "map", output=True),
+    Field("effectiveLabels", "map", output=True, secret=True),
+    Field("pulumiLabels", "map", output=True, secret=True),
 )
 
 
@@ -120,7 +132,7 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
     match field.type, value:
         case "object", dict():
             return check(field.of, value, path + ".")
-        case "objects", list():
+        case (("objects" | "keyed"), list()):
             checked = [
                 check(field.of, item, f"{path}[{index}].") if isinstance(item, dict) else (item, [])
                 for index, item in enumerate(value)
@@ -136,9 +148,9 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
             return value == "true", []
         case (("int" | "int64"), str()) if re.fullmatch(r"-?\d+", value):
             return int(value), []
-        case (("string" | "json"), int() | float()) if not isinstance(value, bool):
+        case (("string" | "json" | "truth"), int() | float()) if not isinstance(value, bool):
             return str(value), []
-        case (("string" | "json"), str()):
+        case (("string" | "json" | "truth"), str()):
             if field.pattern and not re.fullmatch(field.pattern, value):
                 reason = f'"{field.name}" ("{value}") doesn\'t match regexp "{field.pattern}"'
                 return value, [Failure(path, reason)]
@@ -168,6 +180,8 @@ def expand(fields: Iterable[Field], values: Props, always: Iterable[str] = ()) -
 
 
 def _expanded(field: Field, value: Any) -> Any:
+    if field.type == "truth":
+        return _TRUTHS.get(str(value).upper())
     if value is None:
         return field.absent
     match field.type:
@@ -175,6 +189,8 @@ def _expanded(field: Field, value: Any) -> Any:
             return expand(field.of, value)
         case "objects":
             return [expand(field.of, item) for item in value]
+        case "keyed":
+            return {item[field.key]: expand(field.of, item) for item in value}
         case "int64":
             return str(value)
         case "json":
@@ -194,7 +210,7 @@ def flatten(fields: Iterable[Field], body: Props, given: Props, absent_map: Any)
     for field in fields:
         if field.path:
             continue
-        if field.local or field.unsent:
+        if field.local or field.unsent or field.unread:
             value = given.get(field.name)
             outputs[field.name] = field.absent if value is None else value
             continue
@@ -217,13 +233,22 @@ def _flattened(field: Field, value: Any, given: Any, absent_map: Any) -> Any:
                 flatten(field.of, item, known[index] if index < len(known) else {}, absent_map)
                 for index, item in enumerate(items)
             ]
+        case "keyed":
+            mine = {item[field.key]: item for item in given or []}
+            names = [name for name in mine if name in value] + sorted(value.keys() - mine)
+            return [
+                {field.key: name, **flatten(field.of, value[name], mine.get(name, {}), absent_map)}
+                for name in names
+            ]
+        case "truth":
+            return str(value).upper()
         case "int" | "int64":
             return int(value)
         case "json":
             return json.dumps(value, separators=(",", ":"), sort_keys=True)
         case "set":
             return sorted(value)
-    return value
+    return value.rpartition("/")[2] if field.short else value
 
 
 def without_defaults(value: Any) -> Any:
@@ -254,10 +279,15 @@ def _canonical(field: Field, value: Any) -> Any:
             return {name: item for name, item in members.items() if item is not None} or None
         case "objects":
             return [_canonical(Field("", "object", of=field.of), item) for item in value]
+        case "keyed":
+            items = sorted(value, key=lambda item: str(item[field.key]))
+            return [_canonical(Field("", "object", of=field.of), item) for item in items]
         case "set":
             return sorted(value, key=str)
         case "json":
             return json.loads(value)
+    if field.short and isinstance(value, str):
+        value = value.rpartition("/")[2]
     return value.lower() if field.fold and isinstance(value, str) else value
 
 
@@ -271,7 +301,7 @@ def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) 
             return not field.computed
         return old is not None or not same(field, is_now, new)
     # A refresh brings drift into the inputs only where the program sets them.
-    drifts = not (field.computed or field.local or field.unsent or field.path)
+    drifts = not (field.computed or field.local or field.unsent or field.unread or field.path)
     return drifts and _canonical(field, new) is None and not same(field, is_now, None)
 
 
@@ -312,7 +342,7 @@ def _pruned(field: Field, value: Any) -> Any:
         return None
     if field.type == "object":
         return inputs_of(field.of, {}, value)
-    if field.type == "objects":
+    if field.type in ("objects", "keyed"):
         return [inputs_of(field.of, {}, item) for item in value]
     return value
 
@@ -320,13 +350,23 @@ def _pruned(field: Field, value: Any) -> Any:
 def _updated(field: Field, old: Any, now: Any) -> Any:
     if field.type == "object" and isinstance(old, dict) and isinstance(now, dict):
         return inputs_of(field.of, old, now)
-    if field.type == "objects" and isinstance(old, list) and isinstance(now, list):
+    if field.type in ("objects", "keyed") and isinstance(old, list) and isinstance(now, list):
         if len(old) == len(now):
             return [inputs_of(field.of, one, two) for one, two in zip(old, now, strict=True)]
         return _pruned(field, now)
     if same(field, old, now):
         return old
     return now if field.required else _pruned(field, now)
+
+
+def secrets_of(fields: Iterable[Field]) -> tuple[str, ...]:
+    """Dotted names of the properties that are kept encrypted."""
+    found: list[str] = []
+    for field in fields:
+        if field.secret:
+            found.append(field.name)
+        found += [f"{field.name}.{name}" for name in secrets_of(field.of)]
+    return tuple(found)
 
 
 def dig(body: Props, path: str) -> Any:

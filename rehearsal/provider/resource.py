@@ -30,6 +30,7 @@ from rehearsal.provider.fields import (
     flatten,
     inputs_of,
     replaces,
+    secrets_of,
     without_defaults,
 )
 from rehearsal.provider.google import GoogleError
@@ -74,6 +75,7 @@ class Spec:
     masked: bool = False  # an update names what changed
     update_always: tuple[str, ...] = ()  # sent by an update even when empty
     operations: bool = False  # create and delete answer with a long-running operation
+    update_operations: bool = False  # and so does an update
     autoname: AutoName | None = None
 
 
@@ -83,6 +85,7 @@ class Declared(Kind):
     def __init__(self, gcp: Gcp, spec: Spec) -> None:
         self.gcp, self.spec = gcp, spec
         self.labelled = any(item.name == "effectiveLabels" for item in spec.fields)
+        self.secrets = secrets_of(spec.fields)
 
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
@@ -235,7 +238,7 @@ class Rest(Declared):
         return self.spec.base.format_map(names)
 
     def url(self, id: str, names: Mapping[str, str]) -> str:
-        return f"{self.base(names)}/{quote(id, safe='/@:~')}"
+        return f"{self.base(names)}/{quote(id, safe='/@:~%')}"
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
@@ -291,7 +294,7 @@ class Rest(Declared):
         found = self.outputs(canonical, answer, inputs, created=False)
         # Of the provider's own properties only the state knows.
         for item in self.spec.fields:
-            if item.local and item.name in outputs:
+            if (item.local or item.unread) and item.name in outputs:
                 found[item.name] = outputs[item.name]
         return Resource(canonical, inputs_of(self.spec.fields, inputs, found), found)
 
@@ -309,7 +312,7 @@ class Rest(Declared):
         if self.spec.masked:
             query["updateMask"] = ",".join(sent)
         try:
-            self.gcp.google.call(
+            operation = self.gcp.google.call(
                 self.spec.update,
                 self.url(id, names),
                 query,
@@ -317,6 +320,9 @@ class Rest(Declared):
             )
         except GoogleError as error:
             raise ProviderError(f'Error updating {self.spec.noun} "{id}": {error}') from error
+        if self.spec.update_operations:
+            activity = f"Updating {self.spec.noun}"
+            self.gcp.google.wait(self.base(names), operation, activity, context)
         answer = self.get(id, inputs, old_outputs)
         if answer is None:
             raise ProviderError(f"{self.spec.title} {id!r} was deleted while it was updated")
@@ -324,7 +330,7 @@ class Rest(Declared):
 
     @staticmethod
     def mask_name(item: Field) -> str:
-        return (item.api or item.name).partition(".")[0]
+        return item.mask or (item.api or item.name).partition(".")[0]
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         if self.refuses_deletion(id, outputs):

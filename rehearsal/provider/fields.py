@@ -64,7 +64,8 @@ class Field:
     output: bool = False
     secret: bool = False  # kept encrypted in the state
     short: bool = False  # of a name, only the last part
-    mask: str = ""  # what an update names as changed, where that is not the API's name
+    mask: str = ""  # what an update names as changed, where that is not the API's name; of a `new`
+    # property, that parts of it can change in place
     key: str = ""
     path: bool = False  # part of the name, not of the body
     local: bool = False  # the provider's own: never sent, never read
@@ -308,10 +309,13 @@ def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) 
 def replaces(field: Field, old_inputs: Props, inputs: Props) -> bool:
     """Whether a change of `field` is one that only a new resource can have."""
     old, new = old_inputs.get(field.name), inputs.get(field.name)
-    if field.new or not (isinstance(old, dict) and isinstance(new, dict)):
+    if not (isinstance(old, dict) and isinstance(new, dict)):
         return field.new
+    if field.new and not any(item.new for item in field.of):
+        return True
     return any(
-        item.new and not same(item, old.get(item.name), new.get(item.name)) for item in field.of
+        not same(item, old.get(item.name), new.get(item.name)) and replaces(item, old, new)
+        for item in field.of
     )
 
 

@@ -20,6 +20,7 @@ SCOPES: Final = (
     "https://www.googleapis.com/auth/cloud-platform",
     "https://www.googleapis.com/auth/userinfo.email",
 )
+USERINFO: Final = "https://openidconnect.googleapis.com/v1/userinfo"
 # What may pass: by its status, or by its status and what the answer says.
 RETRIED: Final = frozenset({429, 500, 502, 503})
 RETRIED_SAYING: Final = (

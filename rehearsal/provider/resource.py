@@ -198,7 +198,7 @@ class Rest(Declared):
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         fields = self.spec.fields
         if update and self.spec.update == "PATCH":
-            fields = tuple(item for item in fields if not item.new)
+            fields = tuple(item for item in fields if not item.new or item.mask)
         values = without_defaults(inputs)
         for item in fields:
             if item.computed and item.name not in values and outputs.get(item.name) is not None:

@@ -7,6 +7,8 @@ host, path, query, body, and whose token), and inputs and outputs with `state.js
 
 from __future__ import annotations
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ import pytest
 from provider_support import Exchange, Gathering, Replay, contract, key, load, session
 
 from providers.plugin import Context, Props, ProviderError
+from rehearsal.provider.allow import OnPolicy
 from rehearsal.provider.fields import Field
 from rehearsal.provider.gcp import Gcp
 from rehearsal.provider.resource import Declared
@@ -44,46 +47,42 @@ STEP_2: dict[tuple[str, str], Props] = {
     ("more", "ds"): {"labels": {"step": "2"}},
     ("more", "endpoint"): {"labels": {"step": "2"}},
 }
-# Exchanges of types that the stand-in does not have, by host or part of the path …
-OTHER_HOSTS = (
-    "pubsub",
-    "monitoring",
-    "logging",
-    "artifactregistry",
-    "orgpolicy",
-    "cloudkms",
-    "secretmanager",
-)
-OTHER_PATHS = (
-    "workloadIdentityPools",
-    "deploymentResourcePools",
-    "policies/",
-    "/keys",
-    "queryTestablePermissions",
-)
-# … and, on the project's allow policy and on userinfo, by position in the file: IAMAuditConfig in
-# core, IAMBinding and getClientOpenIdUserInfo in more.
-OTHERS: dict[tuple[str, str], tuple[int, ...]] = {
-    ("core", "up"): (68, 69, 70, 71, 77, 78),
-    ("core", "refresh"): (27,),
-    ("core", "preview"): (27,),
-    ("core", "destroy"): (92, 93, 96, 99, 100, 101),
-    ("more", "up"): (11,),
-    ("more", "preview"): (27,),
-    ("more", "update"): (4,),
-}
-OTHER_PROJECT_POLICY = {"more"}  # every exchange on it is IAMBinding's
+# Exchanges of types that the stand-in does not have, by host.
+OTHER_HOSTS = ("pubsub", "monitoring", "logging")
 BATCHED = ("gcp:projects/service:Service", "gcp:projects/iAMMember:IAMMember")
-# Outputs that the bridge adds, that the engine encrypts, or that a later run of the recorder set.
-NOT_COMPARED = {
-    "__meta",
-    "__pulumi_raw_state_delta",
-    "id",
-    "effectiveLabels",
-    "pulumiLabels",
-    "content",
-    "customerEncryption",
-    "etag",
+# What the official bridge keeps in the state for itself.
+NOT_COMPARED = {"__meta", "__pulumi_raw_state_delta"}
+# The functions that each program calls.
+CALLS: dict[str, tuple[tuple[str, Props, Props], ...]] = {
+    "core": (
+        (
+            "gcp:organizations/getProject:getProject",
+            {"projectId": PROJECT},
+            {"number": "123456789012"},
+        ),
+    ),
+    "more": (
+        (
+            "gcp:iam/getTestablePermissions:getTestablePermissions",
+            {"fullResourceName": f"//cloudresourcemanager.googleapis.com/projects/{PROJECT}"},
+            {
+                "permissions": [
+                    {
+                        "name": "aiplatform.endpoints.create",
+                        "title": "x",
+                        "stage": "GA",
+                        "apiDisabled": False,
+                        "customSupportLevel": "SUPPORTED",
+                    }
+                ]
+            },
+        ),
+        (
+            "gcp:organizations/getClientOpenIdUserInfo:getClientOpenIdUserInfo",
+            {},
+            {"email": f"platform@{PROJECT}.iam.gserviceaccount.com"},
+        ),
+    ),
 }
 
 
@@ -92,22 +91,23 @@ class Run:
 
     def __init__(self, folder: str, command: str, state: list[Props]) -> None:
         recorded = load(contract() / folder / f"{command}.jsonl")
-        self.recorded = [
-            exchange
-            for index, exchange in enumerate(recorded)
-            if _ours(folder, exchange) and index not in OTHERS.get((folder, command), ())
-        ]
+        self.recorded = [exchange for exchange in recorded if _ours(exchange)]
         self.replay = Replay(self.recorded, IDENTITIES)
         self.folder = folder
         self.services = sum(item["type"] == "gcp:projects/service:Service" for item in state)
+        self.together: list[Props] = []
         self.providers = {name: self._provider() for name in PROVIDERS[folder]}
 
     def _provider(self) -> Gcp:
         gcp = Gcp(session=lambda: session(self.replay), sleep=_nothing)
-        gcp.batcher = Gathering(
-            lambda key: 1 if "ml-source" in key else 2 if "IAMMember" in key else self.services
-        )
+        gcp.batcher = Gathering(self._callers)
         return gcp
+
+    def _callers(self, key: str) -> int:
+        """How many callers the batch `key` will have."""
+        if "IAM policy" not in key:
+            return self.services
+        return sum(f'"{item["inputs"]["project"]}"' in key for item in self.together)
 
     def check_config(self) -> None:
         for name, config in PROVIDERS[self.folder].items():
@@ -120,11 +120,10 @@ class Run:
         for name, config in PROVIDERS[self.folder].items():
             self.providers[name].configure(config, Context())
 
-    def get_project(self) -> None:
-        if self.folder == "core":
-            token = "gcp:organizations/getProject:getProject"
-            found = self.providers["platform"].invoke(token, {"projectId": PROJECT}, Context())
-            assert found["number"] == "123456789012"
+    def call_functions(self) -> None:
+        for token, arguments, expected in CALLS[self.folder]:
+            found = self.providers["platform"].invoke(token, arguments, Context())
+            assert {name: found[name] for name in expected} == expected
 
     def kind(self, item: Props) -> Declared:
         owner = OWNERS.get((self.folder, item["name"]), "platform")
@@ -145,17 +144,8 @@ def _nothing(seconds: float) -> None:
     return None
 
 
-def _ours(folder: str, exchange: Exchange) -> bool:
-    if exchange["host"].partition(".")[0] in OTHER_HOSTS:
-        return False
-    if any(part in exchange["path"] for part in OTHER_PATHS):
-        return False
-    policy = exchange["path"].startswith("/v1/projects/iot-prod:") or ":" in exchange["path"]
-    return not (
-        folder in OTHER_PROJECT_POLICY
-        and policy
-        and exchange["host"] == "cloudresourcemanager.googleapis.com"
-    )
+def _ours(exchange: Exchange) -> bool:
+    return exchange["host"].partition(".")[0] not in OTHER_HOSTS
 
 
 def _state(folder: str) -> list[Props]:
@@ -164,31 +154,45 @@ def _state(folder: str) -> list[Props]:
 
 
 def _recorded_inputs(folder: str, item: Props) -> Props:
-    """Checked inputs of the first `up`. The state has the content encrypted: it is 10 digits."""
-    inputs = dict(item["inputs"])
-    if "content" in inputs:
-        inputs["content"] = "0123456789"
+    """Checked inputs of the first `up`. What the state has encrypted the programs show."""
+    known = {"content": "0123456789", "secretData": "{}"}
+    inputs = {name: known.get(name, value) for name, value in item["inputs"].items()}
     if folder == "more" and (folder, item["name"]) in STEP_2:  # the state is of after the update
         inputs["labels"] = {"step": "1"}
     return inputs
 
 
-def _all(work: Callable[[Props], Any], items: list[Props]) -> list[Any]:
-    """One after another, but for the types whose requests the official plugin batches."""
+def _all(run: Run, work: Callable[[Props], Any], items: list[Props]) -> list[Any]:
+    """In order, but all at once for the types whose requests the official plugin batches."""
     done: dict[str, Any] = {}
-    for batched in BATCHED:
-        together = [item for item in items if item["type"] == batched]
-        with ThreadPoolExecutor(max_workers=max(1, len(together))) as pool:
+    for first in items:
+        if first["name"] in done:
+            continue
+        batched = first["type"] in BATCHED
+        together = [i for i in items if i["type"] == first["type"]] if batched else [first]
+        run.together = together
+        with ThreadPoolExecutor(max_workers=len(together)) as pool:
             results = pool.map(work, together)
             done |= {item["name"]: it for item, it in zip(together, results, strict=True)}
-    done |= {item["name"]: work(item) for item in items if item["type"] not in BATCHED}
     return [done[item["name"]] for item in items]
 
 
-def _same_outputs(item: Props, outputs: Props) -> None:
+def _same_outputs(item: Props, kind: Declared, id: str, outputs: Props) -> None:
     expected = {k: v for k, v in item["outputs"].items() if k not in NOT_COMPARED}
-    actual = {k: v for k, v in outputs.items() if k not in NOT_COMPARED}
+    actual = {**outputs, "id": id}
+    encrypted = {name for name, value in expected.items() if "ciphertext" in _names(value)}
+    assert encrypted == set(kind.secrets) & expected.keys(), item["name"]
+    for name in encrypted:  # AES-GCM: as long as the text, and a tag of 16 bytes
+        cipher = base64.b64decode(expected.pop(name)["ciphertext"].rpartition(":")[2])
+        shown = json.dumps(actual.pop(name), separators=(",", ":"))
+        assert len(shown) == len(cipher) - 16, (item["name"], name, shown)
+    if isinstance(kind, OnPolicy):  # the state is of a later run of the recorder
+        assert bool(actual.pop("etag")) == bool(expected.pop("etag"))
     assert actual == expected, item["name"]
+
+
+def _names(value: Any) -> Iterable[str]:
+    return value if isinstance(value, dict) else ()
 
 
 @recorded
@@ -204,7 +208,7 @@ def test_every_request_and_every_state_is_the_official_plugins(
     up = Run(folder, "up", state)
     up.check_config()
     up.configure()
-    up.get_project()
+    up.call_functions()
 
     def create(item: Props) -> tuple[str, Props]:
         recorded = _recorded_inputs(folder, item)
@@ -217,11 +221,11 @@ def test_every_request_and_every_state_is_the_official_plugins(
         checked[item["name"]] = inputs
         return up.kind(item).create(inputs, Context(name=item["name"]))
 
-    for item, (id, outputs) in zip(state, _all(create, state), strict=True):
+    for item, (id, outputs) in zip(state, _all(up, create, state), strict=True):
         made[item["name"]] = id, outputs
         assert id == item["id"]
         if folder == "core":  # the state of `more` was taken after its update
-            _same_outputs(item, outputs)
+            _same_outputs(item, up.kind(item), id, outputs)
     exchanges += up.compared()
 
     for command in ("refresh", "preview"):
@@ -238,17 +242,17 @@ def test_every_request_and_every_state_is_the_official_plugins(
             assert (change.updates, change.replaces) == ((), ()), item["name"]
             return found
 
-        for item, found in zip(state, _all(read, state), strict=True):
+        for item, found in zip(state, _all(run, read, state), strict=True):
             made[item["name"]] = found.id, found.outputs
         if command == "preview":
             run.check_config()
-            run.get_project()
+            run.call_functions()
         exchanges += run.compared()
 
     update = Run(folder, "update", state)
     update.check_config()
     update.configure()
-    update.get_project()
+    update.call_functions()
     for item in state:
         wanted = STEP_2.get((folder, item["name"]))
         if wanted:
@@ -258,8 +262,8 @@ def test_every_request_and_every_state_is_the_official_plugins(
             assert (change.updates, change.replaces) == (tuple(wanted), ())
             after = update.kind(item).update(id, old, outputs, new, Context())
             made[item["name"]] = id, after
-            if folder == "more":
-                _same_outputs(item, after)
+        if folder == "more":
+            _same_outputs(item, update.kind(item), *made[item["name"]])
     exchanges += update.compared()
 
     destroy = Run(folder, "destroy", state)
@@ -269,7 +273,7 @@ def test_every_request_and_every_state_is_the_official_plugins(
         id, outputs = made[item["name"]]
         destroy.kind(item).delete(id, checked[item["name"]], outputs, Context())
 
-    _all(delete, state[::-1])
+    _all(destroy, delete, state[::-1])
     exchanges += destroy.compared()
 
     with capsys.disabled():
@@ -282,9 +286,6 @@ def test_the_comparison_notices_a_request_that_was_never_recorded() -> None:
         gcp.configure(PLATFORM, Context())
 
 
-NOT_NEW: Props = {"willReplaceOnChanges": False}
-
-
 @recorded
 def test_inputs_requirements_and_replacements_are_those_of_the_official_schema() -> None:
     schema = load(contract() / "schema.jsonl")
@@ -293,8 +294,9 @@ def test_inputs_requirements_and_replacements_are_those_of_the_official_schema()
     differences: list[str] = []
 
     def compare(
-        where: str, fields: Iterable[Field], properties: Props, required: list[str]
+        where: str, fields: Iterable[Field], properties: Props, required: list[str], says_new: bool
     ) -> None:
+        """`says_new` is off within what is replaced as a whole: parts need not say so again."""
         nests = "." in where
         inputs = {field.name: field for field in fields if nests or not field.output}
         for name in inputs.keys() ^ properties.keys():
@@ -303,21 +305,23 @@ def test_inputs_requirements_and_replacements_are_those_of_the_official_schema()
             entry = properties.get(name, {})
             if field.required != (name in required):
                 differences.append(f"{where}.{name}: required {field.required}")
-            if field.new != entry.get("willReplaceOnChanges", False) and not field.unsent:
+            new = entry.get("willReplaceOnChanges", False)
+            if field.new != new and says_new and not field.unsent:
                 differences.append(f"{where}.{name}: new {field.new}")
+            if field.secret != entry.get("secret", False) and not (nests and field.unsent):
+                differences.append(f"{where}.{name}: secret {field.secret}")
             nested = objects.get(entry.get("items", entry).get("ref", ""))
             if nested and field.of:
-                parts = nested["properties"]
-                if field.new:  # then its parts need not say so
-                    parts = {name: {**part, **NOT_NEW} for name, part in parts.items()}
-                compare(f"{where}.{name}", field.of, parts, nested["required"])
+                parts, needs = nested["properties"], nested["required"]
+                says = says_new and (not field.new or any(part.new for part in field.of))
+                compare(f"{where}.{name}", field.of, parts, needs, says)
 
     kinds = Gcp()._kinds
     for token, kind in kinds.items():
         entry = types[token]
-        compare(token, kind.spec.fields, entry["inputs"], entry["required"])
+        compare(token, kind.spec.fields, entry["inputs"], entry["required"], True)
         outputs = {field.name for field in kind.spec.fields if field.output}
         if outputs != set(entry["outputsOnly"]):
             differences.append(f"{token}: outputs {outputs ^ set(entry['outputsOnly'])}")
     assert not differences, "\n".join(differences)
-    assert len(kinds) == 15
+    assert len(kinds) == 30

@@ -111,7 +111,7 @@ def test_a_policy_that_always_conflicts_is_given_up_on() -> None:
         gcp.kind(MEMBER).create(grant("roles/viewer"), Context())
     assert str(raised.value) == (
         'Request `Create IAM Members roles/viewer user:a@example.com for project "p"` returned '
-        'error: Error applying IAM policy for project "p": Too many conflicts.  Latest error: '
+        'error: Error applying IAM policy to project "p": Too many conflicts.  Latest error: '
         'Error setting IAM policy for project "p": googleapi: Error 409: There were concurrent '
         "policy changes."
     )

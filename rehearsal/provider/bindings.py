@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from providers.plugin import UNKNOWN, Context, Failure, Props, ProviderError, Resource
 from rehearsal.provider import allow
 from rehearsal.provider.allow import CONDITION, Modify, OnPolicy, Policy
-from rehearsal.provider.fields import Field, inputs_of, without_defaults
+from rehearsal.provider.fields import Field, flatten, inputs_of, without_defaults
 from rehearsal.provider.google import GoogleError
 from rehearsal.provider.iam import MEMBERS, PROJECT_TARGET, ROLE_FIELDS
 
@@ -114,7 +114,7 @@ class Whole(OnPolicy):
         found = self.shown(part, policy)
         if found is None:
             return None
-        return {"project": names["project"], "etag": policy.get("etag", ""), **found}
+        return {**found, "project": names["project"], "etag": policy.get("etag", "")}
 
 
 class Binding(Whole):
@@ -205,16 +205,9 @@ class AuditConfig(Whole):
     def shown(self, part: Props, policy: Policy) -> Props | None:
         for config in policy.get("auditConfigs", []):
             if config["service"] == part["service"]:
-                logs = [
-                    {
-                        "logType": log["logType"],
-                        "exemptedMembers": sorted(log.get("exemptedMembers", [])),
-                    }
-                    for log in config["auditLogConfigs"]
-                ]
-                order = [log["logType"] for log in part.get("auditLogConfigs", [])]
-                logs.sort(key=lambda log: (log["logType"] not in order, log["logType"]))
-                return {"service": part["service"], "auditLogConfigs": logs}
+                logs = {log["logType"]: log for log in config["auditLogConfigs"]}
+                shown = {"service": config["service"], "auditLogConfigs": logs}
+                return flatten(AUDIT_FIELDS, shown, part, {})
         return None
 
     def imported(self, id: str) -> Props:

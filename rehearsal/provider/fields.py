@@ -309,10 +309,8 @@ def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) 
 def replaces(field: Field, old_inputs: Props, inputs: Props) -> bool:
     """Whether a change of `field` is one that only a new resource can have."""
     old, new = old_inputs.get(field.name), inputs.get(field.name)
-    if not (isinstance(old, dict) and isinstance(new, dict)):
+    if (field.new and not field.mask) or not (isinstance(old, dict) and isinstance(new, dict)):
         return field.new
-    if field.new and not any(item.new for item in field.of):
-        return True
     return any(
         not same(item, old.get(item.name), new.get(item.name)) and replaces(item, old, new)
         for item in field.of

@@ -36,7 +36,15 @@ SECRET: Final = Spec(
             mask="replication",
             of=(
                 # Sent even when nothing is in it: that it is there is what it says.
-                Field("auto", "object", api="automatic", new=True, force=True, of=(CMEK,)),
+                Field(
+                    "auto",
+                    "object",
+                    api="automatic",
+                    new=True,
+                    mask="replication",
+                    force=True,
+                    of=(CMEK,),
+                ),
                 Field(
                     "userManaged",
                     "object",

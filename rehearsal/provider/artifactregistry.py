@@ -72,6 +72,7 @@ REMOTE: Final = (
     Field("noCache", "object", new=True, unsent=True),
     Field("upstreamCredentials", "object", of=CREDENTIALS),
 )
+AGES: Final = ("olderThan", "newerThan")
 CLEANUP: Final = (
     Field("id", path=True, required=True),
     Field("action"),
@@ -83,8 +84,7 @@ CLEANUP: Final = (
             Field("tagPrefixes", "strings"),
             Field("versionNamePrefixes", "strings"),
             Field("packageNamePrefixes", "strings"),
-            Field("olderThan", alike=in_seconds),
-            Field("newerThan", alike=in_seconds),
+            *(Field(name, alike=in_seconds) for name in AGES),
         ),
     ),
     Field(
@@ -166,3 +166,10 @@ class Repository(Rest):
     def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
         names = super().names(id, inputs, outputs)
         return {"location": names.get("location") or self.gcp.setting("region"), **names}
+
+    def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
+        body = super().body(inputs, outputs, update=update)
+        for policy in body.get("cleanupPolicies", {}).values():
+            condition = policy.get("condition", {})
+            condition |= {name: in_seconds(condition[name]) for name in AGES if name in condition}
+        return body

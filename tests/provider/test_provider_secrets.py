@@ -177,7 +177,10 @@ def test_a_version_is_turned_off_in_place_and_replaced_for_other_data() -> None:
     assert kind.update(ID, DATA, state, off, Context())["enabled"] is False
     assert api.sent() == [f"POST {VERSION_PATH}:disable", f"GET {VERSION_PATH}"]
     written = {**DATA, "secretData": None, "secretDataWo": "pw", "secretDataWoVersion": 1}
-    assert kind.diff(ID, written, written, {**written, "secretDataWo": "new"}).replaces == ()
+    other = kind.diff(
+        ID, written, {**written, "secretDataWo": None}, written | {"secretDataWo": "x"}
+    )
+    assert (other.updates, other.replaces) == ((), ())
     again = {**written, "secretDataWoVersion": 2}
     assert kind.diff(ID, written, written, again).replaces == ("secretDataWoVersion",)
 

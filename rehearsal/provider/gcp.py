@@ -21,7 +21,7 @@ from providers.plugin import (
     changed_keys,
     is_known,
 )
-from rehearsal.provider import iam
+from rehearsal.provider import iam, pubsub
 from rehearsal.provider.batching import Batcher
 from rehearsal.provider.bigquery import Dataset, DatasetMember, Table
 from rehearsal.provider.buckets import Bucket
@@ -35,9 +35,13 @@ from rehearsal.provider.google import (
     new_session,
 )
 from rehearsal.provider.iam import Member, Policies
+from rehearsal.provider.logs import Metric, ProjectSink
+from rehearsal.provider.monitoring import AlertPolicy, Dashboard, NotificationChannel
 from rehearsal.provider.objects import BucketObject
 from rehearsal.provider.projects import Account, CustomRole, Service, ServiceIdentity
+from rehearsal.provider.pubsub import Schema, Subscription, Topic
 from rehearsal.provider.resource import Declared
+from rehearsal.provider.slo import CustomService, Slo
 from rehearsal.provider.vertex import Endpoint
 
 if TYPE_CHECKING:
@@ -65,6 +69,8 @@ TARGETS: Final = (
     iam.BUCKET_TARGET,
     iam.ENDPOINT_TARGET,
     iam.TABLE_TARGET,
+    pubsub.TOPIC_TARGET,
+    pubsub.SUBSCRIPTION_TARGET,
 )
 KINDS: Final[tuple[Callable[[Gcp], Declared], ...]] = (
     Service,
@@ -77,6 +83,16 @@ KINDS: Final[tuple[Callable[[Gcp], Declared], ...]] = (
     DatasetMember,
     Table,
     Endpoint,
+    Schema,
+    Topic,
+    Subscription,
+    AlertPolicy,
+    NotificationChannel,
+    Dashboard,
+    CustomService,
+    Slo,
+    Metric,
+    ProjectSink,
 )
 
 

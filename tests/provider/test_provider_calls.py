@@ -132,8 +132,8 @@ def test_a_region_that_the_project_has_not_is_refused_and_no_answer_is_a_warning
 
 
 def test_a_type_that_the_stand_in_has_not_is_named_with_those_it_has() -> None:
-    with pytest.raises(ProviderError, match=r"pubsub.*\n.*gcp:bigquery/dataset:Dataset"):
-        Gcp().kind("gcp:pubsub/topic:Topic")
+    with pytest.raises(ProviderError, match=r"compute.*\n.*gcp:bigquery/dataset:Dataset"):
+        Gcp().kind("gcp:compute/instance:Instance")
 
 
 def test_waiting_stops_when_the_engine_cancels() -> None:

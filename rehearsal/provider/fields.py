@@ -30,6 +30,7 @@ _ZERO: Final[Mapping[str, Any]] = {
 }
 _SAID: Final = {
     "strings": "list",
+    "numbers": "list",
     "set": "list",
     "objects": "list",
     "keyed": "list",
@@ -49,9 +50,9 @@ class Field:
     """One property.
 
     `type`: string, bool, int, int64 (a string in JSON), number, json (an object in the API, its
-    text in Pulumi), strings, set (strings in any order), map, object, objects, asset, keyed
-    (objects that the API has in a map, by their property `key`), truth (a bool in the API that may
-    be left open; "TRUE", "FALSE" or empty in Pulumi).
+    text in Pulumi), strings, numbers, set (strings in any order), map, object, objects, asset,
+    keyed (objects that the API has in a map, by their property `key`), truth (a bool in the API
+    that may be left open; "TRUE", "FALSE" or empty in Pulumi).
     """
 
     name: str
@@ -71,12 +72,14 @@ class Field:
     local: bool = False  # the provider's own: never sent, never read
     force: bool = False  # sent even when empty
     unread: bool = False  # sent, but Google does not show it: the state keeps what was sent
+    bare: bool = False  # an object that says something even when nothing is in it
     fold: bool = False  # Google changes the case
     unsent: bool = False  # the official plugin has it, this one does not send it: refused
     default: Any = None
     zero: Any = _UNSET  # the output where Google sends nothing
     pattern: str = ""
     alike: Callable[[Any], Any] | None = None  # brings values that mean the same to one form
+    agrees: Callable[[Any, Any], bool] | None = None  # whether what is there is what is wanted
 
     @property
     def absent(self) -> Any:
@@ -139,7 +142,7 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
                 for index, item in enumerate(value)
             ]
             return [item for item, _ in checked], [bad for _, wrong in checked for bad in wrong]
-        case (("strings" | "set"), list()):
+        case (("strings" | "numbers" | "set"), list()):
             return value, []
         case "map", dict():
             return value, []
@@ -216,7 +219,7 @@ def flatten(fields: Iterable[Field], body: Props, given: Props, absent_map: Any)
             outputs[field.name] = field.absent if value is None else value
             continue
         value = dig(body, field.api or field.name)
-        if value is None:
+        if value is None or (field.type == "map" and not value):
             outputs[field.name] = absent_map if field.type == "map" else field.absent
         else:
             outputs[field.name] = _flattened(field, value, given.get(field.name), absent_map)
@@ -261,8 +264,11 @@ def without_defaults(value: Any) -> Any:
     return value
 
 
-def same(field: Field, left: Any, right: Any) -> bool:
-    return bool(_canonical(field, left) == _canonical(field, right))
+def same(field: Field, there: Any, wanted: Any) -> bool:
+    there, wanted = _canonical(field, there), _canonical(field, wanted)
+    if field.agrees is None or any(value in (None, UNKNOWN) for value in (there, wanted)):
+        return bool(there == wanted)
+    return field.agrees(there, wanted)
 
 
 def _canonical(field: Field, value: Any) -> Any:
@@ -270,6 +276,8 @@ def _canonical(field: Field, value: Any) -> Any:
     if value is UNKNOWN:
         return UNKNOWN
     zero = field.absent
+    if field.bare and value == {}:
+        return value
     if value is None or value == zero or (zero is None and empty(value)):
         return None
     if field.alike is not None:
@@ -277,7 +285,8 @@ def _canonical(field: Field, value: Any) -> Any:
     match field.type:
         case "object":
             members = {item.name: _canonical(item, value.get(item.name)) for item in field.of}
-            return {name: item for name, item in members.items() if item is not None} or None
+            present = {name: item for name, item in members.items() if item is not None}
+            return present if present or field.bare else None
         case "objects":
             return [_canonical(Field("", "object", of=field.of), item) for item in value]
         case "keyed":
@@ -309,6 +318,8 @@ def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) 
 def replaces(field: Field, old_inputs: Props, inputs: Props) -> bool:
     """Whether a change of `field` is one that only a new resource can have."""
     old, new = old_inputs.get(field.name), inputs.get(field.name)
+    if field.type == "objects" and any(item.new for item in field.of):
+        return True
     if (field.new and not field.mask) or not (isinstance(old, dict) and isinstance(new, dict)):
         return field.new
     return any(
@@ -356,7 +367,7 @@ def _updated(field: Field, old: Any, now: Any) -> Any:
         if len(old) == len(now):
             return [inputs_of(field.of, one, two) for one, two in zip(old, now, strict=True)]
         return _pruned(field, now)
-    if same(field, old, now):
+    if same(field, now, old):
         return old
     return now if field.required else _pruned(field, now)
 

@@ -21,7 +21,7 @@ from providers.plugin import (
     changed_keys,
     is_known,
 )
-from rehearsal.provider import iam, kms, secretmanager
+from rehearsal.provider import iam, kms, pubsub, secretmanager
 from rehearsal.provider.allow import Policies
 from rehearsal.provider.artifactregistry import Repository
 from rehearsal.provider.batching import Batcher
@@ -43,12 +43,16 @@ from rehearsal.provider.google import (
 from rehearsal.provider.iam import Member
 from rehearsal.provider.keys import AccountKey
 from rehearsal.provider.kms import CryptoKey, KeyRing
+from rehearsal.provider.logs import Metric, ProjectSink
+from rehearsal.provider.monitoring import AlertPolicy, Dashboard, NotificationChannel
 from rehearsal.provider.objects import BucketObject
 from rehearsal.provider.orgpolicy import Policy
 from rehearsal.provider.pools import Pool, Provider
 from rehearsal.provider.projects import Account, CustomRole, Service, ServiceIdentity
+from rehearsal.provider.pubsub import Schema, Subscription, Topic
 from rehearsal.provider.resource import Declared
 from rehearsal.provider.secretmanager import Secret, SecretVersion
+from rehearsal.provider.slo import CustomService, Slo
 from rehearsal.provider.vertex import DeploymentResourcePool, Endpoint
 
 if TYPE_CHECKING:
@@ -77,6 +81,8 @@ TARGETS: Final = (
     secretmanager.SECRET_TARGET,
     iam.ENDPOINT_TARGET,
     iam.TABLE_TARGET,
+    pubsub.TOPIC_TARGET,
+    pubsub.SUBSCRIPTION_TARGET,
 )
 KINDS: Final[tuple[Callable[[Gcp], Declared], ...]] = (
     Service,
@@ -102,6 +108,16 @@ KINDS: Final[tuple[Callable[[Gcp], Declared], ...]] = (
     DatasetMember,
     Table,
     Endpoint,
+    Schema,
+    Topic,
+    Subscription,
+    AlertPolicy,
+    NotificationChannel,
+    Dashboard,
+    CustomService,
+    Slo,
+    Metric,
+    ProjectSink,
 )
 
 

@@ -55,6 +55,7 @@ class Target:
     version: int = 3
     batched: bool = False
     shows_path: bool = True  # the output of `property` is the whole path
+    shows_given: bool = False  # outputs are as the program has them, the provider's project unset
 
 
 PROJECT_TARGET: Final = Target(
@@ -177,7 +178,8 @@ class Member(OnPolicy):
         condition = grant.get("condition")
         if condition:
             condition = {name: condition.get(name) or "" for name in CONDITION}
-        shown = {item.name: names[item.name] for item in self.target.fields}
+        known = grant if self.target.shows_given else names
+        shown = {item.name: known.get(item.name) for item in self.target.fields}
         if self.target.shows_path:
             shown[self.target.property] = self.target.path.format_map(names)
         return shown | {

@@ -362,8 +362,14 @@ class Rest(Declared):
             if error.status == 404:
                 return
             raise ProviderError(f"Error when reading or editing {noun}: {error}") from error
+        self.await_deletion(id, names, answer, context)
+
+    def await_deletion(
+        self, id: str, names: Mapping[str, str], answer: Props, context: Context
+    ) -> None:
         if self.spec.operations:
-            self.gcp.google.wait(self.base(names), answer, f"Deleting {noun}", context)
+            activity = f"Deleting {self.spec.noun}"
+            self.gcp.google.wait(self.base(names), answer, activity, context)
 
     def delete_query(self, outputs: Props) -> dict[str, str]:
         return {}

@@ -312,7 +312,7 @@ class Rest(Declared):
         found = self.outputs(canonical, answer, inputs, created=False)
         # Of the provider's own properties only the state knows.
         for item in self.spec.fields:
-            if (item.local or item.unread) and item.name in outputs:
+            if item.local and item.name in outputs:
                 found[item.name] = outputs[item.name]
         return Resource(canonical, inputs_of(self.spec.fields, inputs, found), found)
 

@@ -158,12 +158,22 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
             if field.pattern and not re.fullmatch(field.pattern, value):
                 reason = f'"{field.name}" ("{value}") doesn\'t match regexp "{field.pattern}"'
                 return value, [Failure(path, reason)]
+            if field.type == "json" and not _is_json(value):
+                return value, [Failure(path, f'"{field.name}" contains an invalid JSON')]
             return value, []
         case kind, _ if kind in _CHECKED and (isinstance(value, bool) == (kind == "bool")):
             if isinstance(value, _CHECKED[kind]):
                 return value, []
     wanted, got = _SAID.get(field.type, field.type), type(value).__name__
     return value, [Failure(path, f"expected {wanted}, got {got}")]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def empty(value: Any) -> bool:
@@ -266,7 +276,7 @@ def without_defaults(value: Any) -> Any:
 
 def same(field: Field, there: Any, wanted: Any) -> bool:
     there, wanted = _canonical(field, there), _canonical(field, wanted)
-    if field.agrees is None or any(value in (None, UNKNOWN) for value in (there, wanted)):
+    if field.agrees is None or wanted is None or UNKNOWN in (there, wanted):
         return bool(there == wanted)
     return field.agrees(there, wanted)
 
@@ -306,6 +316,8 @@ def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) 
     if field.output:
         return False
     old, new, is_now = (values.get(field.name) for values in (old_inputs, inputs, old_outputs))
+    if field.agrees is not None and is_now is not None:
+        return not same(field, is_now, new)
     if not same(field, old, new):
         if _canonical(field, new) is None:
             return not field.computed

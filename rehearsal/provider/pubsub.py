@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, Props, ProviderError
@@ -29,19 +30,18 @@ def _seconds(duration: Any) -> Any:
     return float(whole[1]) if whole else duration
 
 
-def _same_topic(there: str, wanted: str) -> bool:
+def _same_topic(there: str | None, wanted: str) -> bool:
     """A topic may be given by its name alone."""
+    there = there or ""
     if "/" in there and "/" in wanted:
         return there == wanted
     return there.rpartition("/")[2] == wanted.rpartition("/")[2]
 
 
-def _same_attributes(there: Props, wanted: Props) -> bool:
+def _same_attributes(there: Props | None, wanted: Props) -> bool:
     """Google may leave out the format version that it was sent."""
-    return {"x-goog-version": wanted.get("x-goog-version"), **there} == {
-        "x-goog-version": None,
-        **wanted,
-    }
+    left_out = {name: wanted[name] for name in ("x-goog-version",) if name in wanted}
+    return {**left_out, **(there or {})} == wanted
 
 
 def _strings(*required: str, optional: tuple[str, ...] = ()) -> tuple[Field, ...]:
@@ -338,14 +338,13 @@ class Schema(Rest):
         whole = self.spec.id.format_map(names)
         return {"name": whole, "schema": schema | {"name": whole}}
 
-    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
-        super().delete(id, inputs, outputs, context)
-        if self.refuses_deletion(id, outputs):
-            return
+    def await_deletion(
+        self, id: str, names: Mapping[str, str], answer: Props, context: Context
+    ) -> None:
         absences = 0
         for _ in range(ABSENCE_ATTEMPTS):
             try:
-                absences = absences + 1 if self.get(id, inputs, outputs) is None else 0
+                absences = 0 if self.get(id, {}, {}) else absences + 1
             except ProviderError as error:
                 raise ProviderError(f"Error waiting to delete Schema: {error}") from error
             if absences == ABSENCES:

@@ -315,7 +315,7 @@ class Rest(Declared):
         found = self.outputs(canonical, answer, inputs, created=False)
         # Of the provider's own properties only the state knows.
         for item in self.spec.fields:
-            if (item.local or item.unread) and item.name in outputs:
+            if item.local and item.name in outputs:
                 found[item.name] = outputs[item.name]
         return Resource(canonical, inputs_of(self.spec.fields, inputs, found), found)
 
@@ -368,8 +368,14 @@ class Rest(Declared):
             if error.status == 404:
                 return
             raise ProviderError(f"Error when reading or editing {noun}: {error}") from error
+        self.await_deletion(id, names, answer, context)
+
+    def await_deletion(
+        self, id: str, names: Mapping[str, str], answer: Props, context: Context
+    ) -> None:
         if self.spec.operations:
-            self.gcp.google.wait(self.base(names), answer, f"Deleting {noun}", context)
+            activity = f"Deleting {self.spec.noun}"
+            self.gcp.google.wait(self.base(names), answer, activity, context)
 
     def delete_query(self, outputs: Props) -> dict[str, str]:
         return {}

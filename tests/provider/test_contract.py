@@ -220,6 +220,10 @@ def _all(run: Run, work: Callable[[Props], Any], items: list[Props]) -> list[Any
     return [done[item["name"]] for item in items]
 
 
+def _differ(name: str, left: Props, right: Props) -> bool:
+    return left.get(name) != right.get(name) or (name in left) != (name in right)
+
+
 def _same_outputs(item: Props, kind: Declared, id: str, outputs: Props) -> None:
     expected = {k: v for k, v in item["outputs"].items() if k not in NOT_COMPARED}
     actual = {**outputs, "id": id}
@@ -279,9 +283,8 @@ def test_every_request_and_every_state_is_the_official_plugins(
             found = run.kind(item).read(id, inputs, outputs, Context())
             assert found is not None
             permanent = PERMANENT.get((folder, item["name"]), ())
-            assert [name for name in inputs if found.inputs.get(name) != inputs[name]] == [
-                *permanent
-            ]
+            drift = [name for name in found.inputs | inputs if _differ(name, found.inputs, inputs)]
+            assert drift == [*permanent], item["name"]
             change = run.kind(item).diff(id, found.inputs, found.outputs, inputs)
             assert (change.updates, change.replaces) == (permanent, ()), item["name"]
             return found

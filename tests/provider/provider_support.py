@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+from recordings import Exchange
 from requests.adapters import BaseAdapter
 
 from providers.plugin import Context, Props
 from rehearsal.provider.batching import Batch, Batcher
 from rehearsal.provider.fields import dig
 from rehearsal.provider.gcp import Gcp
-
-Exchange = dict[str, Any]
-ROOT = Path(__file__).parents[2]
 
 ENDPOINT = "gcp:vertex/aiEndpoint:AiEndpoint"
 ENDPOINTS = "/v1beta1/projects/p/locations/r/endpoints"
@@ -41,16 +37,6 @@ DENIED: Props = {
 def endpoint(**other: Any) -> Props:
     """An endpoint as Google describes it."""
     return {"name": f"{ENDPOINTS[9:]}/1", "displayName": "pm", **other}
-
-
-def contract() -> Path:
-    """Where the recordings are; they are not part of the repository."""
-    named = os.environ.get("PROVIDER_CONTRACT")
-    return Path(named) if named else ROOT.parent / "shared" / "provider-contract"
-
-
-def load(path: Path) -> list[Exchange]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def key(exchange: Exchange) -> str:

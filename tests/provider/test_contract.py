@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from provider_support import Gathering, Replay, contract, key, load, session
+from provider_support import Gathering, Replay, key, session
+from recordings import contract, load, recorded
 
 from providers.plugin import Context, Props, ProviderError
 from rehearsal.provider.allow import OnPolicy
@@ -23,10 +24,6 @@ from rehearsal.provider.fields import Field
 from rehearsal.provider.gcp import Gcp
 from rehearsal.provider.resource import Declared
 
-recorded = pytest.mark.skipif(
-    not contract().is_dir(),
-    reason=f"the recordings of the official plugin are not there: {contract()}",
-)
 PROJECT, REGION = "iot-prod", "us-central1"
 DEPLOYER = f"deployer@{PROJECT}.iam.gserviceaccount.com"
 IDENTITIES = {"platform-tok": "platform", "imp-tok": "deployer (impersonated)"}

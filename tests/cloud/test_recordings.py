@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from recordings import COMMANDS, Exchange, contract, load, recorded
@@ -47,6 +47,7 @@ METADATA_COLUMNS = (
     {"name": "attributes", "type": "JSON"},
 )
 
+OBJECT = re.compile(r"(/storage/v1/b/[^/]+)/o/.*")
 # Field -> why an answer has another value in it than the recorder's.
 INVENTED = {
     **dict.fromkeys(("createTime", "updateTime", "creationTime", "lastModifiedTime"), "times"),
@@ -187,6 +188,20 @@ class Replay:
             fields = self.cloud.bigquery.table(name).info.get("schema", {}).get("fields", [])
             if [field["name"] for field in fields] == ["data"]:
                 fields += METADATA_COLUMNS
+
+        if method == "DELETE" and (found := OBJECT.fullmatch(path)):
+            self._purge(found[1])
+
+    def _purge(self, bucket: str) -> None:
+        """The recorder kept no old versions, so it was never asked to delete the one there is."""
+        lister: Exchange = {
+            **{"method": "GET", "host": "storage.googleapis.com", "path": f"{bucket}/o"},
+            **{"query": {"versions": "true"}, "as": "platform", "body": None, "content_type": ""},
+        }
+        for item in self._send(lister)[1].get("items", ()):
+            path = f"{bucket}/o/{quote(item['name'], safe='')}"
+            query = {"generation": item["generation"]}
+            self._send({**lister, "method": "DELETE", "path": path, "query": query})
 
     def _compare(self, exchange: Exchange, answer: dict[str, Any]) -> None:
         """What was recorded is what the plugin accepted: it has to be in the answer as well."""

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import scenarios
+from rehearsal import crash, scenarios
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import Options, rehearse, unknown_permissions
 from rehearsal.report import Report
@@ -84,6 +84,36 @@ def scenario(name: str) -> None:
     except ToolchainError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(0 if passed else 1)
+
+
+@main.command("crash")
+@click.argument("stack")
+@click.option(
+    "--scenario",
+    type=click.Choice([*crash.SCENARIOS, "all"]),
+    default="all",
+    show_default=True,
+    help="Which `up` to kill: the very first one, or the update to a new model version.",
+)
+@click.option(
+    "--at",
+    multiple=True,
+    metavar="K|METHOD[:K]",
+    help="Kill only after change number K, of those of METHOD (such as endpoints.deployModel). "
+    "Repeatable.",
+)
+def crash_sweep(stack: str, scenario: str, at: tuple[str, ...]) -> None:
+    """Kill the engine after each change it makes to STACK; it has to recover from every one."""
+    report = Report(f"{stack}-crash", Console())
+    chosen = list(crash.SCENARIOS) if scenario == "all" else [scenario]
+    try:
+        points = [crash.Point.parse(point) for point in at]
+        passed = [crash.sweep(stack, name, points, report) for name in chosen]
+    except (UnknownStack, SettingsError, ToolchainError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    report.summary["passed"] = all(passed)
+    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
+    sys.exit(0 if all(passed) else 1)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ class Cloud:
         self._ids = 0
         self.requests: Counter[tuple[str, int]] = Counter()
         self.refused_hosts: Counter[str] = Counter()
+        # `METHOD PATH` of every request that changed something, in order
+        self.changes: list[str] = []
         self.discovery = Discovery()
         self.audit = Audit()
         self.operations = Operations(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from rehearsal.cloud.api import ApiError, internal_error, not_found
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
+    from rehearsal.cloud.faults import Faults
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ class Operation:
     name: str
     metadata: dict[str, Any]
     run: Callable[[], dict[str, Any]]
+    fails: ApiError | None = None
     done: bool = False
     outcome: dict[str, Any] | None = None
 
@@ -37,6 +39,8 @@ class Operations:
         self._operations: dict[str, Operation] = {}
         self._due: list[tuple[float, int, Operation]] = []
         self._started = 0
+        self._failing: ApiError | None = None
+        self.faults: Faults | None = None
 
     def start(
         self,
@@ -52,9 +56,11 @@ class Operations:
         the clock. What it returns, with its `@type`, becomes the response; an ApiError it raises
         becomes the operation's error. A delay of 0 finishes at once.
         """
-        operation = Operation(name, metadata, run)
-        self._operations[name] = operation
         wait = self._cloud.delays.operation if delay is None else delay
+        kind = str(metadata.get("@type"))
+        fails = self.faults.operation(kind, name) if self.faults and wait > 0 else None
+        operation = Operation(name, metadata, run, fails)
+        self._operations[name] = operation
         if wait <= 0:
             self._finish(operation)
         else:
@@ -62,6 +68,15 @@ class Operations:
             due = self._cloud.clock.now() + wait
             heapq.heappush(self._due, (due, self._started, operation))
         return operation.json()
+
+    def falter(self) -> None:
+        """Raise what a fault makes of the operation that is about to end.
+
+        Called by a `run`, where it takes back what it began when it raises.
+        """
+        if self._failing is not None and self.faults is not None:
+            self.faults.injected[f"late {self._failing.reason}"] += 1
+            raise self._failing
 
     def settle(self) -> None:
         """Finish everything that is due, oldest first."""
@@ -74,6 +89,11 @@ class Operations:
             raise not_found(f"Operation `{name}` not found.")
         return self._operations[name].json()
 
+    def unfinished(self) -> Iterable[str]:
+        """The kinds of the operations that are still at work."""
+        self.settle()
+        return sorted(str(item.metadata.get("@type")) for _, _, item in self._due)
+
     def list(self, prefix: str) -> list[dict[str, Any]]:
         """The operations whose names start with `prefix`."""
         self.settle()
@@ -85,6 +105,7 @@ class Operations:
         del self._operations[name]
 
     def _finish(self, operation: Operation) -> None:
+        self._failing = operation.fails
         try:
             operation.outcome = {"response": operation.run()}
         except ApiError as error:

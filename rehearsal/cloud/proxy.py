@@ -23,7 +23,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from rehearsal.cloud.control import CONTROL_HOST, Control
-from rehearsal.cloud.dispatch import Dispatcher, Request
+from rehearsal.cloud.dispatch import Request
+from rehearsal.cloud.gate import Gate
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
@@ -59,9 +60,8 @@ class Certificates:
 class Application:
     """The ASGI application behind every simulated host."""
 
-    def __init__(self, cloud: Cloud, control: Control) -> None:
-        self._dispatcher = Dispatcher(cloud)
-        self._control = control
+    def __init__(self, gate: Gate, control: Control) -> None:
+        self._gate, self._control = gate, control
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -75,17 +75,22 @@ class Application:
                 received += message.get("body", b"")
                 more = message.get("more_body", False)
         host = headers.get("host", "").partition(":")[0]
-        served = self._control if host == CONTROL_HOST else self._dispatcher
-        answer = served.handle(
-            Request(
-                host,
-                scope["method"],
-                scope["raw_path"].decode("latin-1"),
-                scope["query_string"].decode("latin-1"),
-                headers,
-                bytes(received),
-            )
+        request = Request(
+            host,
+            scope["method"],
+            scope["raw_path"].decode("latin-1"),
+            scope["query_string"].decode("latin-1"),
+            headers,
+            bytes(received),
         )
+        if host == CONTROL_HOST:
+            answer = self._control.handle(request)
+        elif (given := await self._gate.handle(request)) is not None:
+            answer = given
+        else:
+            scope["extensions"]["connection"]["transport"].abort()
+            await receive()
+            return
         sent = [
             (b"content-type", answer.content_type.encode()),
             (b"content-length", str(len(answer.body)).encode()),
@@ -113,8 +118,13 @@ class Http(HttpToolsProtocol):
     """Acknowledges a request's head at once while its body is still to come.
 
     urllib3 leaves Nagle's algorithm on behind a proxy and sends head and body apart; waiting for
-    the delayed acknowledgement would cost each such request 40 ms.
+    the delayed acknowledgement would cost each such request 40 ms. The application gets at the
+    transport, to drop connections.
     """
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"connection": {"transport": self.transport}}
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -243,7 +253,8 @@ class Running:
         directory.chmod(0o700)
         self.control_token = secrets.token_urlsafe(32)
         self._certificates = Certificates(directory)
-        application = Application(cloud, Control(cloud, self.control_token))
+        gate = Gate(cloud)
+        application = Application(gate, Control(cloud, self.control_token, gate))
         self._proxy = Proxy(cloud, application, self._certificates)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None

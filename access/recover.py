@@ -91,5 +91,13 @@ def _settled(resources: list[dict[str, Any]], begun: dict[str, Any]) -> list[dic
         if same and resource.get("pendingReplacement"):
             continue  # deleted already, to make room for the new one
         kept.append({**resource, "delete": True} if same else resource)
-    # Without outputs a provider takes a read for an import.
-    return [*kept, {**begun, "id": id, "outputs": begun.get("inputs") or {}}]
+    return [*kept, {**begun, "id": id, "outputs": _given(begun.get("inputs") or {})}]
+
+
+def _given(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What the program said, as first outputs: without any, a provider takes a read for an import.
+
+    Defaults are left out: that of an object's `detectMd5hash` means that its content differs.
+    """
+    defaults = inputs.get("__defaults") or ()
+    return {key: value for key, value in inputs.items() if key not in (*defaults, "__defaults")}

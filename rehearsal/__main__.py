@@ -9,7 +9,9 @@ import click
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import crash, scenarios
+from rehearsal import crash, scenarios, trouble
+from rehearsal.cloud.faults import RATE
+from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import Options, rehearse, unknown_permissions
 from rehearsal.report import Report
@@ -109,11 +111,27 @@ def crash_sweep(stack: str, scenario: str, at: tuple[str, ...]) -> None:
     try:
         points = [crash.Point.parse(point) for point in at]
         passed = [crash.sweep(stack, name, points, report) for name in chosen]
-    except (UnknownStack, SettingsError, ToolchainError, ValueError) as error:
+    except (UnknownStack, SettingsError, ToolchainError, EngineError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     report.summary["passed"] = all(passed)
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     sys.exit(0 if all(passed) else 1)
+
+
+@main.command("faults")
+@click.argument("stack")
+@click.option("--seeds", default=20, show_default=True, help="Try seeds 1 to this.")
+@click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
+def under_faults(stack: str, seeds: int, fault_rate: float) -> None:
+    """Bring STACK up under faults, seed by seed; each has to end in the right state."""
+    report = Report(f"{stack}-faults", Console())
+    try:
+        passed = trouble.try_seeds(stack, list(range(1, seeds + 1)), fault_rate, report)
+    except (UnknownStack, SettingsError, ToolchainError, EngineError) as error:
+        raise click.ClickException(str(error)) from error
+    report.summary["passed"] = passed
+    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
+    sys.exit(0 if passed else 1)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,8 @@ class Outcome:
     """(Enforcement level, message) of each policy violation."""
     touched: list[str] = field(default_factory=list)
     """What was, or would be, changed: `update Endpoint endpoint`."""
+    failed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """URN → `type`, `inputs`, `parent`, `provider` and `errors` of what could not be created."""
 
     @property
     def resources(self) -> int:
@@ -270,6 +272,8 @@ def _note(event: EngineEvent, outcome: Outcome) -> None:
         into = {"error": outcome.errors, "warning": outcome.warnings}.get(said.severity)
         if into is not None and not said.ephemeral:
             into.append(said.message.strip())
+            if into is outcome.errors and said.urn:
+                outcome.failed.setdefault(said.urn, {}).setdefault("errors", []).append(into[-1])
     elif violated := event.policy_event:
         outcome.violations.append((violated.enforcement_level, violated.message.strip()))
     elif started := event.resource_pre_event:
@@ -277,6 +281,10 @@ def _note(event: EngineEvent, outcome: Outcome) -> None:
         if step.op.value not in UNCHANGED:
             kind, name = step.urn.split("::")[2:4]
             outcome.touched.append(f"{step.op.value} {kind.rpartition(':')[2]} {name}")
+    elif event.res_op_failed_event and (step := event.res_op_failed_event.metadata).new:
+        new = step.new
+        about = {"type": new.type, "inputs": new.inputs or {}, "parent": new.parent}
+        outcome.failed.setdefault(step.urn, {}).update(about, provider=step.provider)
     elif event.summary_event:
         outcome.changes = {
             getattr(kind, "value", kind): count

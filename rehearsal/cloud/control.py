@@ -74,6 +74,8 @@ class Control:
             "hosts": hosts,
             "refused_hosts": dict(self._cloud.refused_hosts),
             "total": self._cloud.requests.total(),
+            "simulated_seconds": self._cloud.clock.now() - self._cloud.clock.start,
+            "shortest_operations": self._cloud.operations.shortest,
         }
 
     def _state(self, given: dict[str, Any]) -> dict[str, Any]:

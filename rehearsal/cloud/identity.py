@@ -43,7 +43,7 @@ class Identity:
         return token if token and self._valid(token) else None
 
     def issue(self, principal: Principal, lifetime: float = LIFETIME) -> tuple[str, float]:
-        """A new access token and the time it expires."""
+        """A new access token and the time it expires, on the cloud's clock."""
         value = f"ya29.{secrets.token_urlsafe(48)}"
         expires = self._cloud.clock.now() + lifetime
         self._access[value] = Token(principal, expires)

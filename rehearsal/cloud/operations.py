@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.cloud.api import ApiError, internal_error, not_found
+from rehearsal.cloud.delays import kind_of
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
@@ -22,6 +23,7 @@ class Operation:
     name: str
     metadata: dict[str, Any]
     run: Callable[[], dict[str, Any]]
+    started: float
     fails: ApiError | None = None
     done: bool = False
     outcome: dict[str, Any] | None = None
@@ -40,6 +42,8 @@ class Operations:
         self._due: list[tuple[float, int, Operation]] = []
         self._started = 0
         self._failing: ApiError | None = None
+        # kind -> the shortest time in seconds that one of it has taken
+        self.shortest: dict[str, float] = {}
         self.faults: Faults | None = None
 
     def start(
@@ -52,14 +56,14 @@ class Operations:
     ) -> dict[str, Any]:
         """Start an operation and return it as JSON.
 
-        `run` is called once `delay` seconds (`cloud.delays.operation` unless given) have passed on
+        `run` is called once `delay` seconds (`cloud.delays` says, unless given) have passed on
         the clock. What it returns, with its `@type`, becomes the response; an ApiError it raises
         becomes the operation's error. A delay of 0 finishes at once.
         """
-        wait = self._cloud.delays.operation if delay is None else delay
+        wait = self._cloud.delays.of(metadata) if delay is None else delay
         kind = str(metadata.get("@type"))
         fails = self.faults.operation(kind, name) if self.faults and wait > 0 else None
-        operation = Operation(name, metadata, run, fails)
+        operation = Operation(name, metadata, run, self._cloud.clock.now(), fails)
         self._operations[name] = operation
         if wait <= 0:
             self._finish(operation)
@@ -115,3 +119,5 @@ class Operations:
             log.exception("operation %s", operation.name)
             operation.outcome = {"error": internal_error().operation_error()}
         operation.done = True
+        kind, took = kind_of(operation.metadata), self._cloud.clock.now() - operation.started
+        self.shortest[kind] = min(took, self.shortest.get(kind, took))

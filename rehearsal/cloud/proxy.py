@@ -89,7 +89,8 @@ class Application:
             answer = given
         else:
             scope["extensions"]["connection"]["transport"].abort()
-            await receive()
+            while (await receive())["type"] != "http.disconnect":
+                pass
             return
         sent = [
             (b"content-type", answer.content_type.encode()),

@@ -28,7 +28,7 @@ def token(call: Call) -> Result:
     value, _ = call.cloud.identity.issue(principal)
     return {
         "access_token": value,
-        "expires_in": LIFETIME,
+        "expires_in": int(call.cloud.clock.for_clients(LIFETIME)),
         "token_type": "Bearer",
         "scope": "https://www.googleapis.com/auth/cloud-platform openid "
         "https://www.googleapis.com/auth/userinfo.email",
@@ -46,7 +46,7 @@ def exchange(call: Call) -> Result:
     value, _ = call.cloud.identity.issue(principal)
     return {
         "access_token": value,
-        "expires_in": LIFETIME,
+        "expires_in": int(call.cloud.clock.for_clients(LIFETIME)),
         "token_type": "Bearer",
         "issued_token_type": ACCESS_TOKEN,
     }
@@ -64,7 +64,8 @@ def tokeninfo(call: Call) -> Result:
     found: Token | None = call.cloud.identity.lookup(value)
     if found is None:
         return _refused("invalid_token", "Invalid Value")
-    left = int(found.expires - call.cloud.clock.now())
+    clock = call.cloud.clock
+    left = int(clock.for_clients(found.expires - clock.now()))
     call.principal = found.principal
     return _claims(call) | {"expires_in": str(left), "access_type": "offline"}
 

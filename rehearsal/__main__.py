@@ -21,7 +21,7 @@ from rehearsal.toolchain import ToolchainError
 
 def without_noise(said: sys.UnraisableHookArgs) -> None:
     """Pulumi's SDK leaves a coroutine behind when the engine ends a program early."""
-    if getattr(said.object, "__name__", "") != "run_pulumi_func":
+    if getattr(said.object, "__name__", "") not in ("run_pulumi_func", "run_in_stack"):
         sys.__unraisablehook__(said)
 
 
@@ -61,16 +61,22 @@ def main() -> None:
     help="Which plugin plays the gcp package.",
 )
 @click.option("--keep", is_flag=True, help="Leave stack and cloud up, to use by hand.")
+@click.option("--slow", is_flag=True, help="Everything takes as long as at Google, in fast motion.")
+@click.option("--faults", type=int, metavar="SEED", help="Let the up meet with faults.")
+@click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
 def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
-       with_grant: tuple[str, ...], provider: str, keep: bool) -> None:  # fmt: skip
+       with_grant: tuple[str, ...], provider: str, keep: bool, slow: bool,
+       faults: int | None, fault_rate: float) -> None:  # fmt: skip
     """Take STACK through preview, up, predictions, up, refresh and destroy."""
-    options = Options(stack, without, without_api, with_grant, provider, keep)
+    options = Options(
+        stack, without, without_api, with_grant, provider, keep, slow, faults, fault_rate
+    )
     if problems := unknown_permissions(options):
         raise click.UsageError("\n".join(problems))
     report = Report(stack, Console())
     try:
         passed = rehearse(options, report)
-    except (UnknownStack, SettingsError, ToolchainError) as error:
+    except (UnknownStack, SettingsError, ToolchainError, EngineError) as error:
         raise click.ClickException(str(error)) from error
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     sys.exit(0 if passed else 1)

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal import telemetry, toolchain
+from rehearsal import telemetry, toolchain, trouble
+from rehearsal.cloud.delays import GOOGLES, MINUTE
+from rehearsal.cloud.faults import RATE
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.environment import Environment
 from rehearsal.report import Report, Stage, StageFailed
@@ -34,6 +36,10 @@ class Options:
     grants: tuple[str, ...] = ()
     provider: str = "auto"
     keep: bool = False
+    slow: bool = False
+    faults: int | None = None
+    """Seed of the faults that the `up` meets with."""
+    fault_rate: float = RATE
 
     @property
     def ablated(self) -> bool:
@@ -97,7 +103,8 @@ def opened(options: Options, report: Report) -> Iterator[Rehearsal]:
         environment = environments.load(options.stack, models, **overrides)
         stage.note = f"NASA shuttle telemetry, first {telemetry.TRAINED_ON:,} readings"
     report.summary["provider"] = plugin.kind
-    with Sandbox(environments.seed(environment), at_once=options.ablated) as sandbox:
+    seed = environments.seed(environment)
+    with Sandbox(seed, at_once=options.ablated, slow=options.slow) as sandbox:
         with report.stage("start the cloud") as stage:
             environments.prepare_source(environment, sandbox, models)
             _withhold(options, environment, sandbox)
@@ -140,11 +147,14 @@ def _withhold(options: Options, environment: Environment, sandbox: Sandbox) -> N
 
 
 def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
-    stages: list[Callable[[Rehearsal], None]] = [preview, up, serve_while_up_again, refresh]
+    first = up if run.options.faults is None else up_under_faults
+    stages: list[Callable[[Rehearsal], None]] = [preview, first, serve_while_up_again, refresh]
     if table.REGISTER in run.environment.settings.capabilities:
         stages.insert(2, store)
     if not run.options.keep:
         stages.append(refuse_destroy if run.environment.settings.protect else destroy)
+    if run.options.slow:
+        stages.append(demand_waiting)
     return stages
 
 
@@ -158,6 +168,70 @@ def up(run: Rehearsal) -> None:
         outcome = run.engine.up()
         _hold(stage, outcome, run)
         run.report.summary["resources"] = outcome.resources
+
+
+def up_under_faults(run: Rehearsal) -> None:
+    """An `up` on a bad day; where it ends in an error, the faults end too and another one follows.
+
+    The stages after it show that the state is right.
+    """
+    with run.report.stage("up under faults") as stage:
+        trouble.inject(run.sandbox, run.options.faults or 0, run.options.fault_rate)
+        outcome = run.engine.up()
+        told = trouble.end(run.sandbox)
+        run.report.summary |= {"faults": told, "resources": outcome.resources}
+        number = sum(told["injected"].values())
+        stage.note = f"{number} faults; {outcome.summary() if outcome.ok else 'a clear error'}"
+        if not outcome.ok and (problems := trouble.unclear(outcome)):
+            raise StageFailed("the engine stopped without saying why", "\n".join(problems))
+    if not outcome.ok:
+        with run.report.stage("recover") as stage:
+            trouble.adopt_existing(run.engine, outcome)
+            again = run.engine.up(refresh=True)
+            _hold(stage, again, run)
+            run.report.summary["resources"] = again.resources
+    if gone := trouble.lost(run.sandbox.control("GET", "/dump"), told["granted"]):
+        raise StageFailed("a grant of someone else was lost", "\n".join(gone))
+
+
+def demand_waiting(run: Rehearsal) -> None:
+    """Nothing may have happened faster than at Google, by the cloud's own clock."""
+    with run.report.stage("check the time") as stage:
+        stats = run.sandbox.control("GET", "/stats")
+        access = access_seconds(run)
+        run.report.summary |= {
+            "simulated_seconds": stats["simulated_seconds"],
+            "shortest_operations": stats["shortest_operations"],
+            "access_seconds": access,
+        }
+        deployed = stats["shortest_operations"]["DeployModel"]
+        stage.note = (
+            f"{stats['simulated_seconds'] / MINUTE:.0f} min simulated; access after "
+            f"{access / MINUTE:.1f}, deployed in {deployed / MINUTE:.1f}"
+        )
+        hasty = [
+            f"{kind} took {seconds:.0f} s"
+            for kind, seconds in stats["shortest_operations"].items()
+            if seconds < GOOGLES.kinds.get(kind, GOOGLES.operation)
+        ]
+        if access < GOOGLES.iam:
+            hasty.append(f"the deployer's access took {access:.0f} s")
+        if hasty:
+            raise StageFailed("something was faster than at Google", "\n".join(hasty))
+
+
+def access_seconds(run: Rehearsal) -> float:
+    """From the first grant on the project to the first use that the deployer made of its own."""
+    deployer = run.environment.settings.member(table.DEPLOYER)
+    granted = [entry for entry in run.audit() if entry["granted"]]
+    first = {
+        "grant": next(e["time"] for e in granted if e["permission"] == SET_POLICY),
+        "use": next(e["time"] for e in granted if e["principal"] == deployer),
+    }
+    return float(first["use"] - first["grant"])
+
+
+SET_POLICY: Final = "resourcemanager.projects.setIamPolicy"
 
 
 def serve_while_up_again(run: Rehearsal) -> None:

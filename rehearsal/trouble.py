@@ -19,9 +19,9 @@ from rich.table import Table
 
 from access.recover import CREATING, UnknownKind, recovered
 from rehearsal import crash
-from rehearsal.crash import World
-from rehearsal.engine import EngineError, Outcome
+from rehearsal.engine import Engine, EngineError, Outcome
 from rehearsal.report import Report
+from rehearsal.sandbox import Sandbox
 
 EXISTS: Final = ("already exist", "Error 409", "already own it")
 UNCLEAR: Final = ("Traceback (most recent call last)", "panic: ")
@@ -75,14 +75,14 @@ def _try(stack: str, models: Path, seed: int, rate: float, expected: dict[str, A
     tried = Tried(seed)
     with crash.opened(stack, "first", models) as world:
         try:
-            inject(world, seed, rate)
+            inject(world.sandbox, seed, rate)
             outcome = world.up().outcome()
-            told = end(world)
+            told = end(world.sandbox)
             tried.injected = told["injected"]
             if not outcome.ok:
                 tried.error = "\n".join(outcome.errors)
                 tried.problems += unclear(outcome)
-                tried.adopted = adopt_existing(world, outcome)
+                tried.adopted = adopt_existing(world.engine, outcome)
                 crash.hold(world.up(refresh=True).outcome())
             left = world.left()
             tried.problems += lost(left["cloud"], told["granted"])
@@ -92,14 +92,14 @@ def _try(stack: str, models: Path, seed: int, rate: float, expected: dict[str, A
     return tried
 
 
-def inject(world: World, seed: int, rate: float) -> None:
-    world.sandbox.control("POST", "/faults", {"seed": seed, "rate": rate})
+def inject(sandbox: Sandbox, seed: int, rate: float) -> None:
+    sandbox.control("POST", "/faults", {"seed": seed, "rate": rate})
 
 
-def end(world: World) -> dict[str, Any]:
+def end(sandbox: Sandbox) -> dict[str, Any]:
     """No more faults from here on: what there was of them, `injected` and `granted`."""
-    told: dict[str, Any] = world.sandbox.control("GET", "/faults")
-    world.sandbox.control("POST", "/faults", {})
+    told: dict[str, Any] = sandbox.control("GET", "/faults")
+    sandbox.control("POST", "/faults", {})
     return told
 
 
@@ -114,13 +114,13 @@ def unclear(outcome: Outcome) -> list[str]:
     ]
 
 
-def adopt_existing(world: World, outcome: Outcome) -> list[str]:
+def adopt_existing(engine: Engine, outcome: Outcome) -> list[str]:
     """Write what could not be created because it was there into the state: the resources' names.
 
     A person would `pulumi import` it, which needs the language host that a rehearsal does without.
     Raises EngineError, UnknownKind.
     """
-    state = json.loads(world.engine.cli("stack", "export"))
+    state = json.loads(engine.cli("stack", "export"))
     pending = state["deployment"].setdefault("pending_operations", [])
     for urn, failed in outcome.failed.items():
         if any(sign in error for error in failed["errors"] for sign in EXISTS):
@@ -128,7 +128,7 @@ def adopt_existing(world: World, outcome: Outcome) -> list[str]:
             pending.append({"type": CREATING, "resource": {"urn": urn, "custom": True, **about}})
     adopted = [operation["resource"]["urn"].rpartition("::")[2] for operation in pending]
     if adopted:
-        world.engine.cli("stack", "import", given=json.dumps(recovered(state)))
+        engine.cli("stack", "import", given=json.dumps(recovered(state)))
     return adopted
 
 

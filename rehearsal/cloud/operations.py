@@ -23,7 +23,8 @@ class Operation:
     name: str
     metadata: dict[str, Any]
     run: Callable[[], dict[str, Any]]
-    started: float
+    started: float | None
+    """On the cloud's clock; None for one that takes no time."""
     fails: ApiError | None = None
     done: bool = False
     outcome: dict[str, Any] | None = None
@@ -63,7 +64,8 @@ class Operations:
         wait = self._cloud.delays.of(metadata) if delay is None else delay
         kind = str(metadata.get("@type"))
         fails = self.faults.operation(kind, name) if self.faults and wait > 0 else None
-        operation = Operation(name, metadata, run, self._cloud.clock.now(), fails)
+        started = self._cloud.clock.now() if wait > 0 else None
+        operation = Operation(name, metadata, run, started, fails)
         self._operations[name] = operation
         if wait <= 0:
             self._finish(operation)
@@ -119,5 +121,6 @@ class Operations:
             log.exception("operation %s", operation.name)
             operation.outcome = {"error": internal_error().operation_error()}
         operation.done = True
-        kind, took = kind_of(operation.metadata), self._cloud.clock.now() - operation.started
-        self.shortest[kind] = min(took, self.shortest.get(kind, took))
+        if operation.started is not None:
+            kind, took = kind_of(operation.metadata), self._cloud.clock.now() - operation.started
+            self.shortest[kind] = min(took, self.shortest.get(kind, took))

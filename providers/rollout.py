@@ -254,11 +254,13 @@ class Work:
     def settle(self, operation: str) -> str:
         """Wait for the end of an earlier run's operation: the id of what it deployed, or ''."""
         self.step = f"waiting for {operation}"
+        self.running = operation
         try:
-            response = self.finish(lambda: operation)
-            return str(response.get("deployedModel", {}).get("id", ""))
+            response = self.waiting.operation(self.service, operation, self.step)
         except GoogleError:
-            return ""
+            response = {}
+        self.running = ""
+        return str(response.get("deployedModel", {}).get("id", ""))
 
 
 def check_models(models: list[Any], region: str) -> list[Failure]:

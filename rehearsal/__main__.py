@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -23,6 +25,13 @@ def without_noise(said: sys.UnraisableHookArgs) -> None:
     """Pulumi's SDK leaves a coroutine behind when the engine ends a program early."""
     if getattr(said.object, "__name__", "") not in ("run_pulumi_func", "run_in_stack"):
         sys.__unraisablehook__(said)
+
+
+OUTPUT: Final = click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the summary goes; build/rehearsal/… unless given.",
+)
 
 
 @click.group(help=__doc__)
@@ -64,16 +73,17 @@ def main() -> None:
 @click.option("--slow", is_flag=True, help="Everything takes as long as at Google, in fast motion.")
 @click.option("--faults", type=int, metavar="SEED", help="Let the up meet with faults.")
 @click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
+@OUTPUT
 def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
        with_grant: tuple[str, ...], provider: str, keep: bool, slow: bool,
-       faults: int | None, fault_rate: float) -> None:  # fmt: skip
+       faults: int | None, fault_rate: float, output: Path | None) -> None:  # fmt: skip
     """Take STACK through preview, up, predictions, up, refresh and destroy."""
     options = Options(
         stack, without, without_api, with_grant, provider, keep, slow, faults, fault_rate
     )
     if problems := unknown_permissions(options):
         raise click.UsageError("\n".join(problems))
-    report = Report(stack, Console())
+    report = Report(stack, Console(), output=output)
     try:
         passed = rehearse(options, report)
     except (UnknownStack, SettingsError, ToolchainError, EngineError) as error:
@@ -110,9 +120,10 @@ def scenario(name: str) -> None:
     help="Kill only after change number K, of those of METHOD (such as endpoints.deployModel). "
     "Repeatable.",
 )
-def crash_sweep(stack: str, scenario: str, at: tuple[str, ...]) -> None:
+@OUTPUT
+def crash_sweep(stack: str, scenario: str, at: tuple[str, ...], output: Path | None) -> None:
     """Kill the engine after each change it makes to STACK; it has to recover from every one."""
-    report = Report(f"{stack}-crash", Console())
+    report = Report(f"{stack}-crash", Console(), output=output)
     chosen = list(crash.SCENARIOS) if scenario == "all" else [scenario]
     try:
         points = [crash.Point.parse(point) for point in at]
@@ -128,9 +139,10 @@ def crash_sweep(stack: str, scenario: str, at: tuple[str, ...]) -> None:
 @click.argument("stack")
 @click.option("--seeds", default=20, show_default=True, help="Try seeds 1 to this.")
 @click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
-def under_faults(stack: str, seeds: int, fault_rate: float) -> None:
+@OUTPUT
+def under_faults(stack: str, seeds: int, fault_rate: float, output: Path | None) -> None:
     """Bring STACK up under faults, seed by seed; each has to end in the right state."""
-    report = Report(f"{stack}-faults", Console())
+    report = Report(f"{stack}-faults", Console(), output=output)
     try:
         passed = trouble.try_seeds(stack, list(range(1, seeds + 1)), fault_rate, report)
     except (UnknownStack, SettingsError, ToolchainError, EngineError) as error:

@@ -212,6 +212,11 @@ class Apart:
         self._process.stdin = None
 
     @property
+    def pid(self) -> int:
+        """Of the leader of its session."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.poll() is None
 

@@ -197,21 +197,21 @@ def up_under_faults(run: Rehearsal) -> None:
 def demand_waiting(run: Rehearsal) -> None:
     """Nothing may have happened faster than at Google, by the cloud's own clock."""
     with run.report.stage("check the time") as stage:
-        stats = run.sandbox.control("GET", "/stats")
+        told = run.sandbox.control("GET", "/clock")
         access = access_seconds(run)
         run.report.summary |= {
-            "simulated_seconds": stats["simulated_seconds"],
-            "shortest_operations": stats["shortest_operations"],
+            "simulated_seconds": told["gone"],
+            "shortest_operations": told["shortest_operations"],
             "access_seconds": access,
         }
-        deployed = stats["shortest_operations"]["DeployModel"]
+        deployed = told["shortest_operations"]["DeployModel"]
         stage.note = (
-            f"{stats['simulated_seconds'] / MINUTE:.0f} min simulated; access after "
+            f"{told['gone'] / MINUTE:.0f} min simulated; access after "
             f"{access / MINUTE:.1f}, deployed in {deployed / MINUTE:.1f}"
         )
         hasty = [
             f"{kind} took {seconds:.0f} s"
-            for kind, seconds in stats["shortest_operations"].items()
+            for kind, seconds in told["shortest_operations"].items()
             if seconds < GOOGLES.kinds.get(kind, GOOGLES.operation)
         ]
         if access < GOOGLES.iam:
@@ -348,6 +348,7 @@ def finish(run: Rehearsal) -> None:
         "identities": identities(run),
     }
     run.report.identities()
+    run.report.refused()
 
 
 def identities(run: Rehearsal) -> dict[str, dict[str, list[str]]]:

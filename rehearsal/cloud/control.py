@@ -39,6 +39,7 @@ class Control:
             ("GET", "/faults"): self._injected,
             ("POST", "/faults"): self._faults,
             ("POST", "/seed"): self._seed,
+            ("GET", "/clock"): self._time,
             ("POST", "/clock"): self._clock,
             ("POST", "/token"): self._token,
             ("POST", "/withhold"): self._withhold,
@@ -74,8 +75,6 @@ class Control:
             "hosts": hosts,
             "refused_hosts": dict(self._cloud.refused_hosts),
             "total": self._cloud.requests.total(),
-            "simulated_seconds": self._cloud.clock.now() - self._cloud.clock.start,
-            "shortest_operations": self._cloud.operations.shortest,
         }
 
     def _state(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +114,15 @@ class Control:
     def _seed(self, given: dict[str, Any]) -> dict[str, Any]:
         self._cloud.seed(given)
         return {}
+
+    def _time(self, given: dict[str, Any]) -> dict[str, Any]:
+        """How long the cloud has run by its own clock, and what its operations took at least."""
+        clock = self._cloud.clock
+        return {
+            "now": clock.now(),
+            "gone": clock.now() - clock.start,
+            "shortest_operations": self._cloud.operations.shortest,
+        }
 
     def _clock(self, given: dict[str, Any]) -> dict[str, Any]:
         self._cloud.clock.step(float(given["step"]))

@@ -250,8 +250,8 @@ class Running:
     """A cloud being served. `environment()` sends unmodified clients to it."""
 
     def __init__(self, cloud: Cloud, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)  # it may have been there before
         self.control_token = secrets.token_urlsafe(32)
         self._certificates = Certificates(directory)
         gate = Gate(cloud)

@@ -15,10 +15,20 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-# The id under which the official plugin keeps each kind, over the inputs of the resource.
+# The id under which the official plugin keeps each kind, over the inputs of the resource. What
+# Google names itself (alert policies, notification channels, dashboards) cannot be in here.
 IDS: Final = {
+    "gcp:artifactregistry/repository:Repository": (
+        "projects/{project}/locations/{location}/repositories/{repositoryId}"
+    ),
     "gcp:bigquery/dataset:Dataset": "projects/{project}/datasets/{datasetId}",
+    "gcp:bigquery/table:Table": "projects/{project}/datasets/{datasetId}/tables/{tableId}",
+    "gcp:logging/metric:Metric": "{name}",
+    "gcp:logging/projectSink:ProjectSink": "projects/{project}/sinks/{name}",
     "gcp:projects/iAMCustomRole:IAMCustomRole": "projects/{project}/roles/{roleId}",
+    "gcp:pubsub/schema:Schema": "projects/{project}/schemas/{name}",
+    "gcp:pubsub/subscription:Subscription": "projects/{project}/subscriptions/{name}",
+    "gcp:pubsub/topic:Topic": "projects/{project}/topics/{name}",
     "gcp:serviceaccount/account:Account": (
         "projects/{project}/serviceAccounts/{accountId}@{project}.iam.gserviceaccount.com"
     ),
@@ -29,6 +39,7 @@ IDS: Final = {
 # Creating these again ends in the same: a member is added to a policy, an API enabled, an agent
 # asked for; vertexops looks for its own work first.
 REPEATABLE: Final = (
+    "gcp:bigquery/datasetIamMember:DatasetIamMember",
     "gcp:bigquery/iamMember:IamMember",
     "gcp:projects/iAMMember:IAMMember",
     "gcp:projects/service:Service",

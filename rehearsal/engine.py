@@ -113,7 +113,9 @@ class Engine:
                 ]
             ),
             "PULUMI_HOME": str(work / "home"),
-            "PULUMI_BACKEND_URL": f"file://{work / 'state'}",
+            # Beside each file the backend keeps another with its content type, not written whole:
+            # one that was cut short makes the state unreadable ("failed to load checkpoint: EOF").
+            "PULUMI_BACKEND_URL": f"file://{work / 'state'}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(16),
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",

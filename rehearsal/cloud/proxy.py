@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 MAX_HEAD = 16_384
+DROP_SECONDS = 1.0
 # Linux only
 TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
@@ -205,8 +206,10 @@ class Connection(asyncio.Protocol):
 
 
 class Proxy:
-    def __init__(self, cloud: Cloud, application: Application, certificates: Certificates) -> None:
-        self.cloud = cloud
+    def __init__(
+        self, cloud: Cloud, gate: Gate, application: Application, certificates: Certificates
+    ) -> None:
+        self.cloud, self._gate = cloud, gate
         self.certificates = certificates
         self.transports: set[asyncio.Transport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -239,8 +242,11 @@ class Proxy:
         ready(server.sockets[0].getsockname()[1])
         await stop.wait()
         server.close()
+        self._gate.lift()
         for transport in list(self.transports):
             transport.abort()
+        if dropped := list(self._state.tasks):
+            await asyncio.wait(dropped, timeout=DROP_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         await server.wait_closed()
@@ -256,7 +262,7 @@ class Running:
         self._certificates = Certificates(directory)
         gate = Gate(cloud)
         application = Application(gate, Control(cloud, self.control_token, gate))
-        self._proxy = Proxy(cloud, application, self._certificates)
+        self._proxy = Proxy(cloud, gate, application, self._certificates)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._listening = threading.Event()

@@ -77,8 +77,8 @@ def test_what_made_room_for_its_replacement_is_gone() -> None:
 
 
 def test_a_kind_that_nobody_thought_of_is_named_with_what_to_do() -> None:
-    with pytest.raises(UnknownKind, match=r"gcp:pubsub/topic:Topic.*pulumi import"):
-        recovered(state(begun("gcp:pubsub/topic:Topic")))
+    with pytest.raises(UnknownKind, match=r"AlertPolicy.*pulumi import"):
+        recovered(state(begun("gcp:monitoring/alertPolicy:AlertPolicy")))
 
 
 def test_an_input_that_the_id_needs_is_named() -> None:
@@ -105,7 +105,7 @@ def test_the_command_reads_an_export_and_writes_what_can_be_imported() -> None:
 
 def test_the_command_says_what_it_cannot_settle() -> None:
     done = CliRunner().invoke(
-        main, ["recover"], input=json.dumps(state(begun("gcp:pubsub/topic:Topic")))
+        main, ["recover"], input=json.dumps(state(begun("gcp:monitoring/alertPolicy:AlertPolicy")))
     )
     assert done.exit_code == 1
-    assert "gcp:pubsub/topic:Topic" in done.output
+    assert "gcp:monitoring/alertPolicy:AlertPolicy" in done.output

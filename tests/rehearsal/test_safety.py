@@ -106,7 +106,7 @@ def test_a_kill_takes_the_engine_and_its_plugins_and_nothing_else(world: World) 
     names = subprocess.run(
         ["ps", "-o", "args=", "-p", ",".join(map(str, members))], capture_output=True, text=True
     ).stdout
-    assert "pulumi up" in names and "rehearsal.provider" in names
+    assert "bin/pulumi " in names and "rehearsal.provider" in names
     running.kill()
     assert session_of(running.pid) == []
     assert bystander.poll() is None

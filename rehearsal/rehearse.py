@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal import telemetry, toolchain, trouble
-from rehearsal.cloud.delays import GOOGLES, MINUTE
+from rehearsal import telemetry, timing, toolchain, trouble
 from rehearsal.cloud.faults import RATE
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.environment import Environment
@@ -154,7 +153,7 @@ def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
     if not run.options.keep:
         stages.append(refuse_destroy if run.environment.settings.protect else destroy)
     if run.options.slow:
-        stages.append(demand_waiting)
+        stages.append(timing.demand_waiting)
     return stages
 
 
@@ -192,46 +191,6 @@ def up_under_faults(run: Rehearsal) -> None:
             run.report.summary["resources"] = again.resources
     if gone := trouble.lost(run.sandbox.control("GET", "/dump"), told["granted"]):
         raise StageFailed("a grant of someone else was lost", "\n".join(gone))
-
-
-def demand_waiting(run: Rehearsal) -> None:
-    """Nothing may have happened faster than at Google, by the cloud's own clock."""
-    with run.report.stage("check the time") as stage:
-        told = run.sandbox.control("GET", "/clock")
-        access = access_seconds(run)
-        run.report.summary |= {
-            "simulated_seconds": told["gone"],
-            "shortest_operations": told["shortest_operations"],
-            "access_seconds": access,
-        }
-        deployed = told["shortest_operations"]["DeployModel"]
-        stage.note = (
-            f"{told['gone'] / MINUTE:.0f} min simulated; access after "
-            f"{access / MINUTE:.1f}, deployed in {deployed / MINUTE:.1f}"
-        )
-        hasty = [
-            f"{kind} took {seconds:.0f} s"
-            for kind, seconds in told["shortest_operations"].items()
-            if seconds < GOOGLES.kinds.get(kind, GOOGLES.operation)
-        ]
-        if access < GOOGLES.iam:
-            hasty.append(f"the deployer's access took {access:.0f} s")
-        if hasty:
-            raise StageFailed("something was faster than at Google", "\n".join(hasty))
-
-
-def access_seconds(run: Rehearsal) -> float:
-    """From the first grant on the project to the first use that the deployer made of its own."""
-    deployer = run.environment.settings.member(table.DEPLOYER)
-    granted = [entry for entry in run.audit() if entry["granted"]]
-    first = {
-        "grant": next(e["time"] for e in granted if e["permission"] == SET_POLICY),
-        "use": next(e["time"] for e in granted if e["principal"] == deployer),
-    }
-    return float(first["use"] - first["grant"])
-
-
-SET_POLICY: Final = "resourcemanager.projects.setIamPolicy"
 
 
 def serve_while_up_again(run: Rehearsal) -> None:

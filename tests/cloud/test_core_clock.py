@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
-from core_support import WORKER, new_cloud
+from core_support import PROJECT, WORKER, WORKER_NAME, new_cloud, session
 
 from rehearsal.cloud.clock import Clock
 from rehearsal.cloud.cloud import Cloud
@@ -85,3 +86,37 @@ def test_times_are_written_as_google_writes_them() -> None:
     written = cloud.clock.rfc3339()
     assert written.endswith("Z")
     assert datetime.fromisoformat(written).timestamp() == pytest.approx(cloud.clock.now())
+
+
+def test_answers_with_tokens_tell_clients_when_to_come_again(tmp_path: Path) -> None:
+    cloud = Cloud(clock=Clock(rate=60))
+    services = ["iamcredentials.googleapis.com"]
+    cloud.seed(
+        {
+            "projects": [{"id": PROJECT, "services": services}],
+            "accounts": [{"project": PROJECT, "id": "worker"}],
+            "grants": [
+                {
+                    "resource": WORKER_NAME,
+                    "role": "roles/iam.serviceAccountTokenCreator",
+                    "member": "user:me@example.com",
+                }
+            ],
+        }
+    )
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": cloud.identity.refresh_token("me@example.com"),
+    }
+    url = f"https://iamcredentials.googleapis.com/v1/{WORKER_NAME}:generateAccessToken"
+    with cloud.serve(tmp_path / "sandbox") as running:
+        answer = session(running).post("https://oauth2.googleapis.com/token", data=form).json()
+        assert answer["expires_in"] == 60
+        me = session(running, answer["access_token"])
+        impersonated = me.post(url, json={"scope": ["x"]}).json()
+        assert session(running).get(
+            "https://oauth2.googleapis.com/tokeninfo",
+            params={"access_token": impersonated["accessToken"]},
+        ).json()["expires_in"] in {str(seconds) for seconds in range(61)}
+    until = datetime.fromisoformat(impersonated["expireTime"]).timestamp()
+    assert -60 < until - time.time() <= 60

@@ -1,7 +1,8 @@
-"""`python -m access`: explain a denial; print what an identity's role has to hold."""
+"""`python -m access`: explain a denial, settle an interrupted `up`, print an identity's role."""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TextIO
 
@@ -9,6 +10,7 @@ import click
 import yaml
 
 from access.explain import explain, find
+from access.recover import UnknownKind, recovered
 from components import permissions as table
 
 
@@ -28,6 +30,16 @@ def explain_text(file: TextIO) -> None:
             "\"Permission '…' denied on resource '…'\""
         )
     click.echo("\n".join([*explain(denial), "", denial.text]))
+
+
+@main.command()
+@click.argument("state", type=click.File(), default="-")
+def recover(state: TextIO) -> None:
+    """Settle what an interrupted `pulumi up` began: export in, import out."""
+    try:
+        json.dump(recovered(json.load(state)), sys.stdout, indent=4)
+    except UnknownKind as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

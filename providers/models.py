@@ -27,7 +27,7 @@ from providers.plugin import (
     is_known,
 )
 from providers.schema import REGISTERED_MODEL, check_form, check_shape, parse
-from providers.waiting import Clock, Operations, Waiting
+from providers.waiting import ATTEMPTS, Clock, Operations, Waiting
 
 DEADLINE = 1800
 REQUIRED = ("modelId", "displayName", "artifactUri", "artifactHash", "containerImageUri")
@@ -187,19 +187,43 @@ class RegisteredModel(Kind):
                 ],
             },
         }
+        started, doubtful = 0, exists
         while True:
+            before = started
             try:
                 operation = registry.upload(body)
+                started += 1
+                response = waiting.operation(registry, operation, step)
             except GoogleError as error:
                 repeat = error.is_transient or error.status == "ALREADY_EXISTS"
-                if not repeat or not waiting.pause():
+                failed = started > before
+                if not repeat or (failed and started == ATTEMPTS) or not waiting.pause():
                     raise
+                doubtful = True
             else:
-                response = waiting.operation(registry, operation, step)
+                if doubtful:
+                    self._drop_doubles(registry, parent, inputs, waiting)
                 return f"{parent}@{response['modelVersionId']}"
             # The call that failed, or an earlier run's, may be carried out all the same.
             if name := self._adopt(registry, parent, inputs, waiting):
                 return name
+
+    def _drop_doubles(
+        self, registry: Registry, parent: str, inputs: Props, waiting: Waiting
+    ) -> None:
+        """Delete what an upload left that nobody heard of: the same content without any alias.
+
+        Its aliases have moved to the version that was uploaded last.
+        """
+        for version in waiting.call(registry.versions, parent):
+            same = (
+                version.get("versionDescription") == f"artifact {inputs['artifactHash']}"
+                and version.get("artifactUri") == inputs["artifactUri"]
+                and version.get("containerSpec", {}).get("imageUri") == inputs["containerImageUri"]
+            )
+            if same and not version.get("versionAliases") and not version.get("deployedModels"):
+                name = f"{parent}@{version['versionId']}"
+                waiting.whole(registry, f"deleting {name}", registry.delete_version, name)
 
     def _look_up(self, name: str, waiting: Waiting) -> Props:
         parent = name.partition("@")[0]
@@ -264,8 +288,9 @@ class RegisteredModel(Kind):
         registry = self._registry(parse("model", id)["location"])
         with self.google.locks[parent]:
             try:
-                operation = self._start_delete(registry, parent, version, context, waiting)
-                waiting.operation(registry, operation, step)
+                waiting.whole(
+                    registry, step, self._start_delete, registry, parent, version, context, waiting
+                )
             except GoogleError as error:
                 if error.code != 404:
                     raise explain(error, step, self.google.identity) from error

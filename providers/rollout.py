@@ -7,6 +7,7 @@ move all traffic at once, undeploy the rest. Until traffic moves, the endpoint a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from providers.deployed import (
@@ -213,7 +214,7 @@ class Work:
         body = to_google(id, model)
         while True:
             try:
-                self.finish(self.waiting.call(self.service.deploy, self.endpoint, body))
+                self.finish(self.service.deploy, self.endpoint, body)
                 return
             except GoogleError as error:
                 if id in self.look():
@@ -225,22 +226,25 @@ class Work:
     def mutate(self, id: str, model: Props, changed: list[str]) -> None:
         self.step = f"changing {', '.join(changed)} of {model['model']} on {self.endpoint}"
         mask = ",".join(MUTABLE[key] for key in changed)
-        self.finish(
-            self.waiting.call(self.service.mutate, self.endpoint, to_google(id, model), mask)
-        )
+        self.finish(self.service.mutate, self.endpoint, to_google(id, model), mask)
 
     def undeploy(self, id: str) -> None:
         self.step = f"undeploying {id} from {self.endpoint}"
         try:
-            self.finish(self.waiting.call(self.service.undeploy, self.endpoint, id))
+            self.finish(self.service.undeploy, self.endpoint, id)
         except GoogleError as error:
             if error.code != 404:
                 raise
 
-    def finish(self, operation: str) -> Json:
-        self.running = operation
+    def finish(self, start: Callable[..., str], *args: Any) -> Json:
+        """The response of an operation, noted as running until its end is known."""
+
+        def begin() -> str:
+            self.running = start(*args)
+            return self.running
+
         try:
-            response = self.waiting.operation(self.service, operation, self.step)
+            response = self.waiting.whole(self.service, self.step, begin)
         except GoogleError:
             self.running = ""
             raise
@@ -250,10 +254,13 @@ class Work:
     def settle(self, operation: str) -> str:
         """Wait for the end of an earlier run's operation: the id of what it deployed, or ''."""
         self.step = f"waiting for {operation}"
+        self.running = operation
         try:
-            return str(self.finish(operation).get("deployedModel", {}).get("id", ""))
+            response = self.waiting.operation(self.service, operation, self.step)
         except GoogleError:
-            return ""
+            response = {}
+        self.running = ""
+        return str(response.get("deployedModel", {}).get("id", ""))
 
 
 def check_models(models: list[Any], region: str) -> list[Failure]:

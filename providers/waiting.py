@@ -11,6 +11,8 @@ from providers.errors import GoogleError, Json, operation_error
 from providers.plugin import Context, ProviderError
 
 SHORTEST, LONGEST, GROWTH = 0.2, 10.0, 1.6
+ATTEMPTS = 3
+"""Times that an operation is started which ends with an error that may pass."""
 
 T = TypeVar("T")
 
@@ -70,6 +72,17 @@ class Waiting:
             except GoogleError as error:
                 if not error.is_transient or not self.pause():
                     raise
+
+    def whole(self, service: Operations, what: str, start: Callable[..., str], *args: Any) -> Json:
+        """Start an operation that may be started again, and wait for its response."""
+        for attempt in range(1, ATTEMPTS + 1):
+            operation = self.call(start, *args)
+            try:
+                return self.operation(service, operation, what)
+            except GoogleError as error:
+                if not error.is_transient or attempt == ATTEMPTS or not self.pause():
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     def operation(self, service: Operations, name: str, what: str) -> Json:
         """The response of a long-running operation. Raises its error, or `Unfinished`."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import scenarios
+from rehearsal import crash, scenarios, trouble
+from rehearsal.cloud.faults import RATE
+from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import Options, rehearse, unknown_permissions
 from rehearsal.report import Report
@@ -20,8 +24,15 @@ from rehearsal.workforce import NotAPerson
 
 def without_noise(said: sys.UnraisableHookArgs) -> None:
     """Pulumi's SDK leaves a coroutine behind when the engine ends a program early."""
-    if getattr(said.object, "__name__", "") != "run_pulumi_func":
+    if getattr(said.object, "__name__", "") not in ("run_pulumi_func", "run_in_stack"):
         sys.__unraisablehook__(said)
+
+
+OUTPUT: Final = click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the summary goes; build/rehearsal/… unless given.",
+)
 
 
 @click.group(help=__doc__)
@@ -60,16 +71,23 @@ def main() -> None:
     help="Which plugin plays the gcp package.",
 )
 @click.option("--keep", is_flag=True, help="Leave stack and cloud up, to use by hand.")
+@click.option("--slow", is_flag=True, help="Everything takes as long as at Google, in fast motion.")
+@click.option("--faults", type=int, metavar="SEED", help="Let the up meet with faults.")
+@click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
+@OUTPUT
 def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
-       with_grant: tuple[str, ...], provider: str, keep: bool) -> None:  # fmt: skip
+       with_grant: tuple[str, ...], provider: str, keep: bool, slow: bool,
+       faults: int | None, fault_rate: float, output: Path | None) -> None:  # fmt: skip
     """Take STACK through preview, up, predictions, up, refresh and destroy."""
-    options = Options(stack, without, without_api, with_grant, provider, keep)
+    options = Options(
+        stack, without, without_api, with_grant, provider, keep, slow, faults, fault_rate
+    )
     if problems := unknown_permissions(options):
         raise click.UsageError("\n".join(problems))
-    report = Report(stack, Console())
+    report = Report(stack, Console(), output=output)
     try:
         passed = rehearse(options, report)
-    except (UnknownStack, NotAPerson, SettingsError, ToolchainError) as error:
+    except (UnknownStack, NotAPerson, SettingsError, ToolchainError, EngineError) as error:
         raise click.ClickException(str(error)) from error
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     sys.exit(0 if passed else 1)
@@ -84,6 +102,54 @@ def scenario(name: str) -> None:
         passed = scenarios.SCENARIOS[name](report)
     except ToolchainError as error:
         raise click.ClickException(str(error)) from error
+    sys.exit(0 if passed else 1)
+
+
+@main.command("crash")
+@click.argument("stack")
+@click.option(
+    "--scenario",
+    type=click.Choice([*crash.SCENARIOS, "all"]),
+    default="all",
+    show_default=True,
+    help="Which `up` to kill: the very first one, or the update to a new model version.",
+)
+@click.option(
+    "--at",
+    multiple=True,
+    metavar="K|METHOD[:K]",
+    help="Kill only after change number K, of those of METHOD (such as endpoints.deployModel). "
+    "Repeatable.",
+)
+@OUTPUT
+def crash_sweep(stack: str, scenario: str, at: tuple[str, ...], output: Path | None) -> None:
+    """Kill the engine after each change it makes to STACK; it has to recover from every one."""
+    report = Report(f"{stack}-crash", Console(), output=output)
+    chosen = list(crash.SCENARIOS) if scenario == "all" else [scenario]
+    try:
+        points = [crash.Point.parse(point) for point in at]
+        passed = [crash.sweep(stack, name, points, report) for name in chosen]
+    except (UnknownStack, SettingsError, ToolchainError, EngineError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    report.summary["passed"] = all(passed)
+    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
+    sys.exit(0 if all(passed) else 1)
+
+
+@main.command("faults")
+@click.argument("stack")
+@click.option("--seeds", default=20, show_default=True, help="Try seeds 1 to this.")
+@click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
+@OUTPUT
+def under_faults(stack: str, seeds: int, fault_rate: float, output: Path | None) -> None:
+    """Bring STACK up under faults, seed by seed; each has to end in the right state."""
+    report = Report(f"{stack}-faults", Console(), output=output)
+    try:
+        passed = trouble.try_seeds(stack, list(range(1, seeds + 1)), fault_rate, report)
+    except (UnknownStack, SettingsError, ToolchainError, EngineError) as error:
+        raise click.ClickException(str(error)) from error
+    report.summary["passed"] = passed
+    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     sys.exit(0 if passed else 1)
 
 

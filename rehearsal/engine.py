@@ -6,13 +6,18 @@ through `rehearsal/bin/pulumi-analyzer-policy-python` for the same reason. State
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import runpy
 import secrets
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -46,6 +51,8 @@ class Outcome:
     """(Enforcement level, message) of each policy violation."""
     touched: list[str] = field(default_factory=list)
     """What was, or would be, changed: `update Endpoint endpoint`."""
+    failed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """URN → `type`, `inputs`, `parent`, `provider` and `errors` of what could not be created."""
 
     @property
     def resources(self) -> int:
@@ -106,17 +113,18 @@ class Engine:
                 ]
             ),
             "PULUMI_HOME": str(work / "home"),
-            "PULUMI_BACKEND_URL": f"file://{work / 'state'}",
+            # Beside each file the backend keeps another with its content type, not written whole:
+            # one that was cut short makes the state unreadable ("failed to load checkpoint: EOF").
+            "PULUMI_BACKEND_URL": f"file://{work / 'state'}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(16),
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PYTHON_CMD": sys.executable,
         }
         self.configure(environment)
-        workspace = automation.LocalWorkspace(
-            str(work), program=program, env_vars=self._variables, pulumi_command=_command()
+        self._stack = _stack(
+            environment.stack, work, self._variables, program, StackInitMode.CREATE
         )
-        self._stack = _Stack(environment.stack, workspace, StackInitMode.CREATE)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -163,15 +171,118 @@ class Engine:
         found: list[dict[str, Any]] = deployment.get("resources", [])
         return found
 
+    def apart(self, operation: str, **options: Any) -> Apart:
+        """Start an operation on the stack's own program in a session of its own, to be killed."""
+        return Apart(
+            {
+                "stack": self._environment.stack,
+                "directory": str(self.directory),
+                "variables": self._variables,
+                "operation": operation,
+                "options": options,
+            }
+        )
+
+    def cli(self, *arguments: str, given: str | None = None) -> str:
+        """What `pulumi` prints. Raises EngineError."""
+        done = subprocess.run(
+            [pulumi_cli(), *arguments, "--color", "never"],
+            cwd=self.directory,
+            env={**os.environ, **self._variables},
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise EngineError(f"pulumi {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done.stdout
+
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
-        outcome = Outcome()
+        return _run(operation, **options)
+
+
+class EngineError(RuntimeError):
+    """A run of the CLI failed; the message is its own."""
+
+
+class Apart:
+    """An operation of the engine in a child process that leads a session of its own."""
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rehearsal.engine"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asked))
+        self._process.stdin.close()
+        self._process.stdin = None
+
+    @property
+    def pid(self) -> int:
+        """Of the leader of its session."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def outcome(self) -> Outcome:
+        """Wait for the end. Raises EngineError when the child did not report."""
+        said, errors = self._process.communicate()
         try:
-            operation(on_event=lambda event: _note(event, outcome), color="never", **options)
-        except automation.CommandError as error:
-            outcome.ok = False
-            if not outcome.errors and not outcome.violations:
-                outcome.errors.append(str(error))
-        return outcome
+            return Outcome(**json.loads(said.rpartition("\n")[2]))
+        except ValueError as error:
+            raise EngineError(errors or said) from error
+
+    def kill(self) -> None:
+        """Kill everything in the child's session: Pulumi puts plugins into groups of their own."""
+        while members := session_of(self._process.pid):
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.poll()
+        self._process.communicate()
+
+
+def session_of(leader: int) -> list[int]:
+    """The living processes of a session."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True
+    ).stdout
+    found = []
+    for line in listed.splitlines():
+        pid, state = line.split()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if not state.startswith("Z") and os.getsid(int(pid)) == leader:
+                found.append(int(pid))
+    return found
+
+
+def _stack(
+    name: str, work: Path, variables: dict[str, str], program: Program, mode: StackInitMode
+) -> _Stack:
+    workspace = automation.LocalWorkspace(
+        str(work), program=program, env_vars=variables, pulumi_command=_command()
+    )
+    return _Stack(name, workspace, mode)
+
+
+def _run(operation: Callable[..., Any], **options: Any) -> Outcome:
+    outcome = Outcome()
+    try:
+        operation(on_event=lambda event: _note(event, outcome), color="never", **options)
+    except automation.CommandError as error:
+        outcome.ok = False
+        if not outcome.errors and not outcome.violations:
+            outcome.errors.append(str(error))
+    return outcome
 
 
 def _note(event: EngineEvent, outcome: Outcome) -> None:
@@ -179,6 +290,8 @@ def _note(event: EngineEvent, outcome: Outcome) -> None:
         into = {"error": outcome.errors, "warning": outcome.warnings}.get(said.severity)
         if into is not None and not said.ephemeral:
             into.append(said.message.strip())
+            if into is outcome.errors and said.urn:
+                outcome.failed.setdefault(said.urn, {}).setdefault("errors", []).append(into[-1])
     elif violated := event.policy_event:
         outcome.violations.append((violated.enforcement_level, violated.message.strip()))
     elif started := event.resource_pre_event:
@@ -186,6 +299,10 @@ def _note(event: EngineEvent, outcome: Outcome) -> None:
         if step.op.value not in UNCHANGED:
             kind, name = step.urn.split("::")[2:4]
             outcome.touched.append(f"{step.op.value} {kind.rpartition(':')[2]} {name}")
+    elif event.res_op_failed_event and (step := event.res_op_failed_event.metadata).new:
+        new = step.new
+        about = {"type": new.type, "inputs": new.inputs or {}, "parent": new.parent}
+        outcome.failed.setdefault(step.urn, {}).update(about, provider=step.provider)
     elif event.summary_event:
         outcome.changes = {
             getattr(kind, "value", kind): count
@@ -196,3 +313,21 @@ def _note(event: EngineEvent, outcome: Outcome) -> None:
 def _command() -> automation.PulumiCommand:
     folder = pulumi_cli().parent
     return automation.PulumiCommand(str(folder.parent) if folder.name == "bin" else None)
+
+
+def main() -> None:
+    """Run the operation that standard input describes, and print its outcome as JSON."""
+    asked = json.load(sys.stdin)
+    stack = _stack(
+        asked["stack"],
+        Path(asked["directory"]),
+        asked["variables"],
+        stack_program,
+        StackInitMode.SELECT,
+    )
+    outcome = _run(getattr(stack, asked["operation"]), **asked["options"])
+    print("\n" + json.dumps(asdict(outcome)), end="")
+
+
+if __name__ == "__main__":
+    main()

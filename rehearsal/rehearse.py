@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal import telemetry, toolchain, workforce
+from rehearsal import telemetry, timing, toolchain, trouble, workforce
+from rehearsal.cloud.faults import RATE
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.environment import Environment
 from rehearsal.report import Report, Stage, StageFailed
@@ -20,8 +21,6 @@ from rehearsal.sandbox import Google, GoogleError, Sandbox
 
 PREDICTIONS: Final = 1_024
 CLIENTS: Final = 8
-RENEWED_SECONDS: Final = 1_800.0
-"""How often people sign in again while the cloud is kept; their tokens last an hour."""
 
 GOOD_ENOUGH: Final = 0.9
 """ROC AUC that the deployed model has to reach on readings it has never seen."""
@@ -37,6 +36,10 @@ class Options:
     grants: tuple[str, ...] = ()
     provider: str = "auto"
     keep: bool = False
+    slow: bool = False
+    faults: int | None = None
+    """Seed of the faults that the `up` meets with."""
+    fault_rate: float = RATE
 
     @property
     def ablated(self) -> bool:
@@ -99,7 +102,8 @@ def opened(options: Options, report: Report) -> Iterator[Rehearsal]:
         environment = environments.load(options.stack, models, **overrides)
         stage.note = f"NASA shuttle telemetry, first {telemetry.TRAINED_ON:,} readings"
     report.summary["provider"] = plugin.kind
-    with Sandbox(environments.seed(environment), at_once=options.ablated) as sandbox:
+    seed = environments.seed(environment)
+    with Sandbox(seed, at_once=options.ablated, slow=options.slow) as sandbox:
         with report.stage("start the cloud") as stage:
             environments.prepare_source(environment, sandbox, models)
             _withhold(options, environment, sandbox)
@@ -142,11 +146,14 @@ def _withhold(options: Options, environment: Environment, sandbox: Sandbox) -> N
 
 
 def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
-    stages: list[Callable[[Rehearsal], None]] = [preview, up, serve_while_up_again, refresh]
+    first = up if run.options.faults is None else up_under_faults
+    stages: list[Callable[[Rehearsal], None]] = [preview, first, serve_while_up_again, refresh]
     if table.REGISTER in run.environment.settings.capabilities:
         stages.insert(2, store)
     if not run.options.keep:
         stages.append(refuse_destroy if run.environment.settings.protect else destroy)
+    if run.options.slow:
+        stages.append(timing.demand_waiting)
     return stages
 
 
@@ -160,6 +167,30 @@ def up(run: Rehearsal) -> None:
         outcome = run.engine.up()
         _hold(stage, outcome, run)
         run.report.summary["resources"] = outcome.resources
+
+
+def up_under_faults(run: Rehearsal) -> None:
+    """An `up` on a bad day; where it ends in an error, the faults end too and another one follows.
+
+    The stages after it show that the state is right.
+    """
+    with run.report.stage("up under faults") as stage:
+        trouble.inject(run.sandbox, run.options.faults or 0, run.options.fault_rate)
+        outcome = run.engine.up()
+        told = trouble.end(run.sandbox)
+        run.report.summary |= {"faults": told, "resources": outcome.resources}
+        number = sum(told["injected"].values())
+        stage.note = f"{number} faults; {outcome.summary() if outcome.ok else 'a clear error'}"
+        if not outcome.ok and (problems := trouble.unclear(outcome)):
+            raise StageFailed("the engine stopped without saying why", "\n".join(problems))
+    if not outcome.ok:
+        with run.report.stage("recover") as stage:
+            trouble.adopt_existing(run.engine, outcome)
+            again = run.engine.up(refresh=True)
+            _hold(stage, again, run)
+            run.report.summary["resources"] = again.resources
+    if gone := trouble.lost(run.sandbox.control("GET", "/dump"), told["granted"]):
+        raise StageFailed("a grant of someone else was lost", "\n".join(gone))
 
 
 def serve_while_up_again(run: Rehearsal) -> None:
@@ -278,6 +309,7 @@ def finish(run: Rehearsal) -> None:
         "identities": identities(run),
     }
     run.report.identities()
+    run.report.refused()
 
 
 def identities(run: Rehearsal) -> dict[str, dict[str, list[str]]]:
@@ -336,8 +368,7 @@ def _wait(run: Rehearsal) -> None:
     )
     stopped = threading.Event()
     try:
-        while not stopped.wait(RENEWED_SECONDS):
-            run.sandbox.renew()
+        stopped.wait()
     except KeyboardInterrupt:
         run.report.console.print("ending")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -43,6 +45,8 @@ class Report:
     stack: str
     console: Console
     summary: dict[str, Any] = field(default_factory=dict)
+    output: Path | None = None
+    """Where the summary goes instead, for rehearsals of one stack at the same time."""
 
     def __post_init__(self) -> None:
         self.summary = {"stack": self.stack, "passed": False, "stages": {}, **self.summary}
@@ -108,10 +112,20 @@ class Report:
         self.console.print()
         self.console.print(table)
 
+    def refused(self) -> None:
+        """Say which hosts something asked for that are not part of the rehearsal."""
+        for host, times in sorted(self.summary.get("refused_hosts", {}).items()):
+            said = f"refused: {host}, {times} times; no host but Google's simulated ones is reached"
+            self.console.print(said, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
     def write(self) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "summary.json"
-        path.write_text(json.dumps(self.summary, indent=2) + "\n")
+        """Write the summary, whole: somebody may be reading the last one."""
+        folder = self.output or self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "summary.json"
+        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".partial", delete=False) as file:
+            file.write(json.dumps(self.summary, indent=2) + "\n")
+        os.replace(file.name, path)
         return path
 
 

@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +22,12 @@ from typing import Any
 import urllib3
 
 from rehearsal import workforce
+from rehearsal.cloud.delays import RATE
 from rehearsal.toolchain import ROOT
 
 READY_SECONDS = 30
+RENEWED_SECONDS = 1800
+UNAUTHENTICATED = 401
 
 
 class GoogleError(RuntimeError):
@@ -37,11 +41,11 @@ class GoogleError(RuntimeError):
 
 
 class Google:
-    """Plain calls to simulated APIs with one bearer token. Safe to share between threads."""
+    """Plain calls to simulated APIs as one principal. Safe to share between threads."""
 
-    def __init__(self, proxy: str, ca_bundle: str, token: str) -> None:
+    def __init__(self, proxy: str, ca_bundle: str, token: Callable[[], str]) -> None:
         self._pool = urllib3.ProxyManager(proxy, ca_certs=ca_bundle, maxsize=16, retries=False)
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._token, self._bearer = token, token()
 
     def call(
         self, verb: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -52,13 +56,21 @@ class Google:
         """
         kind = {} if isinstance(body, bytes) else {"Content-Type": "application/json"}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        answer = self._pool.request(
-            verb, url, body=data, headers={**kind, **self._headers, **(headers or {})}
-        )
+        bearer = self._bearer
+        answer = self._send(verb, url, data, {**kind, **(headers or {})}, bearer)
+        if answer.status == UNAUTHENTICATED:  # the token has had its hour
+            self._bearer = self._token()
+            answer = self._send(verb, url, data, {**kind, **(headers or {})}, self._bearer)
         content = json.loads(answer.data) if answer.data else {}
         if not 200 <= answer.status < 300:
             raise GoogleError(answer.status, content)
         return content
+
+    def _send(
+        self, verb: str, url: str, data: bytes | None, headers: dict[str, str], bearer: str
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Authorization": f"Bearer {bearer}", **headers}
+        return self._pool.request(verb, url, body=data, headers=headers)
 
     def finish(self, operation: Any, url: str) -> Any:
         """Wait for a long-running operation of the API at `url`. Raises GoogleError."""
@@ -76,18 +88,24 @@ class Google:
 class Sandbox:
     """Starts the cloud from `seed` on entry and ends it on exit.
 
-    With `at_once`, changes of IAM and of APIs take effect without the usual delay.
+    With `at_once`, changes of IAM and of APIs take effect without the usual delay; a `slow` cloud
+    takes as long as Google, on a clock of its own.
     """
 
-    def __init__(self, seed: Mapping[str, Any], *, at_once: bool = False) -> None:
+    def __init__(
+        self, seed: Mapping[str, Any], *, at_once: bool = False, slow: bool = False
+    ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
         self.directory = Path(self._temporary.name)
         self._signed_in: dict[Path, str] = {}
+        self._ended = threading.Event()
+        self._renewed_seconds = RENEWED_SECONDS / (RATE if slow else 1)
         self._cloud = subprocess.Popen(
             [
                 sys.executable, "-m", "rehearsal.cloud",
                 "--directory", self.directory, "--stop-with-parent",
                 *(["--iam-delay", "0", "--api-delay", "0"] if at_once else []),
+                *(["--slow"] if slow else []),
             ],
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -106,9 +124,8 @@ class Sandbox:
                 raise RuntimeError("the simulated cloud did not start; its error is above")
             time.sleep(0.02)
         self._ready = json.loads(ready.read_text())
-        self._control = Google(
-            self._ready["proxy_url"], self._ready["ca_bundle"], self._ready["control_token"]
-        )
+        self._control = self._google(lambda: str(self._ready["control_token"]))
+        threading.Thread(target=self._keep_signed_in, daemon=True).start()
         return self
 
     def __exit__(
@@ -117,6 +134,7 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended.set()
         if self._cloud.stdin:
             self._cloud.stdin.close()
         self._cloud.wait(READY_SECONDS)
@@ -128,7 +146,11 @@ class Sandbox:
 
     def google(self, email: str) -> Google:
         """Calls as `email`: what a workload running as that account could do."""
-        token = self.control("POST", "/token", {"email": email})["access_token"]
+        return self._google(
+            lambda: str(self.control("POST", "/token", {"email": email})["access_token"])
+        )
+
+    def _google(self, token: Callable[[], str]) -> Google:
         return Google(self._ready["proxy_url"], self._ready["ca_bundle"], token)
 
     @property
@@ -143,7 +165,7 @@ class Sandbox:
         """
         token_file = self.directory / f"{email}.jwt"
         self._signed_in[token_file] = email
-        self.renew()
+        self._sign_in(token_file, email)
         credentials = self.directory / f"{impersonate or email}.json"
         _write_private(credentials, json.dumps(workforce.credentials(str(token_file), impersonate)))
         return {
@@ -152,11 +174,18 @@ class Sandbox:
             "CLOUDSDK_CONFIG": str(self.directory / "gcloud"),
         }
 
+    def _sign_in(self, token_file: Path, email: str) -> None:
+        answer = self.control("POST", "/subject-token", workforce.token_request(email))
+        _write_private(token_file, answer["subject_token"])
+
     def renew(self) -> None:
-        """Sign everybody in again: their tokens last an hour."""
-        for file, email in self._signed_in.items():
-            answer = self.control("POST", "/subject-token", workforce.token_request(email))
-            _write_private(file, answer["subject_token"])
+        """Sign everybody in again: tokens last an hour on the cloud's clock."""
+        for token_file, email in list(self._signed_in.items()):
+            self._sign_in(token_file, email)
+
+    def _keep_signed_in(self) -> None:
+        while not self._ended.wait(self._renewed_seconds):
+            self.renew()
 
 
 def _write_private(file: Path, text: str) -> None:

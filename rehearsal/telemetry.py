@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import os
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,10 @@ def train(path: Path, *, trees: int = 8, depth: int = 8) -> Path:
     model = RandomForestRegressor(trees, max_depth=depth, random_state=0)
     model.fit(values[:TRAINED_ON], labels[:TRAINED_ON])
     path.parent.mkdir(parents=True, exist_ok=True)
-    joblib.dump(model, path)
+    # Whole as soon as it is there: other rehearsals may be looking for the same model.
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+        joblib.dump(model, file)
+    os.replace(file.name, path)
     return path
 
 

@@ -11,7 +11,9 @@ import threading
 from importlib import import_module
 from pathlib import Path
 
-from rehearsal.cloud.cloud import Cloud, Delays
+from rehearsal.cloud.clock import Clock
+from rehearsal.cloud.cloud import Cloud
+from rehearsal.cloud.delays import GOOGLES, RATE, Delays
 
 
 def main() -> None:
@@ -24,6 +26,11 @@ def main() -> None:
         "--operation-delay", type=float, default=Delays().operation, metavar="SECONDS"
     )
     parser.add_argument(
+        "--slow",
+        action="store_true",
+        help=f"take as long as Google does, on a clock that runs {RATE:.0f} times as fast",
+    )
+    parser.add_argument(
         "--stop-with-parent",
         action="store_true",
         help="stop when standard input closes; the seed is then its first line, or --seed",
@@ -34,7 +41,10 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
-    cloud = Cloud(delays=Delays(options.iam_delay, options.api_delay, options.operation_delay))
+    if options.slow:
+        cloud = Cloud(clock=Clock(rate=RATE), delays=GOOGLES)
+    else:
+        cloud = Cloud(delays=Delays(options.iam_delay, options.api_delay, options.operation_delay))
     if options.seed:
         cloud.seed(json.loads(options.seed.read_text()))
     else:

@@ -6,13 +6,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rehearsal.cloud.api import Principal, permission_denied
 from rehearsal.cloud.audit import Audit
 from rehearsal.cloud.clock import Clock
+from rehearsal.cloud.delays import Delays
 from rehearsal.cloud.discovery import Discovery
 from rehearsal.cloud.iam import Iam
 from rehearsal.cloud.identity import Identity
@@ -33,17 +33,10 @@ from rehearsal.cloud.services.serviceusage import Services
 from rehearsal.cloud.services.storage import Storage
 from rehearsal.cloud.services.vertex import Vertex
 
+__all__ = ["Cloud", "Delays"]
+
 # Imported for the handlers they register; they keep no state of their own.
 STATELESS = (compute, iamcredentials, oauth)
-
-
-@dataclass(slots=True)
-class Delays:
-    """Seconds until a change takes effect: IAM, API enablement; and until operations finish."""
-
-    iam: float = 0.5
-    api: float = 0.5
-    operation: float = 0.1
 
 
 class Cloud:
@@ -64,6 +57,8 @@ class Cloud:
         self._ids = 0
         self.requests: Counter[tuple[str, int]] = Counter()
         self.refused_hosts: Counter[str] = Counter()
+        # `METHOD PATH` of every request that changed something, in order
+        self.changes: list[str] = []
         self.discovery = Discovery()
         self.audit = Audit()
         self.operations = Operations(self)

@@ -10,6 +10,9 @@ from urllib.parse import parse_qs
 
 from rehearsal.cloud.api import JSON_TYPE
 from rehearsal.cloud.dispatch import Answer, Request
+from rehearsal.cloud.dump import dump
+from rehearsal.cloud.faults import Faults
+from rehearsal.cloud.gate import Gate, Halt
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
@@ -20,15 +23,23 @@ CONTROL_HOST = "control.rehearsal.invalid"
 class Control:
     """Answers the bearer of the token that `ready.json` holds."""
 
-    def __init__(self, cloud: Cloud, token: str) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: Cloud, token: str, gate: Gate) -> None:
+        self._cloud, self._gate = cloud, gate
         self._authorization = f"Bearer {token}"
         self._routes: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
             ("GET", "/audit"): self._audit,
             ("GET", "/usage"): self._usage,
             ("GET", "/stats"): self._stats,
             ("GET", "/state"): self._state,
+            ("GET", "/dump"): self._dump,
+            ("GET", "/changes"): self._changes,
+            ("GET", "/halt"): self._halted,
+            ("POST", "/halt"): self._halt,
+            ("POST", "/resume"): self._resume,
+            ("GET", "/faults"): self._injected,
+            ("POST", "/faults"): self._faults,
             ("POST", "/seed"): self._seed,
+            ("GET", "/clock"): self._time,
             ("POST", "/clock"): self._clock,
             ("POST", "/token"): self._token,
             ("POST", "/subject-token"): self._subject_token,
@@ -71,9 +82,48 @@ class Control:
         self._cloud.operations.settle()
         return dict(self._cloud.state())
 
+    def _dump(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Everything that exists with its content; equal for clouds that hold the same."""
+        return dump(self._cloud)
+
+    def _changes(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`METHOD PATH` of each request that changed something, from number `since` on."""
+        return {"changes": self._cloud.changes[int(given.get("since", 0)) :]}
+
+    def _halt(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Stop after change number `after` from now on, of methods that end in `method`."""
+        self._gate.halt(Halt(int(given["after"]), given.get("method", "")))
+        return {}
+
+    def _halted(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"at": self._gate.stopped_at}
+
+    def _resume(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._gate.lift()
+        return {}
+
+    def _faults(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Inject faults from now on, by `seed` and `rate`; none when there is no seed."""
+        self._gate.inject(Faults(self._cloud, **given) if given else None)
+        return {}
+
+    def _injected(self, given: dict[str, Any]) -> dict[str, Any]:
+        """How many faults of each kind there were, and what someone else granted meanwhile."""
+        faults = self._gate.faults
+        return {"injected": faults.injected, "granted": faults.granted} if faults else {}
+
     def _seed(self, given: dict[str, Any]) -> dict[str, Any]:
         self._cloud.seed(given)
         return {}
+
+    def _time(self, given: dict[str, Any]) -> dict[str, Any]:
+        """How long the cloud has run by its own clock, and what its operations took at least."""
+        clock = self._cloud.clock
+        return {
+            "now": clock.now(),
+            "gone": clock.now() - clock.start,
+            "shortest_operations": self._cloud.operations.shortest,
+        }
 
     def _clock(self, given: dict[str, Any]) -> dict[str, Any]:
         self._cloud.clock.step(float(given["step"]))

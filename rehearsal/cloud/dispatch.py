@@ -34,6 +34,24 @@ FORM = "application/x-www-form-urlencoded"
 UPLOADS = ("/upload/", "/resumable/")
 PROJECT_PARAMETERS = ("project", "projectId")
 
+# Methods that are no GET and change nothing, by the beginning of their last word.
+READING = (
+    "batchGet",
+    "computeTokens",
+    "countTokens",
+    "explain",
+    "generateAccessToken",
+    "generateIdToken",
+    "get",
+    "list",
+    "predict",
+    "query",
+    "rawPredict",
+    "search",
+    "sign",
+    "test",
+)
+
 # Services without a resource of their own in view: what counts is whether the caller's own project
 # has them enabled, not the project that is asked about.
 CALLER_PROJECT_APIS = {"cloudresourcemanager", "serviceusage", "iam", "iamcredentials"}
@@ -51,10 +69,24 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
+    """`change` is `METHOD PATH` of a request that was carried out and was no read; else empty.
+
+    `resource` is what the permission was checked on.
+    """
+
     status: int
     content_type: str
     headers: dict[str, str]
     body: bytes
+    change: str = ""
+    resource: str = ""
+
+
+def changes(method: Method, verb: str) -> bool:
+    """Whether a call of `method` may change what the cloud holds."""
+    handler = HANDLERS.get(method.id)
+    asked = handler is not None and handler.authenticated
+    return asked and verb != "GET" and not method.id.rpartition(".")[2].startswith(READING)
 
 
 class Dispatcher:
@@ -65,7 +97,7 @@ class Dispatcher:
         cloud, host = self.cloud, request.host
         cloud.operations.settle()
         cloud.audit.begin()
-        api = host.partition(".")[0]
+        api, method = host.partition(".")[0], None
         code, message = 0, ""
         try:
             method, values = cloud.discovery.route(host, request.verb, request.path)
@@ -73,14 +105,17 @@ class Dispatcher:
             answer = self._answer(request, method, values)
         except ApiError as error:
             code, message = RPC_CODES.get(error.reason, RPC_CODES["UNKNOWN"]), error.message
-            answer = _encoded(Reply(error.render(api), status=error.status))
+            answer = encoded_error(error, api)
         except Exception:
             # A fault of the simulator, not of the caller: visible as such on both sides.
             log.exception("%s %s%s", request.verb, host, request.path)
             code, message = RPC_CODES["INTERNAL"], ""
-            answer = _encoded(Reply(internal_error().render(api), status=500))
+            answer = encoded_error(internal_error(), api)
         cloud.audit.finish(cloud.clock.now(), answer.status, code, message)
         cloud.requests[host, answer.status] += 1
+        if method and answer.status < 300 and changes(method, request.verb):
+            answer = answer._replace(change=f"{method.id} {request.path}")
+            cloud.changes.append(answer.change)
         return answer
 
     def _answer(self, request: Request, method: Method, values: dict[str, str]) -> Answer:
@@ -124,7 +159,7 @@ class Dispatcher:
         fields = params.get("fields") or params.get("$fields")
         if fields and isinstance(reply.body, dict):
             reply.body = masked(reply.body, fields)
-        return _encoded(reply)
+        return _encoded(reply)._replace(resource=call.resource)
 
     def _authorize(self, call: Call, handler: Handler) -> None:
         if handler.on is None:
@@ -220,3 +255,8 @@ def _encoded(reply: Reply) -> Answer:
     if isinstance(body, dict):
         body = json.dumps(body, separators=(",", ":")).encode()
     return Answer(reply.status, reply.content_type, reply.headers, body or b"")
+
+
+def encoded_error(error: ApiError, api: str) -> Answer:
+    """The error as the given API (`aiplatform`, `storage`…) sends it."""
+    return _encoded(Reply(error.render(api), status=error.status))

@@ -213,6 +213,10 @@ class Iam:
                     break
         return found
 
+    def stored(self) -> dict[str, Policy]:
+        """The policies of all resources, in effect or not yet."""
+        return self._policies
+
     def get_policy(self, resource: str, version: int = 1) -> dict[str, Any]:
         """The policy as JSON; below version 3 the names of conditional roles are mangled."""
         policy = self._policies.get(resource) or Policy()

@@ -71,7 +71,7 @@ class Identity:
         scopes: Iterable[str] = SCOPES,
         pool: str = "",
     ) -> tuple[str, float]:
-        """A new access token and the time it expires."""
+        """A new access token and the time it expires, on the cloud's clock."""
         value = f"ya29.{secrets.token_urlsafe(48)}"
         expires = self._cloud.clock.now() + lifetime
         self._access[value] = Token(principal, expires, frozenset(scopes), pool)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.cloud.api import ApiError, internal_error, not_found
+from rehearsal.cloud.delays import kind_of
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
+    from rehearsal.cloud.faults import Faults
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,9 @@ class Operation:
     name: str
     metadata: dict[str, Any]
     run: Callable[[], dict[str, Any]]
+    started: float | None
+    """On the cloud's clock; None for one that takes no time."""
+    fails: ApiError | None = None
     done: bool = False
     outcome: dict[str, Any] | None = None
 
@@ -37,6 +42,10 @@ class Operations:
         self._operations: dict[str, Operation] = {}
         self._due: list[tuple[float, int, Operation]] = []
         self._started = 0
+        self._failing: ApiError | None = None
+        # kind -> the shortest time in seconds that one of it has taken
+        self.shortest: dict[str, float] = {}
+        self.faults: Faults | None = None
 
     def start(
         self,
@@ -48,13 +57,16 @@ class Operations:
     ) -> dict[str, Any]:
         """Start an operation and return it as JSON.
 
-        `run` is called once `delay` seconds (`cloud.delays.operation` unless given) have passed on
+        `run` is called once `delay` seconds (`cloud.delays` says, unless given) have passed on
         the clock. What it returns, with its `@type`, becomes the response; an ApiError it raises
         becomes the operation's error. A delay of 0 finishes at once.
         """
-        operation = Operation(name, metadata, run)
+        wait = self._cloud.delays.of(metadata) if delay is None else delay
+        kind = str(metadata.get("@type"))
+        fails = self.faults.operation(kind, name) if self.faults and wait > 0 else None
+        started = self._cloud.clock.now() if wait > 0 else None
+        operation = Operation(name, metadata, run, started, fails)
         self._operations[name] = operation
-        wait = self._cloud.delays.operation if delay is None else delay
         if wait <= 0:
             self._finish(operation)
         else:
@@ -72,7 +84,16 @@ class Operations:
 
         self._started += 1
         due = self._cloud.clock.now() + seconds
-        heapq.heappush(self._due, (due, self._started, Operation("", {}, work)))
+        heapq.heappush(self._due, (due, self._started, Operation("", {}, work, None)))
+
+    def falter(self) -> None:
+        """Raise what a fault makes of the operation that is about to end.
+
+        Called by a `run`, where it takes back what it began when it raises.
+        """
+        if self._failing is not None and self.faults is not None:
+            self.faults.injected[f"late {self._failing.reason}"] += 1
+            raise self._failing
 
     def settle(self) -> None:
         """Finish everything that is due, oldest first."""
@@ -85,6 +106,11 @@ class Operations:
             raise not_found(f"Operation `{name}` not found.")
         return self._operations[name].json()
 
+    def unfinished(self) -> Iterable[str]:
+        """The kinds of the operations that are still at work."""
+        self.settle()
+        return sorted(str(item.metadata.get("@type")) for _, _, item in self._due)
+
     def list(self, prefix: str) -> list[dict[str, Any]]:
         """The operations whose names start with `prefix`."""
         self.settle()
@@ -96,6 +122,7 @@ class Operations:
         del self._operations[name]
 
     def _finish(self, operation: Operation) -> None:
+        self._failing = operation.fails
         try:
             operation.outcome = {"response": operation.run()}
         except ApiError as error:
@@ -105,3 +132,6 @@ class Operations:
             log.exception("operation %s", operation.name)
             operation.outcome = {"error": internal_error().operation_error()}
         operation.done = True
+        if operation.started is not None:
+            kind, took = kind_of(operation.metadata), self._cloud.clock.now() - operation.started
+            self.shortest[kind] = min(took, self.shortest.get(kind, took))

@@ -23,7 +23,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from rehearsal.cloud.control import CONTROL_HOST, Control
-from rehearsal.cloud.dispatch import Dispatcher, Request
+from rehearsal.cloud.dispatch import Request
+from rehearsal.cloud.gate import Gate
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
@@ -32,6 +33,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Served = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 MAX_HEAD = 16_384
+DROP_SECONDS = 1.0
 # Linux only
 TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
@@ -60,9 +62,8 @@ class Certificates:
 class Application:
     """The ASGI application behind every simulated host."""
 
-    def __init__(self, cloud: Cloud, control: Control) -> None:
-        self._dispatcher = Dispatcher(cloud)
-        self._control = control
+    def __init__(self, gate: Gate, control: Control) -> None:
+        self._gate, self._control = gate, control
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -76,17 +77,23 @@ class Application:
                 received += message.get("body", b"")
                 more = message.get("more_body", False)
         host = headers.get("host", "").partition(":")[0]
-        served = self._control if host == CONTROL_HOST else self._dispatcher
-        answer = served.handle(
-            Request(
-                host,
-                scope["method"],
-                scope["raw_path"].decode("latin-1"),
-                scope["query_string"].decode("latin-1"),
-                headers,
-                bytes(received),
-            )
+        request = Request(
+            host,
+            scope["method"],
+            scope["raw_path"].decode("latin-1"),
+            scope["query_string"].decode("latin-1"),
+            headers,
+            bytes(received),
         )
+        if host == CONTROL_HOST:
+            answer = self._control.handle(request)
+        elif (given := await self._gate.handle(request)) is not None:
+            answer = given
+        else:
+            scope["extensions"]["connection"]["transport"].abort()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
         sent = [
             (b"content-type", answer.content_type.encode()),
             (b"content-length", str(len(answer.body)).encode()),
@@ -114,8 +121,13 @@ class Http(HttpToolsProtocol):
     """Acknowledges a request's head at once while its body is still to come.
 
     urllib3 leaves Nagle's algorithm on behind a proxy and sends head and body apart; waiting for
-    the delayed acknowledgement would cost each such request 40 ms.
+    the delayed acknowledgement would cost each such request 40 ms. The application gets at the
+    transport, to drop connections.
     """
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {"connection": {"transport": self.transport}}
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -195,8 +207,10 @@ class Connection(asyncio.Protocol):
 
 
 class Proxy:
-    def __init__(self, cloud: Cloud, application: Served, certificates: Certificates) -> None:
-        self.cloud = cloud
+    def __init__(
+        self, cloud: Cloud, gate: Gate, application: Served, certificates: Certificates
+    ) -> None:
+        self.cloud, self._gate = cloud, gate
         self.certificates = certificates
         self.transports: set[asyncio.Transport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -229,8 +243,11 @@ class Proxy:
         ready(server.sockets[0].getsockname()[1])
         await stop.wait()
         server.close()
+        self._gate.lift()
         for transport in list(self.transports):
             transport.abort()
+        if dropped := list(self._state.tasks):
+            await asyncio.wait(dropped, timeout=DROP_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         await server.wait_closed()
@@ -243,12 +260,13 @@ class Running:
     """
 
     def __init__(self, cloud: Cloud, directory: Path, application: Served | None = None) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)  # it may have been there before
         self.control_token = secrets.token_urlsafe(32)
         self._certificates = Certificates(directory)
-        served = application or Application(cloud, Control(cloud, self.control_token))
-        self._proxy = Proxy(cloud, served, self._certificates)
+        gate = Gate(cloud)
+        served = application or Application(gate, Control(cloud, self.control_token, gate))
+        self._proxy = Proxy(cloud, gate, served, self._certificates)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._listening = threading.Event()

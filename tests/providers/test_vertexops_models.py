@@ -10,6 +10,7 @@ from vertexops_fakes import FakeClock, FakeGoogle, FakeVertex
 from providers.errors import GoogleError
 from providers.models import RegisteredModel, content_alias
 from providers.plugin import UNKNOWN, Context, ProviderError
+from providers.waiting import ATTEMPTS
 
 PARENT = "projects/p/locations/us-central1/models/pump"
 INPUTS = {
@@ -114,6 +115,62 @@ def test_an_upload_whose_answer_was_lost_is_not_repeated(
     id, _ = world.create(INPUTS)
     assert id == f"{PARENT}@1"
     assert world.asked == ["upload"]
+
+
+def test_a_next_version_whose_answer_was_lost_is_there_once_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create(INPUTS)
+    upload, answers = world.vertex.upload, iter([GoogleError(0, "", "connection reset"), None])
+
+    def lost_once(body: dict[str, Any]) -> str:
+        operation = upload(body)
+        if error := next(answers):
+            raise error
+        return operation
+
+    monkeypatch.setattr(world.vertex, "upload", lost_once)
+    id, _ = world.create(NEXT)
+    assert world.asked == ["upload", "upload", "delete_version"]
+    assert id == f"{PARENT}@3"
+    assert list(world.vertex.models[PARENT]) == ["1", "3"]
+    assert world.aliases("3") == {"default", content_alias(NEXT)}
+
+
+def test_a_version_of_the_same_content_that_somebody_named_or_serves_is_left(
+    world: World,
+) -> None:
+    world.create(INPUTS)
+    world.create(NEXT)
+    for version, more in (
+        ("1", {"deployedModels": [{}]}),
+        ("2", {"versionAliases": ["default", "ours"]}),
+    ):
+        described = {"versionDescription": f"artifact {'c' * 64}"}
+        world.vertex.models[PARENT][version] |= described | {"versionAliases": []} | more
+    world.create(INPUTS | {"artifactHash": "c" * 64})
+    assert world.asked == ["upload"]
+
+
+def test_an_upload_that_fails_for_a_moment_is_started_again_but_not_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unavailable = {"error": {"code": 14, "message": "The service is currently unavailable."}}
+    upload, ends = world.vertex.upload, iter([unavailable, None])
+
+    def failing(body: dict[str, Any]) -> str:
+        operation = upload(body)
+        if end := next(ends, unavailable):
+            world.vertex.being_made.clear()
+            world.vertex.operations[operation] = (world.clock.time + 60, lambda: end)
+        return operation
+
+    monkeypatch.setattr(world.vertex, "upload", failing)
+    id, _ = world.create(INPUTS)
+    assert (id, world.asked) == (f"{PARENT}@1", ["upload", "upload"])
+    with pytest.raises(ProviderError, match="The service is currently unavailable"):
+        world.create(NEXT)
+    assert world.asked == ["upload"] * ATTEMPTS
 
 
 def test_an_upload_that_an_earlier_run_started_is_waited_for(world: World) -> None:

@@ -11,6 +11,7 @@ from providers.deployed import deployed_model_id
 from providers.errors import GoogleError
 from providers.plugin import UNKNOWN, Change, Context, PartialFailure, ProviderError
 from providers.rollout import ModelRollout
+from providers.waiting import ATTEMPTS
 
 E = "projects/p/locations/us-central1/endpoints/7"
 M = "projects/p/locations/us-central1/models/pump"
@@ -185,6 +186,21 @@ def test_what_an_earlier_run_deployed_is_in_the_state_even_if_this_run_fails_too
         with pytest.raises(PartialFailure) as failure:
             world.up(rollout(model(1, 50), model(2, 50)))
         assert [m["model"] for m in failure.value.outputs["deployedModels"]] == [f"{M}@1"]
+
+
+def test_a_deployment_that_fails_for_a_moment_is_started_again(world: World) -> None:
+    world.vertex.broken[f"{M}@1"] = {"code": 14, "message": "The service is unavailable."}
+    world.clock.at.append((1.05 * OPERATION_SECONDS, world.vertex.broken.clear))
+    world.up(rollout(model(1)))
+    assert world.asked == ["deploy", "deploy", "set_traffic"]
+    assert world.split == {"1": 100}
+
+
+def test_a_deployment_that_keeps_failing_ends_with_googles_text(world: World) -> None:
+    world.vertex.broken[f"{M}@1"] = {"code": 13, "message": "Internal error encountered."}
+    with pytest.raises(ProviderError, match="Internal error encountered"):
+        world.up(rollout(model(1)))
+    assert world.asked == ["deploy"] * ATTEMPTS
 
 
 def test_each_operation_is_looked_at_often_when_it_starts(

@@ -1,42 +1,13 @@
 """Whole rehearsals, run as a user runs them. Each takes as long as the rehearsal itself."""
 
-import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
+from rehearsal_support import play
 
 from components import permissions as table
 
-ROOT = Path(__file__).parents[2]
 DEPLOYER = "serviceAccount:pm-deployer@iot-staging.iam.gserviceaccount.com"
-
-
-class Played(NamedTuple):
-    code: int
-    output: str
-    summary: dict[str, Any]
-
-
-def play(*arguments: str) -> Played:
-    stack = arguments[1]
-    summary = ROOT / "build" / "rehearsal" / stack / "summary.json"
-    summary.unlink(missing_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "rehearsal", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    found = json.loads(summary.read_text()) if summary.is_file() else {}
-    return Played(done.returncode, done.stdout + done.stderr, found)
 
 
 def test_staging_is_rehearsed_from_preview_to_nothing_left() -> None:

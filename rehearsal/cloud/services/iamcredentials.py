@@ -53,7 +53,9 @@ def generate_access_token(call: Call) -> dict[str, Any]:
     token, expires = call.cloud.identity.issue(
         Principal(f"serviceAccount:{account.email}"), _lifetime(call.body.get("lifetime")), scopes
     )
-    return {"accessToken": token, "expireTime": call.cloud.clock.rfc3339(int(expires))}
+    clock = call.cloud.clock
+    told = int(clock.moment_for_clients(expires))
+    return {"accessToken": token, "expireTime": clock.rfc3339(told)}
 
 
 def _lifetime(text: str | None) -> float:

@@ -56,11 +56,12 @@ def token(call: Call) -> Result:
     if principal is None:
         return _refused("invalid_grant", "Bad Request")
     value, _ = call.cloud.identity.issue(principal)
-    return _bearer(value) | {"scope": " ".join(sorted(SCOPES))}
+    return _bearer(call, value) | {"scope": " ".join(sorted(SCOPES))}
 
 
-def _bearer(value: str, seconds: float = LIFETIME) -> dict[str, Any]:
-    return {"access_token": value, "expires_in": int(seconds), "token_type": "Bearer"}
+def _bearer(call: Call, value: str, seconds: float = LIFETIME) -> dict[str, Any]:
+    left = int(call.cloud.clock.for_clients(seconds))
+    return {"access_token": value, "expires_in": left, "token_type": "Bearer"}
 
 
 def _for_an_assertion(call: Call) -> Result:
@@ -100,7 +101,7 @@ def _for_an_assertion(call: Call) -> Result:
     if not scopes:
         return _refused("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
     value, _ = cloud.identity.issue(Principal(f"serviceAccount:{account.email}"), scopes=scopes)
-    return _bearer(value)
+    return _bearer(call, value)
 
 
 # The subject token is the credential.
@@ -127,7 +128,7 @@ def exchange(call: Call) -> Result:
     except federation.Refused as refused:
         return _refused(refused.error, refused.description)
     value, _ = call.cloud.identity.issue(found.principal, found.seconds, scopes, found.pool)
-    return _bearer(value, found.seconds) | {"issued_token_type": f"{TYPE}access_token"}
+    return _bearer(call, value, found.seconds) | {"issued_token_type": f"{TYPE}access_token"}
 
 
 # What a token says about its own bearer.
@@ -146,7 +147,8 @@ def tokeninfo(call: Call) -> Result:
     found: Token | None = call.cloud.identity.lookup(value)
     if found is None or found.pool:
         return _refused("invalid_token", "Invalid Value")
-    left = int(found.expires - call.cloud.clock.now())
+    clock = call.cloud.clock
+    left = int(clock.for_clients(found.expires - clock.now()))
     call.principal = found.principal
     shown = {"expires_in": str(left), "scope": " ".join(sorted(found.scopes))}
     return _claims(call) | shown | {"access_type": "offline"}

@@ -196,6 +196,7 @@ def _start(
     number = cloud.projects.number(project)
 
     def run() -> dict[str, Any]:
+        cloud.operations.falter()
         for service in services:
             cloud.services.change(project, service, enabled)
         found = [_json(call, project, service) for service in services]

@@ -163,6 +163,7 @@ def deploy_model(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         try:
+            cloud.operations.falter()
             predictor = _container(call, uri, image, agent, email)
             known = {*endpoint.serving(), "0"}
             shares = checked_split(split, known)
@@ -237,6 +238,7 @@ def undeploy_model(call: Call) -> Result:
     _remaining(endpoint, deployed_id, split)
 
     def run() -> dict[str, Any]:
+        call.cloud.operations.falter()
         deployment = _deployment(endpoint, deployed_id)
         endpoint.traffic = _remaining(endpoint, deployed_id, split)
         del endpoint.deployed[deployed_id]

@@ -88,6 +88,7 @@ def create(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         vertex.reserved.discard(name)
+        call.cloud.operations.falter()
         info = {key: call.body[key] for key in CREATED if call.body.get(key)}
         info |= {"createTime": now, "updateTime": now, "etag": vertex.etag()}
         endpoint = vertex.endpoints[name] = Endpoint(name, info, Random(name))
@@ -149,6 +150,7 @@ def delete(call: Call) -> Result:
     _check_empty(endpoint)
 
     def run() -> dict[str, Any]:
+        call.cloud.operations.falter()
         _check_empty(endpoint)
         vertex.endpoints.pop(endpoint.name, None)
         call.cloud.iam.forget(endpoint.name)

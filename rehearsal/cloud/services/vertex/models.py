@@ -114,6 +114,7 @@ def upload(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         try:
+            cloud.operations.falter()
             _check_image(call, image, agent)
             if uri:
                 check_artifact(cloud.storage.read(uri, reader), uri, image)
@@ -278,6 +279,7 @@ def delete_model(call: Call) -> Result:
     vertex.require_undeployed(model.name)
 
     def run() -> dict[str, Any]:
+        call.cloud.operations.falter()
         vertex.require_undeployed(model.name)
         vertex.models.pop(model.name, None)
         call.cloud.iam.forget(model.name)
@@ -300,6 +302,7 @@ def delete_version(call: Call) -> Result:
     _check_deletable(call, model, version)
 
     def run() -> dict[str, Any]:
+        call.cloud.operations.falter()
         if version in model.versions:
             _check_deletable(call, model, version)
             del model.versions[version]

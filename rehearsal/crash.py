@@ -1,0 +1,235 @@
+"""The crash sweep: kill the engine after each change it makes, recover, and look what is there.
+
+A point is the number of a change request. The simulated cloud carries that change out, tells
+nobody and lets nothing else in; the engine, its plugins and all else in its session are killed.
+Then comes what a person does: `pulumi cancel`, settle what was begun (`access.recover`), `pulumi up
+--refresh`. What is in the cloud and in the state afterwards has to equal what an undisturbed run
+leaves there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from access.recover import UnknownKind, recovered
+from rehearsal import environment as environments
+from rehearsal import telemetry, toolchain
+from rehearsal.engine import Apart, Engine, EngineError, Outcome
+from rehearsal.report import Report
+from rehearsal.sandbox import Sandbox
+
+AT_ONCE: Final = 2
+"""Points under way at the same time: an engine keeps about one core busy."""
+WATCH_SECONDS: Final = 0.02
+SHOWN: Final = 20
+"""Differences shown of one point; the summary has all of them."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """After change number `after`, of those whose method ends in `method`."""
+
+    after: int
+    method: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Point:
+        """`K`, `METHOD` or `METHOD:K`. Raises ValueError."""
+        method, _, number = text.rpartition(":") if ":" in text else ("", "", text)
+        if not number.isdigit():
+            method, number = text, "1"
+        if int(number) < 1:
+            raise ValueError(f"{text}: changes are counted from 1")
+        return cls(int(number), method)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.after}".strip()
+
+
+@dataclass
+class Found:
+    """What became of a point. `change` is where it stopped; empty when it was not reached."""
+
+    point: Point
+    change: str = ""
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class World:
+    """A cloud and a stack in it, for one point."""
+
+    sandbox: Sandbox
+    engine: Engine
+
+    def up(self, **options: Any) -> Apart:
+        return self.engine.apart("up", **options)
+
+    def left(self) -> dict[str, Any]:
+        """What is there: the cloud's content, and the state's resources with their ids."""
+        state = json.loads(self.engine.cli("stack", "export"))["deployment"]
+        return {
+            "cloud": self.sandbox.control("GET", "/dump"),
+            "state": {
+                resource["urn"]: resource.get("id", "")
+                for resource in state["resources"]
+                if not resource["type"].startswith("pulumi:")
+            },
+            "pending": state.get("pending_operations") or [],
+        }
+
+
+Scenario = Callable[[World, Path], None]
+
+
+def first(world: World, models: Path) -> None:
+    """The very first `up`: nothing comes before it."""
+
+
+def model_update(world: World, models: Path) -> None:
+    """A stack that is up, and a newer artifact of each of its own models."""
+    hold(world.up().outcome())
+    world.engine.configure(environments.load("staging", newer(models)))
+
+
+def newer(models: Path) -> Path:
+    """Where the newer artifacts are; trained beside the first ones when they are not there yet."""
+    folder = models.with_name("models-2")
+    for model in models.iterdir():
+        path = folder / model.name / "model.joblib"
+        if not path.is_file():
+            telemetry.train(path, trees=12)
+    return folder
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {"first": first, "model-update": model_update}
+
+
+def hold(outcome: Outcome) -> None:
+    """Raises EngineError unless the operation went through."""
+    if not outcome.ok:
+        raise EngineError("\n".join(outcome.errors))
+
+
+def sweep(stack: str, scenario: str, points: Sequence[Point], report: Report) -> bool:
+    """Try `points`, or every change that an undisturbed run makes when there are none."""
+    models = report.folder / "models"
+    environments.load(stack, models)
+    newer(models)
+    started = time.monotonic()
+    with opened(stack, scenario, models) as world:
+        number = len(world.sandbox.control("GET", "/changes")["changes"])
+        hold(world.up().outcome())
+        made = world.sandbox.control("GET", f"/changes?since={number}")["changes"]
+        expected = world.left()
+    points = points or [Point(number + 1) for number in range(len(made))]
+    report.console.print(f"{scenario}: {len(made)} changes undisturbed, {len(points)} points")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        tried = [pool.submit(_tried, stack, scenario, models, point, expected) for point in points]
+        found = []
+        for done in as_completed(tried):
+            found.append(done.result())
+            _show(report, found[-1], len(found), len(points))
+    failed = [item for item in found if item.problems]
+    report.summary[scenario] = {
+        "changes": made,
+        "points": len(found),
+        "converged": len(found) - len(failed),
+        "not_reached": sum(not item.change for item in found),
+        "stopped_after": dict(Counter(item.change.partition(" ")[0] for item in found)),
+        "failures": {f"{item.point}: {item.change}": item.problems for item in failed},
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    report.console.print(
+        f"{scenario}: {len(found)} points tried, {len(found) - len(failed)} converged, "
+        f"{time.monotonic() - started:.0f} s",
+        highlight=False,
+    )
+    return not failed
+
+
+@contextmanager
+def opened(stack: str, scenario: str, models: Path) -> Iterator[World]:
+    """A cloud and a stack as they are before the `up` that is to be killed."""
+    environment = environments.load(stack, models)
+    with Sandbox(environments.seed(environment), at_once=True) as sandbox:
+        environments.prepare_source(environment, sandbox, models)
+        engine = Engine(sandbox, environment, toolchain.gcp_plugin(), policies=False)
+        world = World(sandbox, engine)
+        SCENARIOS[scenario](world, models)
+        yield world
+
+
+def _tried(
+    stack: str, scenario: str, models: Path, point: Point, expected: dict[str, Any]
+) -> Found:
+    found = Found(point)
+    try:
+        with opened(stack, scenario, models) as world:
+            found.change = interrupt(world, point)
+            recover(world)
+            found.problems = list(differences(expected, world.left()))
+    except (EngineError, UnknownKind) as error:
+        found.problems = [str(error)]
+    return found
+
+
+def interrupt(world: World, point: Point) -> str:
+    """Kill an `up` at `point`: the change it was killed after, empty when there was none such."""
+    halt = {"after": point.after, "method": point.method}
+    world.sandbox.control("POST", "/halt", halt)
+    running = world.up()
+    try:
+        while running.running:
+            if stopped := world.sandbox.control("GET", "/halt")["at"]:
+                return str(stopped)
+            time.sleep(WATCH_SECONDS)
+        hold(running.outcome())
+        return ""
+    finally:
+        running.kill()
+        world.sandbox.control("POST", "/resume")
+
+
+def recover(world: World) -> None:
+    """What a person does after a crash. Raises EngineError, UnknownKind."""
+    engine = world.engine
+    engine.cli("cancel", "--yes")
+    state = json.loads(engine.cli("stack", "export"))
+    engine.cli("stack", "import", given=json.dumps(recovered(state)))
+    hold(world.up(refresh=True).outcome())
+
+
+def differences(expected: Any, found: Any, path: str = "") -> Iterator[str]:
+    """One line for each place where `found` is not what was expected."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key in sorted(expected.keys() | found.keys()):
+            at = f"{path} / {key}" if path else key
+            if key not in found:
+                yield f"{at}: missing"
+            elif key not in expected:
+                yield f"{at}: {json.dumps(found[key])} should not be there"
+            else:
+                yield from differences(expected[key], found[key], at)
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        for number, (one, other) in enumerate(zip(expected, found, strict=True)):
+            yield from differences(one, other, f"{path} [{number}]")
+    elif expected != found:
+        yield f"{path}: {json.dumps(found)} instead of {json.dumps(expected)}"
+
+
+def _show(report: Report, found: Found, number: int, of: int) -> None:
+    report.console.print(f"  {number}/{of}", end="\r", highlight=False)
+    if found.problems:
+        where = found.change or "not reached"
+        report.console.print(f"✗ {found.point}  {where}", style="red", highlight=False)
+        for line in found.problems[:SHOWN]:
+            report.console.print(f"    {line}", highlight=False, markup=False, soft_wrap=True)

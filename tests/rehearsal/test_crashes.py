@@ -1,0 +1,130 @@
+"""The crash sweep at a few points, and faults: the engine recovers, and nothing is there twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rehearsal_support import play
+
+from rehearsal import trouble
+from rehearsal.crash import Point, differences
+from rehearsal.engine import Outcome
+
+
+def sweep(scenario: str, *points: str) -> dict[str, Any]:
+    at = [argument for point in points for argument in ("--at", point)]
+    code, output, summary = play("crash", "staging", "--scenario", scenario, *at)
+    assert code == 0, output
+    assert f"{len(points)} points tried, {len(points)} converged" in output
+    found: dict[str, Any] = summary[scenario]
+    assert found["not_reached"] == 0
+    return found
+
+
+def test_a_first_up_that_was_killed_is_finished_by_the_next_one() -> None:
+    points = (
+        "serviceAccounts.create",
+        "roles.create:3",
+        "serviceAccounts.setIamPolicy",
+        "objects.insert",
+        "models.upload",
+        "endpoints.create",
+        "endpoints.deployModel",
+        "endpoints.patch",
+    )
+    found = sweep("first", *points)
+    assert sum(found["stopped_after"].values()) == len(points)
+    assert len(found["changes"]) > 30
+
+
+def test_an_update_that_was_killed_is_finished_by_the_next_one() -> None:
+    found = sweep(
+        "model-update",
+        "models.upload",
+        "endpoints.deployModel",
+        "endpoints.patch",
+        "endpoints.undeployModel",
+        "models.deleteVersion",
+    )
+    assert len(found["changes"]) == 7
+
+
+def test_a_sweep_tells_what_differs() -> None:
+    expected = {"a": {"b": 1, "c": [1, 2]}, "gone": True}
+    found = {"a": {"b": 2, "c": [1, 3]}, "more": "x"}
+    assert list(differences(expected, found)) == [
+        "a / b: 2 instead of 1",
+        "a / c [1]: 3 instead of 2",
+        "gone: missing",
+        'more: "x" should not be there',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "point"),
+    [
+        ("7", Point(7)),
+        ("models.upload", Point(1, "models.upload")),
+        ("roles.create:3", Point(3, "roles.create")),
+    ],
+)
+def test_a_point_is_a_number_or_a_method(text: str, point: Point) -> None:
+    assert Point.parse(text) == point
+
+
+def test_points_are_counted_from_one() -> None:
+    with pytest.raises(ValueError, match="counted from 1"):
+        Point.parse("0")
+
+
+def test_under_faults_the_stack_comes_up_or_says_why_and_comes_up_then() -> None:
+    code, output, summary = play("faults", "staging", "--seeds", "3", "--fault-rate", "0.1")
+    assert code == 0, output
+    assert set(summary["seeds"]) == {"1", "2", "3"}
+    for seed in summary["seeds"].values():
+        assert seed["outcome"].startswith(("passed", "clear error, then recovered"))
+        assert sum(seed["injected"].values()) > 3
+
+
+def test_a_rehearsal_under_faults_goes_on_to_nothing_left() -> None:
+    code, output, summary = play("up", "staging", "--faults", "2", "--fault-rate", "0.1")
+    assert code == 0, output
+    assert summary["faults"]["injected"]
+    assert {"up under faults", "up again", "refresh", "destroy"} <= set(summary["stages"])
+
+
+def test_a_rehearsal_as_slow_as_google_takes_its_time_on_the_clouds_clock() -> None:
+    code, output, summary = play("up", "staging", "--slow")
+    assert code == 0, output
+    assert "min simulated" in output
+    assert summary["simulated_seconds"] > 30 * 60
+    assert summary["access_seconds"] >= 120
+    assert summary["shortest_operations"]["DeployModel"] >= 600
+
+
+def test_an_error_without_words_or_with_a_traceback_is_unclear() -> None:
+    assert trouble.unclear(Outcome(ok=False)) == ["up failed without an error"]
+    said = Outcome(ok=False, errors=["Error 503: unavailable"])
+    assert trouble.unclear(said) == []
+    said.errors.append("Traceback (most recent call last):\n  …")
+    assert len(trouble.unclear(said)) == 1
+
+
+def test_a_grant_of_someone_else_that_is_gone_is_noticed() -> None:
+    granted = [["projects/p", "roles/browser", "user:a@example.com"]]
+    kept = {"policies": {"projects/p": ["roles/browser user:a@example.com"]}}
+    assert trouble.lost(kept, granted) == []
+    assert trouble.lost({"policies": {}}, granted) == [
+        "roles/browser of user:a@example.com on projects/p was lost"
+    ]
+
+
+def test_an_upload_that_was_repeated_is_no_difference_and_another_content_is() -> None:
+    def left(*contents: str) -> dict[str, Any]:
+        objects = {"o": [{"data": content} for content in contents]}
+        return {"cloud": {"policies": {}, "storage": {"buckets": {"b": {"objects": objects}}}}}
+
+    once = trouble.settled(left("x"), [])
+    assert trouble.settled(left("x", "x"), []) == once
+    assert trouble.settled(left("y", "x"), []) != once

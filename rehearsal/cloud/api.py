@@ -174,6 +174,12 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
             f"You do not have permission to act as service_account: {account}. "
             "(or it may not exist)."
         )
+    if permission.startswith("iam.denypolicies."):
+        # As several public repositories quote it, for want of a page of Google's.
+        name = permission.removeprefix("iam.")
+        place = f"cloudresourcemanager.googleapis.com/{resource}"
+        message = f"Permission {service}/{name} denied on resource {place}"
+        return ApiError(403, "PERMISSION_DENIED", message)
     message = f"Permission '{permission}' denied on resource '{full_name}' (or it may not exist)."
     info = error_info("IAM_PERMISSION_DENIED", service, resource=resource, permission=permission)
     return ApiError(403, "PERMISSION_DENIED", message, [info])

@@ -21,6 +21,7 @@ from rehearsal.cloud.proxy import Running
 from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
 from rehearsal.cloud.services.bigquery import BigQuery
+from rehearsal.cloud.services.denypolicies import DenyPolicies
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
 from rehearsal.cloud.services.serviceusage import Services
@@ -67,6 +68,7 @@ class Cloud:
         self.services = Services(self)
         self.accounts = Accounts(self)
         self.roles = CustomRoles(self)
+        self.deny_policies = DenyPolicies(self)
         self.storage = Storage(self)
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
@@ -88,8 +90,9 @@ class Cloud:
     ) -> bool:
         """Decide and write the audit entry."""
         via = self.iam.decide(principal, permission, resource, modified_roles)
+        denied_by = None if via else self.iam.denying(principal, permission, resource)
         now = self.clock.now()
-        self.audit.record(now, principal, permission, resource, via, method)
+        self.audit.record(now, principal, permission, resource, via, method, denied_by)
         return via is not None
 
     def check(
@@ -133,7 +136,7 @@ class Cloud:
         for role in spec.get("roles", ()):
             self.roles.seed(role["name"], role["permissions"])
         for group, members in spec.get("groups", {}).items():
-            self.iam.groups.setdefault(group, set()).update(members)
+            self.iam.groups.add(group, members)
         for grant in spec.get("grants", ()):
             self.iam.grant(
                 grant["resource"], grant["role"], grant["member"], grant.get("condition")
@@ -146,6 +149,7 @@ class Cloud:
             self.services,
             self.accounts,
             self.roles,
+            self.deny_policies,
             self.storage,
             self.vertex,
             self.bigquery,

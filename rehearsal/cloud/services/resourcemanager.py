@@ -54,6 +54,13 @@ class Projects:
     def number(self, project_id: str) -> str:
         return self._projects[project_id].number
 
+    def numbered(self, name: str) -> str:
+        """A name of a project, or of what lies below one, with the project's number."""
+        head, _, rest = name.partition("/")
+        project, slash, below = rest.partition("/")
+        found = self._projects.get(project) if head == "projects" else None
+        return f"projects/{found.number}{slash}{below}" if found else name
+
     def get(self, reference: str) -> Project | None:
         return self._projects.get(self.id(reference))
 

@@ -105,10 +105,10 @@ class Cloud:
     def seed(self, spec: dict[str, Any]) -> None:
         """Make what exists before the stack does; all of it is in effect at once.
 
-        Keys, all optional: `organization` {id}, `folders` [{id, parent}], `projects` [{id, number,
-        parent, services}], `accounts` [{project, id}], `agents` [{api, project}], `roles` [{name,
-        permissions}], `groups` {address: [members]}, `grants` [{resource, role, member,
-        condition}].
+        Keys, all optional: `organization` {id, customer, domains}, `folders` [{id, parent}],
+        `projects` [{id, number, parent, services}], `accounts` [{project, id}], `agents` [{api,
+        project}], `roles` [{name, permissions}], `groups` {address: [members]}, `tags` {resource:
+        {key: value}}, `grants` [{resource, role, member, condition}].
         """
         unknown = spec.keys() - {
             "organization",
@@ -118,12 +118,15 @@ class Cloud:
             "agents",
             "roles",
             "groups",
+            "tags",
             "grants",
         }
         if unknown:
             raise ValueError(f"a seed has no {', '.join(sorted(unknown))}")
         if organization := spec.get("organization"):
             self.projects.add_container(f"organizations/{organization['id']}")
+            for domain in organization.get("domains", ()):
+                self.iam.customers[domain] = organization["customer"]
         for folder in spec.get("folders", ()):
             self.projects.add_container(f"folders/{folder['id']}", folder["parent"])
         for project in spec.get("projects", ()):
@@ -137,6 +140,8 @@ class Cloud:
             self.roles.seed(role["name"], role["permissions"])
         for group, members in spec.get("groups", {}).items():
             self.iam.groups.add(group, members)
+        for resource, tags in spec.get("tags", {}).items():
+            self.iam.tags.setdefault(resource, {}).update(tags)
         for grant in spec.get("grants", ()):
             self.iam.grant(
                 grant["resource"], grant["role"], grant["member"], grant.get("condition")

@@ -84,6 +84,7 @@ class Iam:
         """The resource is deleted: drop its policy and its place in the hierarchy."""
         self._policies.pop(resource, None)
         self._effective.pop(resource, None)
+        self.tags.pop(resource, None)
         self._cancel(resource)
         if self._parents.pop(resource, None):
             self._ancestors.clear()

@@ -90,6 +90,7 @@ def checked(
                 check_binding(cloud, resource, role, member, known)
                 added.append(member)
             result.setdefault(key, {})[member] = None
+    cloud.org_policies.check_members(resource, added)
     count = sum(len(members) for members in result.values())
     if count > MAX_PRINCIPALS:
         raise invalid(

@@ -113,8 +113,12 @@ def aborted(message: str) -> ApiError:
     return ApiError(409, "ABORTED", message, legacy="aborted")
 
 
-def failed_precondition(message: str) -> ApiError:
-    return ApiError(400, "FAILED_PRECONDITION", message, legacy="failedPrecondition")
+def failed_precondition(message: str, violations: Iterable[tuple[str, str, str]] = ()) -> ApiError:
+    """400; `violations` are (type, subject, description) of a google.rpc.PreconditionFailure."""
+    keys = ("type", "subject", "description")
+    listed = [dict(zip(keys, violation, strict=True)) for violation in violations]
+    details = [{"@type": f"{INFO}PreconditionFailure", "violations": listed}] if listed else []
+    return ApiError(400, "FAILED_PRECONDITION", message, details, "failedPrecondition")
 
 
 def resource_exhausted(message: str, details: Iterable[dict[str, Any]] = ()) -> ApiError:
@@ -159,7 +163,8 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
     Storage has its own sentence; a denied `actAs` met by another service is a 400.
     """
     service = permission_service(permission)
-    full_name = f"//{service}/{resource}"
+    owner = PERMISSION_SERVICES["resourcemanager"] if service.startswith("orgpolicy.") else service
+    full_name = f"//{owner}/{resource}"
     if service == "storage.googleapis.com":
         kind = permission.split(".")[1].removesuffix("s")
         noun = STORAGE_NOUNS.get(permission, f"Google Cloud Storage {kind}")

@@ -22,6 +22,7 @@ from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
 from rehearsal.cloud.services.bigquery import BigQuery
 from rehearsal.cloud.services.denypolicies import DenyPolicies
+from rehearsal.cloud.services.orgpolicy import OrgPolicies
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
 from rehearsal.cloud.services.serviceusage import Services
@@ -69,6 +70,7 @@ class Cloud:
         self.accounts = Accounts(self)
         self.roles = CustomRoles(self)
         self.deny_policies = DenyPolicies(self)
+        self.org_policies = OrgPolicies(self)
         self.storage = Storage(self)
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
@@ -125,6 +127,8 @@ class Cloud:
             raise ValueError(f"a seed has no {', '.join(sorted(unknown))}")
         if organization := spec.get("organization"):
             self.projects.add_container(f"organizations/{organization['id']}")
+            if customer := organization.get("customer"):
+                self.org_policies.customers[f"organizations/{organization['id']}"] = customer
             for domain in organization.get("domains", ()):
                 self.iam.customers[domain] = organization["customer"]
         for folder in spec.get("folders", ()):
@@ -155,6 +159,7 @@ class Cloud:
             self.accounts,
             self.roles,
             self.deny_policies,
+            self.org_policies,
             self.storage,
             self.vertex,
             self.bigquery,

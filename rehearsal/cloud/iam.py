@@ -138,7 +138,7 @@ class Iam:
                     if permission not in rule.permissions:
                         continue
                     identities = identities or self._denied_as(principal)
-                    if rule.applies(permission, identities, self._tags(resource)):
+                    if rule.applies(permission, identities, self.tags_of(resource)):
                         return rule.policy
         return None
 
@@ -152,9 +152,9 @@ class Iam:
         project = self._cloud.projects.get(resource.split("/")[1])
         named = conditions.attributes(permission, resource, project.number if project else "")
         now = self._cloud.clock.now()
-        return conditions.holds(condition, named, self._tags(resource), now, modified_roles)
+        return conditions.holds(condition, named, self.tags_of(resource), now, modified_roles)
 
-    def _tags(self, resource: str) -> list[str]:
+    def tags_of(self, resource: str) -> list[str]:
         """`KEY=VALUE` of what is bound to the resource or above it; the nearest value of a key."""
         held: dict[str, str] = {}
         if self.tags:

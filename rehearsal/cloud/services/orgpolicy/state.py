@@ -26,7 +26,8 @@ MANAGED = {
     ACCOUNTS: f"iam.managed.{ACCOUNTS[4:]}",
 }
 # Docs organization-policy/reference/org-policy-constraints, as far as they concern what is
-# simulated; all of them allow everything where no policy is set. Those named above are enforced.
+# simulated; all of them allow everything where no policy is set, or one that is reset and so has no
+# rules. Those named above are enforced.
 # The others can be set and read, and nothing here acts on them.
 CONSTRAINTS = {
     **dict.fromkeys((KEYS, ACCOUNTS, UNIFORM, PRIVATE, *MANAGED.values()), BOOLEAN),
@@ -96,8 +97,6 @@ class OrgPolicies:
     def enforced(self, constraint: str, resource: str) -> bool:
         """Whether a boolean constraint is enforced on the resource: the nearest policy says."""
         for spec in self._chain(constraint, resource):
-            if spec.get("reset"):
-                return False
             rules = self.applicable(spec, resource)
             conditional = [rule for rule in rules if rule.get("condition")]
             return any(rule.get("enforce") for rule in conditional or rules)
@@ -107,8 +106,6 @@ class OrgPolicies:
         """The rules of a list constraint that apply to the resource, inherited ones included."""
         found: list[dict[str, Any]] = []
         for spec in self._chain(constraint, resource):
-            if spec.get("reset"):
-                break
             found += self.applicable(spec, resource)
             if not spec.get("inheritFromParent"):
                 break

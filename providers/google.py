@@ -75,7 +75,8 @@ class Google:
     @property
     def identity(self) -> str:
         """Who calls, as far as the credentials say."""
-        email = self.impersonate or getattr(self._credentials, "service_account_email", "")
+        # Federated credentials have None for an address.
+        email = self.impersonate or getattr(self._credentials, "service_account_email", "") or ""
         return email if "@" in email else "the identity of the application default credentials"
 
     def credentials(self) -> Any:

@@ -7,7 +7,9 @@ gRPC protocol in `pulumi.runtime.proto`.
 Property values are plain Python: dict, list, str, bool, int or float, None, `Asset` or
 `pulumi.Archive`, and `UNKNOWN` for what a preview cannot know yet. Secrets never reach a kind as
 wrappers: the plugin does not accept secrets, so the engine unwraps them on the way in and marks the
-same properties secret on the way out.
+same properties secret on the way out. What is secret by nature, such as a key that a create
+returns, a kind names in `secrets`: those properties leave the plugin wrapped, whatever the program
+said of them.
 """
 
 from __future__ import annotations
@@ -115,6 +117,29 @@ class Resource:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """A value on its way to the engine, which keeps it encrypted and off the screen."""
+
+    value: Any
+
+
+def conceal(props: Props, names: Iterable[str]) -> Props:
+    """`props` with what `names`, dotted, lead to wrapped as secrets."""
+    for name in names:
+        props = _concealed(props, name)
+    return props
+
+
+def _concealed(value: Any, name: str) -> Any:
+    if isinstance(value, list):
+        return [_concealed(item, name) for item in value]
+    first, _, rest = name.partition(".")
+    if not isinstance(value, dict) or first not in value:
+        return value
+    return {**value, first: _concealed(value[first], rest) if rest else Secret(value[first])}
+
+
+@dataclass(frozen=True)
 class Context:
     """How one operation talks to the person watching it, and hears that it was cancelled."""
 
@@ -142,7 +167,13 @@ class Context:
 
 
 class Kind(ABC):
-    """One resource type. Operations may block; each runs in a thread of its own."""
+    """One resource type. Operations may block; each runs in a thread of its own.
+
+    `secrets` are the properties, inputs and outputs, that the engine has to keep encrypted: dotted
+    names, which reach into lists as well.
+    """
+
+    secrets: tuple[str, ...] = ()
 
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
@@ -260,6 +291,8 @@ def to_value(value: Any) -> struct_pb2.Value:
             return struct_pb2.Value(string_value=value)
         case dict():
             return struct_pb2.Value(struct_value=to_struct(value))
+        case Secret():
+            return to_value({rpc._special_sig_key: rpc._special_secret_sig, "value": value.value})
         case list() | tuple():
             items = struct_pb2.ListValue(values=[to_value(item) for item in value])
             return struct_pb2.Value(list_value=items)
@@ -358,13 +391,13 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Check(self, request: Any, context: Any) -> Any:
         with _errors(context):
-            return _check_response(
-                *self._kind(request).check(
-                    struct_to_python(request.news),
-                    struct_to_python(request.olds),
-                    self._context(request),
-                )
+            kind = self._kind(request)
+            inputs, failures = kind.check(
+                struct_to_python(request.news),
+                struct_to_python(request.olds),
+                self._context(request),
             )
+            return _check_response(conceal(inputs, kind.secrets), failures)
 
     def Diff(self, request: Any, context: Any) -> Any:
         with _errors(context):
@@ -379,16 +412,19 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
             )
 
     def Create(self, request: Any, context: Any) -> Any:
-        with _errors(context):
+        with _errors(context) as errors:
             kind, inputs = self._kind(request), struct_to_python(request.properties)
+            errors.secrets = kind.secrets
             if request.preview:
-                return proto.CreateResponse(properties=to_struct(kind.preview(inputs, None)))
+                outputs = kind.preview(inputs, None)
+                return proto.CreateResponse(properties=to_struct(conceal(outputs, kind.secrets)))
             id, outputs = kind.create(inputs, self._context(request))
-            return proto.CreateResponse(id=id, properties=to_struct(outputs))
+            return proto.CreateResponse(id=id, properties=to_struct(conceal(outputs, kind.secrets)))
 
     def Read(self, request: Any, context: Any) -> Any:
         with _errors(context):
-            found = self._kind(request).read(
+            kind = self._kind(request)
+            found = kind.read(
                 request.id,
                 struct_to_python(request.inputs),
                 struct_to_python(request.properties),
@@ -397,18 +433,22 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if found is None:
                 return proto.ReadResponse()
             return proto.ReadResponse(
-                id=found.id, inputs=to_struct(found.inputs), properties=to_struct(found.outputs)
+                id=found.id,
+                inputs=to_struct(conceal(found.inputs, kind.secrets)),
+                properties=to_struct(conceal(found.outputs, kind.secrets)),
             )
 
     def Update(self, request: Any, context: Any) -> Any:
-        with _errors(context):
+        with _errors(context) as errors:
             kind = self._kind(request)
+            errors.secrets = kind.secrets
             olds, inputs = struct_to_python(request.olds), struct_to_python(request.news)
             if request.preview:
-                return proto.UpdateResponse(properties=to_struct(kind.preview(inputs, olds)))
-            old_inputs = struct_to_python(request.old_inputs)
-            outputs = kind.update(request.id, old_inputs, olds, inputs, self._context(request))
-            return proto.UpdateResponse(properties=to_struct(outputs))
+                outputs = kind.preview(inputs, olds)
+            else:
+                old_inputs = struct_to_python(request.old_inputs)
+                outputs = kind.update(request.id, old_inputs, olds, inputs, self._context(request))
+            return proto.UpdateResponse(properties=to_struct(conceal(outputs, kind.secrets)))
 
     def Delete(self, request: Any, context: Any) -> Any:
         with _errors(context):
@@ -447,9 +487,10 @@ class _errors:
 
     def __init__(self, context: Any) -> None:
         self.context = context
+        self.secrets: tuple[str, ...] = ()
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> _errors:
+        return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         match error:
@@ -458,8 +499,8 @@ class _errors:
             case PartialFailure():
                 detail = proto.ErrorResourceInitFailed(
                     id=error.id,
-                    properties=to_struct(error.outputs),
-                    inputs=to_struct(error.inputs),
+                    properties=to_struct(conceal(error.outputs, self.secrets)),
+                    inputs=to_struct(conceal(error.inputs, self.secrets)),
                     reasons=[str(error)],
                 )
                 status = status_pb2.Status(

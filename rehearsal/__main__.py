@@ -15,6 +15,7 @@ from rehearsal.rehearse import Options, rehearse, unknown_permissions
 from rehearsal.report import Report
 from rehearsal.sandbox import clean_environment
 from rehearsal.toolchain import ToolchainError
+from rehearsal.workforce import NotAPerson
 
 
 def without_noise(said: sys.UnraisableHookArgs) -> None:
@@ -68,7 +69,7 @@ def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
     report = Report(stack, Console())
     try:
         passed = rehearse(options, report)
-    except (UnknownStack, SettingsError, ToolchainError) as error:
+    except (UnknownStack, NotAPerson, SettingsError, ToolchainError) as error:
         raise click.ClickException(str(error)) from error
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     sys.exit(0 if passed else 1)

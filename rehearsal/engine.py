@@ -135,8 +135,13 @@ class Engine:
         self._variables.update(given)
         self._stack.workspace.env_vars = self._variables
 
-    def preview(self, **options: Any) -> Outcome:
-        return self._run(self._stack.preview, policy_packs=self._policies, **options)
+    def use(self, program: Program) -> None:
+        """Run this program from the next operation on."""
+        self._stack.workspace.program = program
+
+    def preview(self, *, judged: bool = True, **options: Any) -> Outcome:
+        packs = self._policies if judged else []
+        return self._run(self._stack.preview, policy_packs=packs, **options)
 
     def up(self, *, judged: bool = True, **options: Any) -> Outcome:
         """`judged` by the policy pack, as everything is that may change something."""
@@ -151,6 +156,12 @@ class Engine:
 
     def outputs(self) -> dict[str, Any]:
         return {name: output.value for name, output in self._stack.real_outputs().items()}
+
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state holds of each resource, in order of creation."""
+        deployment = self._stack.export_stack().deployment or {}
+        found: list[dict[str, Any]] = deployment.get("resources", [])
+        return found
 
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
         outcome = Outcome()

@@ -13,9 +13,10 @@ import yaml
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Model, Settings, parse
-from rehearsal import telemetry
+from rehearsal import telemetry, workforce
 from rehearsal.sandbox import Google, Sandbox
 from rehearsal.toolchain import ROOT
+from rehearsal.workforce import Person
 
 NAME: Final = "predictive-maintenance"
 SCIENTIST: Final = "data-science@example.com"
@@ -42,16 +43,28 @@ class Environment:
     settings: Settings
 
     @property
+    def platform(self) -> Person:
+        """Who runs Pulumi as the platform identity."""
+        return workforce.person(self.settings.platform_member, "engineer")
+
+    @property
+    def reviewer(self) -> Person | None:
+        """Who runs previews of pull requests."""
+        member = self.settings.preview_member
+        return workforce.person(member, "reviewer") if member else None
+
+    @property
     def engineer(self) -> str:
-        """The person who runs Pulumi as the platform identity."""
-        kind, _, address = self.settings.platform_member.partition(":")
-        return address if kind == "user" else f"engineer@{address.partition('@')[2]}"
+        """The address of who runs Pulumi as the platform identity."""
+        return self.platform.email
 
 
 def load(stack: str, models: Path, **overrides: Any) -> Environment:
     """The environment in `Pulumi.<stack>.yaml`, with the models to upload found in `models`.
 
-    Raises UnknownStack, SettingsError.
+    Its people come in by workforce identity federation (rehearsal/workforce.py).
+
+    Raises UnknownStack, NotAPerson, SettingsError.
     """
     file = ROOT / f"Pulumi.{stack}.yaml"
     if not file.is_file():
@@ -62,6 +75,9 @@ def load(stack: str, models: Path, **overrides: Any) -> Environment:
     given = yaml.safe_load(file.read_text())["config"]
     values |= {key.removeprefix(f"{NAME}:"): value for key, value in given.items()}
     values |= overrides
+    for key in ("platformMember", "previewMember"):
+        if values.get(key):
+            values[key] = workforce.member(values[key])
     for model in values["models"]:
         if "artifact" in model:
             model["artifact"] = str(artifact(models, model["id"]))
@@ -96,14 +112,14 @@ def seed(environment: Environment) -> dict[str, Any]:
     if settings.source_project:
         source = f"projects/{settings.source_project}"
         grants.append({"resource": source, "role": "roles/owner", "member": f"user:{SCIENTIST}"})
-    kind, _, address = settings.platform_member.partition(":")
+    people = (environment.platform, *filter(None, (environment.reviewer,)))
     return {
         "organization": {"id": "1"},
         "projects": [
             {"id": id, "number": number, "parent": "organizations/1", "services": list(services)}
             for id, number, services in projects
         ],
-        "groups": {address: [f"user:{environment.engineer}"]} if kind == "group" else {},
+        **workforce.seed(people),
         "roles": [{"name": names[project], "permissions": held[project]} for project in held],
         "grants": grants,
     }

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal import telemetry, toolchain
+from rehearsal import telemetry, toolchain, workforce
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.environment import Environment
 from rehearsal.report import Report, Stage, StageFailed
@@ -20,6 +20,9 @@ from rehearsal.sandbox import Google, GoogleError, Sandbox
 
 PREDICTIONS: Final = 1_024
 CLIENTS: Final = 8
+RENEWED_SECONDS: Final = 1_800.0
+"""How often people sign in again while the cloud is kept; their tokens last an hour."""
+
 GOOD_ENOUGH: Final = 0.9
 """ROC AUC that the deployed model has to reach on readings it has never seen."""
 
@@ -54,13 +57,12 @@ class Rehearsal:
     @property
     def members(self) -> dict[str, str]:
         """Member → identity, for everybody the table knows."""
-        settings = self.environment.settings
+        settings, reviewer = self.environment.settings, self.environment.reviewer
         accounts = {settings.member(identity): identity for identity in table.ACCOUNTS}
         return {
             **accounts,
-            settings.platform_member: table.PLATFORM,
-            f"user:{self.environment.engineer}": table.PLATFORM,
-            settings.preview_member or "": table.REVIEWER,
+            workforce.member(f"user:{self.environment.engineer}"): table.PLATFORM,
+            **({workforce.member(f"user:{reviewer.email}"): table.REVIEWER} if reviewer else {}),
             environments.vertex_agent(): table.AGENT,
         }
 
@@ -261,8 +263,10 @@ def left_behind(run: Rehearsal) -> list[str]:
     ]
 
 
-SURVIVORS: Final = frozenset({"softDeletedRoles", "services", "serviceAgents"})
-"""Kinds that outlive the stack: soft-deleted roles, APIs left on, and Google's own agents."""
+SURVIVORS: Final = frozenset(
+    {"softDeletedRoles", "softDeletedIdentityPools", "services", "serviceAgents"}
+)
+"""Kinds that outlive the stack: what is soft-deleted, APIs left on, and Google's own agents."""
 
 
 def finish(run: Rehearsal) -> None:
@@ -332,7 +336,8 @@ def _wait(run: Rehearsal) -> None:
     )
     stopped = threading.Event()
     try:
-        stopped.wait()
+        while not stopped.wait(RENEWED_SECONDS):
+            run.sandbox.renew()
     except KeyboardInterrupt:
         run.report.console.print("ending")
 

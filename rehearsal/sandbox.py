@@ -1,8 +1,8 @@
 """A simulated Google Cloud in a process of its own, and what other programs need to reach it.
 
 Everything lives in a private directory that is gone with the sandbox. Programs run in it unchanged:
-they see `HTTPS_PROXY`, a CA bundle, and credentials as `gcloud auth application-default login`
-leaves them; the proxy refuses every host that is not simulated.
+they see `HTTPS_PROXY`, a CA bundle, and credentials that exchange a person's own token for access
+(rehearsal/workforce.py); the proxy refuses every host that is not simulated.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import urllib3
 
+from rehearsal import workforce
 from rehearsal.toolchain import ROOT
 
 READY_SECONDS = 30
@@ -81,6 +82,7 @@ class Sandbox:
     def __init__(self, seed: Mapping[str, Any], *, at_once: bool = False) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
         self.directory = Path(self._temporary.name)
+        self._signed_in: dict[Path, str] = {}
         self._cloud = subprocess.Popen(
             [
                 sys.executable, "-m", "rehearsal.cloud",
@@ -129,38 +131,40 @@ class Sandbox:
         token = self.control("POST", "/token", {"email": email})["access_token"]
         return Google(self._ready["proxy_url"], self._ready["ca_bundle"], token)
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What sends a program here, without credentials."""
+        return dict(self._ready["environment"])
+
     def environment(self, email: str, impersonate: str = "") -> dict[str, str]:
         """Variables under which a program's Google credentials are those of the person `email`.
 
-        With `impersonate`, the credentials become that service account's, as
-        `gcloud auth application-default login --impersonate-service-account` leaves them.
+        With `impersonate`, the credentials become that service account's.
         """
-        person = {
-            "type": "authorized_user",
-            "client_id": "rehearsal",
-            "client_secret": "rehearsal",
-            "refresh_token": self.control("POST", "/token", {"email": email})["refresh_token"],
-        }
+        token_file = self.directory / f"{email}.jwt"
+        self._signed_in[token_file] = email
+        self.renew()
         credentials = self.directory / f"{impersonate or email}.json"
-        credentials.touch(mode=0o600)
-        credentials.write_text(json.dumps(_impersonating(person, impersonate)))
+        _write_private(credentials, json.dumps(workforce.credentials(str(token_file), impersonate)))
         return {
-            **self._ready["environment"],
+            **self.variables,
             "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
             "CLOUDSDK_CONFIG": str(self.directory / "gcloud"),
         }
 
+    def renew(self) -> None:
+        """Sign everybody in again: their tokens last an hour."""
+        for file, email in self._signed_in.items():
+            answer = self.control("POST", "/subject-token", workforce.token_request(email))
+            _write_private(file, answer["subject_token"])
 
-def _impersonating(person: dict[str, str], account: str) -> dict[str, Any]:
-    if not account:
-        return person
-    url = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
-    return {
-        "type": "impersonated_service_account",
-        "service_account_impersonation_url": f"{url}/{account}:generateAccessToken",
-        "source_credentials": person,
-        "delegates": [],
-    }
+
+def _write_private(file: Path, text: str) -> None:
+    """Readable by the owner only, and never half written."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.replace(file)
 
 
 def clean_environment() -> dict[str, str]:

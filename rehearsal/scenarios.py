@@ -247,12 +247,14 @@ def pull_request(report: Report) -> bool:
 def _review(run: Rehearsal) -> None:
     with run.report.stage("preview as reviewer") as stage:
         settings = run.environment.settings
-        person = (settings.preview_member or "").partition(":")[2]
+        reviewer = run.environment.reviewer
+        if reviewer is None:
+            raise StageFailed("nobody reviews", "previewMember is not set in this stack")
         changed = environments.load(
             run.environment.stack, run.report.folder / "models", impersonate=False
         )
         run.engine.configure(changed)
-        run.engine.as_person(person, impersonate=settings.email(table.PREVIEW))
+        run.engine.as_person(reviewer.email, impersonate=settings.email(table.PREVIEW))
         outcome = run.engine.preview(refresh=True, run_program=True)
         stage.note = "with refresh, as an account that can only read"
         explain_failure(outcome)

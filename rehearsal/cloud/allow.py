@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from policies import roles
 from rehearsal.cloud import conditions
 from rehearsal.cloud.api import invalid
+from rehearsal.cloud.members import check_member
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
@@ -21,14 +21,6 @@ BASIC_ROLES = {
     "projectEditor": "roles/editor",
     "projectViewer": "roles/viewer",
 }
-MEMBER = re.compile(
-    r"allUsers|allAuthenticatedUsers"
-    r"|(?:user|serviceAccount|group):[^\s:@]+@[^\s:@]+"
-    r"|domain:[^\s:@]+"
-    r"|project(?:Owner|Editor|Viewer):[^\s:]+"
-    r"|principal(?:Set)?://\S+"
-    r"|deleted:(?:user|serviceAccount|group):[^\s:?]+\?uid=\d+"
-)
 
 
 @dataclass(slots=True)
@@ -109,12 +101,4 @@ def check_binding(cloud: Cloud, resource: str, role: str, member: str, known: se
         usable = cloud.roles.bindable(role) and owner in cloud.iam.ancestors(resource)
     if not usable:
         raise invalid(f"Role {role} is not supported for this resource.")
-    if not MEMBER.fullmatch(member):
-        raise invalid(
-            f"The member {member} is of an unknown type. Please set a valid type prefix for "
-            "the member."
-        )
-    kind, _, email = member.partition(":")
-    is_new = kind == "serviceAccount" and member not in known
-    if is_new and not cloud.accounts.exists(email):
-        raise invalid(f"Service account {email} does not exist.")
+    check_member(cloud, member, is_new=member not in known)

@@ -1,13 +1,21 @@
-"""Every permission check, in order, and who used what."""
+"""Every permission check and every request, in order, and who used what."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from sys import intern
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rehearsal.cloud.api import Principal
+
+if TYPE_CHECKING:
+    from rehearsal.cloud.api import Call
+    from rehearsal.cloud.discovery import Method
+
+T = TypeVar("T")
 
 
 class Via(NamedTuple):
@@ -51,12 +59,36 @@ class Entry:
         }
 
 
+class Handled(NamedTuple):
+    """One answered request about a resource; Cloud Logging and Monitoring are read from these.
+
+    `container` is the project, folder or organization of the resource, "" where only the checks
+    name one; `code` and `message` are the error's google.rpc.Status, 0 and "" without one.
+    """
+
+    number: int
+    time: float
+    method: Method
+    principal: Principal
+    resource: str
+    container: str
+    status: int
+    code: int
+    message: str
+    agent: str
+    checks: list[Entry]
+
+
 class Audit:
     """Keeps the newest `limit` entries; usage counts everything since the start."""
 
     def __init__(self, limit: int = 200_000) -> None:
         self.entries: deque[Entry] = deque(maxlen=limit)
         self.count = 0
+        # Handled's fields: a plain tuple is made much faster.
+        self._requests: deque[tuple[Any, ...]] = deque(maxlen=limit)
+        self.handled = 0
+        self.call: Call | None = None
         self._usage: dict[str, dict[str, set[str]]] = {}
         self._open: list[Entry] = []
 
@@ -81,16 +113,37 @@ class Audit:
     def begin(self) -> None:
         """A new request starts: checks made by operations since the last one keep no status."""
         self._open.clear()
+        self.call = None
 
-    def finish(self, status: int) -> None:
-        for entry in self._open:
+    def finish(self, time: float, status: int, code: int = 0, message: str = "") -> None:
+        call, checks = self.call, self._open
+        self._open = []
+        for entry in checks:
             entry.status = status
-        self._open.clear()
+        if call is not None and (call.resource or checks):
+            self._requests.append(
+                (
+                    self.handled,
+                    time,
+                    call.method,
+                    call.principal,
+                    call.resource or checks[0].resource,
+                    call.container,
+                    status,
+                    code,
+                    message,
+                    intern(call.headers.get("user-agent", "")),
+                    checks,
+                )
+            )
+            self.handled += 1
 
     def since(self, number: int) -> list[Entry]:
         """Entries numbered `number` and later, counting from 0 at the start of the cloud."""
-        dropped = self.count - len(self.entries)
-        return list(islice(self.entries, max(0, number - dropped), None))
+        return _since(self.entries, self.count, number)
+
+    def requests_since(self, number: int) -> list[Handled]:
+        return list(map(Handled._make, _since(self._requests, self.handled, number)))
 
     def usage(self) -> dict[str, dict[str, list[str]]]:
         """Member -> permission it used -> the resources it used it on."""
@@ -98,3 +151,8 @@ class Audit:
             member: {name: sorted(resources) for name, resources in sorted(used.items())}
             for member, used in sorted(self._usage.items())
         }
+
+
+def _since(kept: Sequence[T], count: int, number: int) -> list[T]:
+    dropped = count - len(kept)
+    return list(islice(kept, max(0, number - dropped), None))

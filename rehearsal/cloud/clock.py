@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+STAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)?)?"
+)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def nanoseconds(text: str) -> int:
+    """An RFC 3339 time, or a date, in nanoseconds since 1970; ValueError for anything else."""
+    found = STAMP.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no time of the form 2026-01-31T08:00:00Z")
+    day, hours, fraction, zone = found.groups()
+    offset = "+00:00" if zone in (None, "Z", "z") else zone
+    whole = datetime.fromisoformat(f"{day}T{hours or '00:00:00'}{offset}") - EPOCH
+    return whole // timedelta(seconds=1) * 10**9 + int((fraction or "0").ljust(9, "0"))
 
 
 class Clock:

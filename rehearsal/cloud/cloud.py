@@ -16,13 +16,19 @@ from rehearsal.cloud.clock import Clock
 from rehearsal.cloud.discovery import Discovery
 from rehearsal.cloud.iam import Iam
 from rehearsal.cloud.identity import Identity
+from rehearsal.cloud.issuers import Issuers
 from rehearsal.cloud.operations import Operations
 from rehearsal.cloud.proxy import Running
 from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
 from rehearsal.cloud.services.bigquery import BigQuery
 from rehearsal.cloud.services.denypolicies import DenyPolicies
+from rehearsal.cloud.services.keys import Keys
+from rehearsal.cloud.services.logging import Logging
+from rehearsal.cloud.services.monitoring import Monitoring
 from rehearsal.cloud.services.orgpolicy import OrgPolicies
+from rehearsal.cloud.services.pools import Pools
+from rehearsal.cloud.services.pubsub import PubSub
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
 from rehearsal.cloud.services.serviceusage import Services
@@ -65,15 +71,21 @@ class Cloud:
         self.operations = Operations(self)
         self.iam = Iam(self)
         self.identity = Identity(self)
+        self.issuers = Issuers(self)
         self.projects = Projects(self)
         self.services = Services(self)
         self.accounts = Accounts(self)
+        self.keys = Keys(self)
+        self.pools = Pools(self)
         self.roles = CustomRoles(self)
         self.deny_policies = DenyPolicies(self)
         self.org_policies = OrgPolicies(self)
         self.storage = Storage(self)
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
+        self.pubsub = PubSub(self)
+        self.logging = Logging(self)
+        self.monitoring = Monitoring(self)
 
     def unique_id(self) -> str:
         """A number of 19 digits; the same sequence in every cloud of the same name."""
@@ -110,7 +122,8 @@ class Cloud:
         Keys, all optional: `organization` {id, customer, domains}, `folders` [{id, parent}],
         `projects` [{id, number, parent, services}], `accounts` [{project, id}], `agents` [{api,
         project}], `roles` [{name, permissions}], `groups` {address: [members]}, `tags` {resource:
-        {key: value}}, `grants` [{resource, role, member, condition}].
+        {key: value}}, `issuers` {uri: {subject: claims}}, `pools` [{name, providers}], `grants`
+        [{resource, role, member, condition}].
         """
         unknown = spec.keys() - {
             "organization",
@@ -121,6 +134,8 @@ class Cloud:
             "roles",
             "groups",
             "tags",
+            "issuers",
+            "pools",
             "grants",
         }
         if unknown:
@@ -146,6 +161,10 @@ class Cloud:
             self.iam.groups.add(group, members)
         for resource, tags in spec.get("tags", {}).items():
             self.iam.tags.setdefault(resource, {}).update(tags)
+        for issuer, people in spec.get("issuers", {}).items():
+            self.issuers.add(issuer, people)
+        for pool in spec.get("pools", ()):
+            self.pools.seed(pool["name"], pool.get("providers", ()))
         for grant in spec.get("grants", ()):
             self.iam.grant(
                 grant["resource"], grant["role"], grant["member"], grant.get("condition")
@@ -157,12 +176,17 @@ class Cloud:
             self.projects,
             self.services,
             self.accounts,
+            self.keys,
+            self.pools,
             self.roles,
             self.deny_policies,
             self.org_policies,
             self.storage,
             self.vertex,
             self.bigquery,
+            self.pubsub,
+            self.logging,
+            self.monitoring,
         )
         return {kind: names for part in parts for kind, names in part.live().items()}
 

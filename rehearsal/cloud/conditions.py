@@ -74,6 +74,9 @@ def _member(
     return cel.FunctionDecl(name, [overload])
 
 
+EXTRACT = _member("extract", cel.Type.STRING, [cel.Type.STRING, cel.Type.STRING], _extract)
+
+
 def _tag_functions(tags: cel.Type) -> list[cel.FunctionDecl]:
     """On `resource`, which is a list of `KEY=VALUE`."""
     text = cel.Type.STRING
@@ -123,7 +126,7 @@ def _environment() -> cel.Env:
             _member(
                 "hasOnly", kind.BOOL, [strings, strings], lambda have, only: set(have) <= set(only)
             ),
-            _member("extract", kind.STRING, [kind.STRING, kind.STRING], _extract),
+            EXTRACT,
             *_tag_functions(strings),
         ],
     )

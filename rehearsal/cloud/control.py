@@ -31,6 +31,7 @@ class Control:
             ("POST", "/seed"): self._seed,
             ("POST", "/clock"): self._clock,
             ("POST", "/token"): self._token,
+            ("POST", "/subject-token"): self._subject_token,
             ("POST", "/withhold"): self._withhold,
         }
 
@@ -80,12 +81,15 @@ class Control:
         return {"now": self._cloud.clock.now()}
 
     def _token(self, given: dict[str, Any]) -> dict[str, Any]:
-        """An access token for an account, and the refresh token of a person's credentials."""
-        identity, email = self._cloud.identity, given["email"]
-        answer = {"access_token": identity.access_token(email)}
-        if not email.endswith("gserviceaccount.com"):
-            answer["refresh_token"] = identity.refresh_token(email)
-        return answer
+        """What a workload that runs as the account would be given."""
+        return {"access_token": self._cloud.identity.access_token(given["email"])}
+
+    def _subject_token(self, given: dict[str, Any]) -> dict[str, Any]:
+        """An ID token of an issuer that the simulator plays, for the token service to exchange.
+
+        `issuer`, `subject`, `audience`; and if wanted `claims`, and `lifetime` in seconds.
+        """
+        return {"subject_token": self._cloud.issuers.mint(**given)}
 
     def _withhold(self, given: dict[str, Any]) -> dict[str, Any]:
         """Replace what is withheld: `permissions` as [account or null, permission], `services`."""

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
-from rehearsal.cloud.api import invalid, not_found
+from rehearsal.cloud.api import ApiError, invalid, not_found
 from rehearsal.cloud.schema import Validator, camel
+
+OAUTH = "rehearsal-oauth"
+"""Stands for the document that Google has for no sign-in service."""
 
 # host -> (path prefix, API, document version); the first prefix that matches serves the request.
 HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
@@ -44,8 +47,8 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("v1/", "monitoring", "v1"),
         ("v3/", "monitoring", "v3"),
     ),
-    "oauth2": (("", "rehearsal-oauth", ""),),
-    "openidconnect": (("", "rehearsal-oauth", ""),),
+    "oauth2": (("", OAUTH, ""),),
+    "openidconnect": (("", OAUTH, ""),),
     "orgpolicy": (("v2/", "orgpolicy", "v2"),),
     "pubsub": (("v1/", "pubsub", "v1"),),
     "secretmanager": (("v1/", "secretmanager", "v1"),),
@@ -58,15 +61,21 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "www": (
         ("storage/v1/", "storage", "v1"),
         ("oauth2/v2/", "oauth2", "v2"),
-        ("", "rehearsal-oauth", ""),
+        ("", OAUTH, ""),
     ),
 }
 REGIONAL = re.compile(r"[a-z]+-[a-z]+\d+-aiplatform")
 DEDICATED = re.compile(r"([\w-]+)\.([a-z]+-[a-z]+\d+)-(\d+)\.prediction\.vertexai\.goog")
 
-# What google-auth and the official provider ask that no document describes: host, path -> id.
+# What google-auth and the official provider ask that no document describes: verb, path -> id.
 OAUTH_METHODS = {
     ("POST", "token"): "oauth.token",
+    ("POST", "oauth2/v4/token"): "oauth.token",
+    ("GET", "oauth2/v1/certs"): "oauth.certificates",
+    ("GET", "oauth2/v3/certs"): "oauth.jwks",
+    ("GET", "service_accounts/v1/metadata/x509/{account}"): "oauth.account.certificates",
+    ("GET", "robot/v1/metadata/x509/{account}"): "oauth.account.certificates",
+    ("GET", "service_accounts/v1/metadata/jwk/{account}"): "oauth.account.jwks",
     ("GET", "tokeninfo"): "oauth.tokeninfo",
     ("GET", "v1/userinfo"): "oauth.userinfo",
     ("GET", "oauth2/v1/userinfo"): "oauth.userinfo",
@@ -74,6 +83,11 @@ OAUTH_METHODS = {
     ("GET", "oauth2/v1/tokeninfo"): "oauth.tokeninfo",
     ("GET", "oauth2/v3/tokeninfo"): "oauth.tokeninfo",
 }
+
+# google-auth asks for this one before it impersonates; the APIs' reference pages have it, their
+# discovery documents do not.
+IAM_SCOPE = frozenset({"https://www.googleapis.com/auth/iam"})
+UNLISTED_SCOPES = {"iam": IAM_SCOPE, "iamcredentials": IAM_SCOPE}
 
 # Accepted by every method, most also with a leading "$"
 # (https://cloud.google.com/apis/docs/system-parameters).
@@ -119,10 +133,18 @@ class Method:
         self.verb: str = spec["httpMethod"]
         self.path: str = document.service_path + spec["path"]
         self.flat_path: str = document.service_path + spec.get("flatPath", spec["path"])
+        listed = frozenset(spec.get("scopes", ()))
+        self.scopes = listed | UNLISTED_SCOPES.get(document.api, frozenset()) if listed else listed
         self._parameters: dict[str, dict[str, Any]] = spec.get("parameters", {})
         self._request: str | None = spec.get("request", {}).get("$ref")
+        self.response: str | None = spec.get("response", {}).get("$ref")
         protocols = spec.get("mediaUpload", {}).get("protocols", {})
         self.upload_paths = [protocol["path"].lstrip("/") for protocol in protocols.values()]
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the last path parameter may contain slashes, as a metric's type does."""
+        return any(p.get("pattern", "").endswith("/.*$") for p in self._parameters.values())
 
     @cached_property
     def query(self) -> dict[str, Parameter]:
@@ -136,6 +158,10 @@ class Method:
             for name, spec in self._parameters.items()
             if spec.get("location") != "path"
         }
+
+    @cached_property
+    def required_query(self) -> tuple[str, ...]:
+        return tuple(name for name in self.query if self._parameters[name].get("required"))
 
     @cached_property
     def _template(self) -> tuple[re.Pattern[str], list[str]]:
@@ -170,7 +196,7 @@ class Method:
         return Validator(self.document.schemas, self._request, self.id)
 
     def query_parameters(self, query: str) -> dict[str, Any]:
-        """Values by name, converted; 400 for one the method does not have."""
+        """Values by name, converted; 400 for one the method does not have, or one it lacks."""
         values: dict[str, Any] = {}
         for sent, text in parse_qsl(query, keep_blank_values=True):
             name = sent if sent in self.query else camel(sent)
@@ -188,23 +214,32 @@ class Method:
                     f"parameter. Field '{sent}' could not be found in request message."
                 )
                 raise invalid(message, [("", message)])
+        for name in self.required_query:
+            if name not in values:
+                raise ApiError(
+                    400, "INVALID_ARGUMENT", f"Required parameter: {name}", legacy="required"
+                )
         return values
 
 
 class _Node:
     """Routes by path segment: literals first, then `{variable}:verb`, then `{variable}`."""
 
-    __slots__ = ("literals", "methods", "suffixed", "variable")
+    __slots__ = ("literals", "methods", "rest", "suffixed", "variable")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.suffixed: dict[str, _Node] = {}
         self.variable: _Node | None = None
         self.methods: dict[str, Method] = {}
+        # methods whose last variable takes all that is left, slashes too
+        self.rest: dict[str, Method] = {}
 
     def add(self, segments: list[str], method: Method) -> None:
         node = self
-        for segment in segments:
+        for at, segment in enumerate(segments, 1):
+            if at == len(segments) and method.open_ended and segment.endswith("}"):
+                node.rest.setdefault(method.verb, method)
             _, variable, suffix = segment.partition("}")
             if not segment.startswith("{"):
                 node = node.literals.setdefault(segment, _Node())
@@ -226,7 +261,7 @@ class _Node:
         for node in candidates:
             if node and (method := node.find(segments, verb, at + 1)):
                 return method
-        return None
+        return self.rest.get(verb)
 
 
 class Document:
@@ -238,12 +273,15 @@ class Document:
         self.title: str = content.get("title", "")
         self.service_path: str = content.get("servicePath", "")
         self.schemas: dict[str, dict[str, Any]] = content.get("schemas", {})
+        self._content = content
         self._routes = _Node()
-        for spec in _methods(content):
-            method = Method(self, spec)
+        for method in self.methods():
             self._routes.add(method.flat_path.split("/"), method)
             for path in method.upload_paths:
                 self._routes.add(path.split("/"), method)
+
+    def methods(self) -> Iterator[Method]:
+        return (Method(self, spec) for spec in _methods(self._content))
 
     def route(self, verb: str, path: str) -> tuple[Method, dict[str, str]] | None:
         if path.startswith("download/"):
@@ -319,9 +357,14 @@ class Discovery:
 
 
 def _content(api: str, version: str) -> dict[str, Any]:
-    if api == "rehearsal-oauth":
+    if api == OAUTH:
         methods = {
-            f"{verb} {path}": {"id": method_id, "httpMethod": verb, "path": path}
+            f"{verb} {path}": {
+                "id": method_id,
+                "httpMethod": verb,
+                "path": path,
+                "parameters": {name: {"location": "path"} for name in re.findall(r"{(\w+)}", path)},
+            }
             for (verb, path), method_id in OAUTH_METHODS.items()
         }
         return {"methods": methods}

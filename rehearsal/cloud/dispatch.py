@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from rehearsal.cloud.api import (
     HANDLERS,
     INFO,
+    RPC_CODES,
     ApiError,
     Call,
     Handler,
@@ -65,17 +66,20 @@ class Dispatcher:
         cloud.operations.settle()
         cloud.audit.begin()
         api = host.partition(".")[0]
+        code, message = 0, ""
         try:
             method, values = cloud.discovery.route(host, request.verb, request.path)
             api = method.api
             answer = self._answer(request, method, values)
         except ApiError as error:
+            code, message = RPC_CODES.get(error.reason, RPC_CODES["UNKNOWN"]), error.message
             answer = _encoded(Reply(error.render(api), status=error.status))
         except Exception:
             # A fault of the simulator, not of the caller: visible as such on both sides.
             log.exception("%s %s%s", request.verb, host, request.path)
+            code, message = RPC_CODES["INTERNAL"], ""
             answer = _encoded(Reply(internal_error().render(api), status=500))
-        cloud.audit.finish(answer.status)
+        cloud.audit.finish(cloud.clock.now(), answer.status, code, message)
         cloud.requests[host, answer.status] += 1
         return answer
 
@@ -84,11 +88,12 @@ class Dispatcher:
         if handler is not None and not handler.authenticated:
             principal = ANONYMOUS
         else:
-            principal = self.cloud.identity.authenticate(request.headers.get("authorization", ""))
+            sent = request.headers.get("authorization", "")
+            principal = self.cloud.identity.authenticate(sent, method)
         if handler is None:
             raise unimplemented(method.id)
         params: dict[str, Any] = {name: self._by_id(name, values[name]) for name in values}
-        if request.query:
+        if request.query or method.required_query:
             for name, value in method.query_parameters(request.query).items():
                 params[name] = self._by_id(name, value)
         uploads = bool(method.upload_paths) and request.path.startswith(UPLOADS)
@@ -106,6 +111,7 @@ class Dispatcher:
             headers=request.headers,
             principal=principal,
         )
+        self.cloud.audit.call = call
         # Conditions on delegated grants look at the policy that is about to be set.
         sets_policy = method.id.endswith(".setIamPolicy")
         if sets_policy:
@@ -124,6 +130,7 @@ class Dispatcher:
         if handler.on is None:
             return
         call.resource = handler.on(call)
+        call.container = self.cloud.iam.container(call.resource)
         consumer = self._consumer(call)
         if consumer:
             self.cloud.services.require(consumer, call.method.service)
@@ -157,10 +164,8 @@ class Dispatcher:
             of_account = call.principal.email.endswith("iam.gserviceaccount.com")
             if of_account and self.cloud.projects.get(home):
                 return home
-        for ancestor in self.cloud.iam.ancestors(call.resource):
-            if ancestor.startswith("projects/") and ancestor.count("/") == 1:
-                return ancestor.partition("/")[2]
-        return None
+        kind, _, name = call.container.partition("/")
+        return name if kind == "projects" else None
 
     def _check_user_project(self, call: Call, project: str) -> None:
         permission, resource = "serviceusage.services.use", f"projects/{project}"

@@ -30,6 +30,7 @@ from rehearsal.cloud.groups import Groups
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
+CONTAINERS = ("projects/", "folders/", "organizations/")
 NOTHING: frozenset[str] = frozenset()
 # What takes effect later: a resource's allow policy, a custom role's permissions, a deny policy.
 Change = Index | frozenset[str] | tuple[Rule, ...]
@@ -46,29 +47,43 @@ class Iam:
         self._pending: list[tuple[float, int, str, Change]] = []
         self._parents: dict[str, str] = {}
         self._ancestors: dict[str, tuple[str, ...]] = {}
+        self._containers: dict[str, str] = {}
         self._changes = 0
         self.groups = Groups()
         # domain -> the Cloud Identity customer it belongs to
         self.customers: dict[str, str] = {}
         # resource -> tags bound to it, value by namespaced key: {"1/env": "prod"}
         self.tags: dict[str, dict[str, str]] = {}
+        # resource -> its audit configurations, oldest first: when they take effect, and after how
+        # many requests they were set
+        self.audit_configs: dict[str, list[tuple[float, int, list[dict[str, Any]]]]] = {}
         # (account or None for everyone, permission) that no binding confers in this run
         self.withheld: set[tuple[str | None, str]] = set()
 
     def set_parent(self, resource: str, parent: str) -> None:
         self._parents[resource] = parent
-        self._ancestors.clear()
+        self._forget_hierarchy()
 
     def ancestors(self, resource: str) -> tuple[str, ...]:
         """The resource itself and everything above it, nearest first."""
         found = self._ancestors.get(resource)
         if found is None:
             if len(self._ancestors) > 50_000:
-                self._ancestors.clear()
+                self._forget_hierarchy()
             chain = [resource]
             while parent := self._parent(chain[-1]):
                 chain.append(parent)
             found = self._ancestors[resource] = tuple(chain)
+        return found
+
+    def container(self, resource: str) -> str:
+        """The project, folder or organization that a resource is in, or is; "" for none."""
+        found = self._containers.get(resource)
+        if found is None:
+            ancestors = self.ancestors(resource)
+            above = (name for name in ancestors if name.startswith(CONTAINERS))
+            found = next((name for name in above if name.count("/") == 1), "")
+            self._containers[resource] = found
         return found
 
     def _parent(self, resource: str) -> str | None:
@@ -87,7 +102,11 @@ class Iam:
         self.tags.pop(resource, None)
         self._cancel(resource)
         if self._parents.pop(resource, None):
-            self._ancestors.clear()
+            self._forget_hierarchy()
+
+    def _forget_hierarchy(self) -> None:
+        self._ancestors.clear()
+        self._containers.clear()
 
     def decide(
         self,
@@ -108,7 +127,7 @@ class Iam:
             return None
         if self._denials and self.denying(principal, permission, resource):
             return None
-        identities = self._identities(principal)
+        identities = self.identities(principal)
         for ancestor in self.ancestors(resource):
             index = self._effective.get(ancestor)
             if index is None:
@@ -162,14 +181,18 @@ class Iam:
                 held = {**self.tags.get(ancestor, {}), **held}
         return [f"{key}={value}" for key, value in held.items()]
 
-    def _identities(self, principal: Principal) -> list[str]:
+    def identities(self, principal: Principal) -> list[str]:
+        """Every member that stands for the principal."""
         member = principal.member
         found = [member, *principal.sets]
         if self.groups:
             found += self.groups.of((member, *principal.sets))
         if member.startswith("user:"):
             found.append(f"domain:{member.rpartition('@')[2]}")
-        found += ("allAuthenticatedUsers", "allUsers")
+        # "Does not include identities that come from external identity providers" (iam v1, Binding)
+        if not member.startswith("principal:"):
+            found.append("allAuthenticatedUsers")
+        found.append("allUsers")
         return found
 
     def _denied_as(self, principal: Principal) -> set[str]:
@@ -177,7 +200,7 @@ class Iam:
 
         That a customer's principals are the accounts of its domains is an inference.
         """
-        found = set(self._identities(principal))
+        found = set(self.identities(principal))
         account = self._cloud.accounts.find(principal.email)
         if account:
             kind = "ServiceAgent" if account.agent else "ServiceAccount"
@@ -310,6 +333,10 @@ class Iam:
 
     def _store(self, resource: str, policy: Policy) -> None:
         policy.etag = self._etag()
+        if policy.audit_configs != (self._policies.get(resource) or Policy()).audit_configs:
+            since = self._cloud.clock.now() + self._cloud.delays.iam
+            change = (since, self._cloud.audit.handled, policy.audit_configs)
+            self.audit_configs.setdefault(resource, []).append(change)
         self._policies[resource] = policy
         self._schedule(resource, Index(policy))
 

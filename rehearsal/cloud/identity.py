@@ -1,21 +1,29 @@
-"""Who may call: access tokens, and the credentials they are exchanged for."""
+"""Who may call: access tokens, what they are good for, and the credentials behind them."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from rehearsal.cloud.api import Principal, unauthenticated
+from rehearsal.cloud.api import ApiError, Principal, error_info, unauthenticated
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
+    from rehearsal.cloud.discovery import Method
 
 LIFETIME = 3600
+CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
+SCOPES = frozenset({CLOUD_PLATFORM, "https://www.googleapis.com/auth/userinfo.email", "openid"})
 
 
 class Token(NamedTuple):
+    """`pool` is the identity pool that a federated token was issued through."""
+
     principal: Principal
     expires: float
+    scopes: frozenset[str]
+    pool: str = ""
 
 
 def principal_for(email: str) -> Principal:
@@ -28,25 +36,45 @@ class Identity:
         self._cloud = cloud
         self._access: dict[str, Token] = {}
         self._refresh: dict[str, Principal] = {}
-        self._subjects: dict[str, Principal] = {}
 
-    def authenticate(self, authorization: str) -> Principal:
-        """The principal behind an Authorization header; 401 for anything but a live token."""
+    def authenticate(self, authorization: str, method: Method) -> Principal:
+        """The principal behind an Authorization header.
+
+        401 for anything but a live token, 403 for one whose scopes the method does not list.
+        """
         scheme, _, value = authorization.partition(" ")
-        token = self._access.get(value.strip()) if scheme.lower() == "bearer" else None
-        if token is None or not self._valid(token):
+        if scheme.lower() != "bearer":
             raise unauthenticated()
+        value = value.strip()
+        token = self._access.get(value)
+        if token is None:
+            if principal := self._cloud.keys.bearer(value, method):
+                return principal
+            raise unauthenticated()
+        if token.expires <= self._cloud.clock.now():
+            raise _expired()
+        if not self._valid(token):
+            raise unauthenticated()
+        if method.scopes and not token.scopes & method.scopes:
+            raise insufficient_scope(method)
         return token.principal
 
     def lookup(self, access_token: str) -> Token | None:
         token = self._access.get(access_token)
-        return token if token and self._valid(token) else None
+        live = token and token.expires > self._cloud.clock.now() and self._valid(token)
+        return token if live else None
 
-    def issue(self, principal: Principal, lifetime: float = LIFETIME) -> tuple[str, float]:
+    def issue(
+        self,
+        principal: Principal,
+        lifetime: float = LIFETIME,
+        scopes: Iterable[str] = SCOPES,
+        pool: str = "",
+    ) -> tuple[str, float]:
         """A new access token and the time it expires."""
         value = f"ya29.{secrets.token_urlsafe(48)}"
         expires = self._cloud.clock.now() + lifetime
-        self._access[value] = Token(principal, expires)
+        self._access[value] = Token(principal, expires, frozenset(scopes), pool)
         return value, expires
 
     def access_token(self, email: str) -> str:
@@ -59,22 +87,37 @@ class Identity:
         self._refresh[value] = principal_for(email)
         return value
 
-    def subject_token(self, member: str, sets: tuple[str, ...] = ()) -> str:
-        """A token that the token service exchanges for access as a `principal://` member."""
-        value = secrets.token_urlsafe(32)
-        self._subjects[value] = Principal(member, sets)
-        return value
-
     def refreshed(self, refresh_token: str) -> Principal | None:
         return self._refresh.get(refresh_token)
 
-    def exchanged(self, subject_token: str) -> Principal | None:
-        return self._subjects.get(subject_token)
-
     def _valid(self, token: Token) -> bool:
-        if token.expires <= self._cloud.clock.now():
-            return False
+        """A pool or an account that is disabled or deleted takes its tokens with it."""
+        if token.pool:
+            return self._cloud.pools.usable(token.pool)
         member = token.principal.member
         if not member.startswith("serviceAccount:"):
             return True
         return self._cloud.accounts.usable(token.principal.email)
+
+
+def _expired() -> ApiError:
+    """google/api/error_reason.proto, ACCESS_TOKEN_EXPIRED."""
+    error = unauthenticated()
+    error.details.append(error_info("ACCESS_TOKEN_EXPIRED", "googleapis.com"))
+    return error
+
+
+def insufficient_scope(method: Method) -> ApiError:
+    """google/api/error_reason.proto, ACCESS_TOKEN_SCOPE_INSUFFICIENT.
+
+    Google names the method as its RPC (`google.pubsub.v1.Publisher.Publish`), which the discovery
+    document does not have; this is the method's id there.
+    """
+    info = error_info(
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+        "googleapis.com",
+        service=method.service,
+        method=method.id,
+    )
+    message = "Request had insufficient authentication scopes."
+    return ApiError(403, "PERMISSION_DENIED", message, [info], legacy="insufficientPermissions")

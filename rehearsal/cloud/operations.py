@@ -63,6 +63,17 @@ class Operations:
             heapq.heappush(self._due, (due, self._started, operation))
         return operation.json()
 
+    def after(self, seconds: float, run: Callable[[], None]) -> None:
+        """Call `run` once `seconds` have passed on the clock: what a service does by itself."""
+
+        def work() -> dict[str, Any]:
+            run()
+            return {}
+
+        self._started += 1
+        due = self._cloud.clock.now() + seconds
+        heapq.heappush(self._due, (due, self._started, Operation("", {}, work)))
+
     def settle(self) -> None:
         """Finish everything that is due, oldest first."""
         while self._due and self._due[0][0] <= self._cloud.clock.now():

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+Served = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 MAX_HEAD = 16_384
 # Linux only
 TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -194,7 +195,7 @@ class Connection(asyncio.Protocol):
 
 
 class Proxy:
-    def __init__(self, cloud: Cloud, application: Application, certificates: Certificates) -> None:
+    def __init__(self, cloud: Cloud, application: Served, certificates: Certificates) -> None:
         self.cloud = cloud
         self.certificates = certificates
         self.transports: set[asyncio.Transport] = set()
@@ -236,15 +237,18 @@ class Proxy:
 
 
 class Running:
-    """A cloud being served. `environment()` sends unmodified clients to it."""
+    """A cloud being served. `environment()` sends unmodified clients to it.
 
-    def __init__(self, cloud: Cloud, directory: Path) -> None:
+    Another `application` takes the cloud's place behind the same proxy, to be measured against.
+    """
+
+    def __init__(self, cloud: Cloud, directory: Path, application: Served | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o700)
         self.control_token = secrets.token_urlsafe(32)
         self._certificates = Certificates(directory)
-        application = Application(cloud, Control(cloud, self.control_token))
-        self._proxy = Proxy(cloud, application, self._certificates)
+        served = application or Application(cloud, Control(cloud, self.control_token))
+        self._proxy = Proxy(cloud, served, self._certificates)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._listening = threading.Event()

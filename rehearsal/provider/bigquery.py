@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, Props, ProviderError
+from rehearsal.provider.allow import CONDITION, Policy
 from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field
-from rehearsal.provider.iam import CONDITION, DATASET_TARGET, Member, Policy
+from rehearsal.provider.iam import DATASET_TARGET, Member
 from rehearsal.provider.resource import Rest, Spec
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ TABLE: Final = Spec(
         Field("materializedView", "object", unsent=True),
         Field("maxStaleness", unsent=True),
         Field("rangePartitioning", "object", unsent=True),
-        Field("resourceTags", "map", unsent=True),
+        Field("resourceTags", "map"),
         Field("schemaForeignTypeInfo", "object", unsent=True),
         Field("tableConstraints", "object", unsent=True),
         Field("tableMetadataView", unsent=True, zero=None),
@@ -196,7 +197,8 @@ class Table(Rest):
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
         columns = (answer.get("schema") or {}).get("fields")
         shown = {**answer, "schema": columns}
-        return super().outputs(id, shown, inputs, created=created)
+        found = super().outputs(id, shown, inputs, created=created)
+        return found | {"generatedSchemaColumns": None if columns is None else ""}
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         if outputs.get("deletionProtection", True):

@@ -25,11 +25,15 @@ _ZERO: Final[Mapping[str, Any]] = {
     "number": 0,
     "json": "",
     "objects": [],
+    "keyed": [],
+    "truth": "",
 }
 _SAID: Final = {
     "strings": "list",
+    "numbers": "list",
     "set": "list",
     "objects": "list",
+    "keyed": "list",
     "map": "dict",
     "object": "dict",
 }
@@ -46,7 +50,9 @@ class Field:
     """One property.
 
     `type`: string, bool, int, int64 (a string in JSON), number, json (an object in the API, its
-    text in Pulumi), strings, set (strings in any order), map, object, objects, asset.
+    text in Pulumi), strings, numbers, set (strings in any order), map, object, objects, asset,
+    keyed (objects that the API has in a map, by their property `key`), truth (a bool in the API
+    that may be left open; "TRUE", "FALSE" or empty in Pulumi).
     """
 
     name: str
@@ -57,27 +63,37 @@ class Field:
     new: bool = False  # a change replaces the resource
     computed: bool = False  # Google's value is kept where the program sets none
     output: bool = False
+    secret: bool = False  # kept encrypted in the state
+    short: bool = False  # of a name, only the last part
+    mask: str = ""  # what an update names as changed, where that is not the API's name; of a `new`
+    # property, that parts of it can change in place
+    key: str = ""
     path: bool = False  # part of the name, not of the body
     local: bool = False  # the provider's own: never sent, never read
     force: bool = False  # sent even when empty
+    unread: bool = False  # sent, but Google does not show it: the state keeps what was sent
+    bare: bool = False  # an object that says something even when nothing is in it
     fold: bool = False  # Google changes the case
     unsent: bool = False  # the official plugin has it, this one does not send it: refused
     default: Any = None
     zero: Any = _UNSET  # the output where Google sends nothing
     pattern: str = ""
     alike: Callable[[Any], Any] | None = None  # brings values that mean the same to one form
+    agrees: Callable[[Any, Any], bool] | None = None  # whether what is there is what is wanted
 
     @property
     def absent(self) -> Any:
         return _ZERO.get(self.type) if self.zero is _UNSET else self.zero
 
 
+_TRUTHS: Final = {"TRUE": True, "FALSE": False}
+
 DELETION_POLICY: Final = Field("deletionPolicy", local=True, zero="DELETE")
 PROJECT: Final = Field("project", path=True, new=True, computed=True)
 LABELS: Final = (
     Field("labels", "map"),
-    Field("effectiveLabels", "map", output=True),
-    Field("pulumiLabels", "map", output=True),
+    Field("effectiveLabels", "map", output=True, secret=True),
+    Field("pulumiLabels", "map", output=True, secret=True),
 )
 
 
@@ -120,13 +136,13 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
     match field.type, value:
         case "object", dict():
             return check(field.of, value, path + ".")
-        case "objects", list():
+        case (("objects" | "keyed"), list()):
             checked = [
                 check(field.of, item, f"{path}[{index}].") if isinstance(item, dict) else (item, [])
                 for index, item in enumerate(value)
             ]
             return [item for item, _ in checked], [bad for _, wrong in checked for bad in wrong]
-        case (("strings" | "set"), list()):
+        case (("strings" | "numbers" | "set"), list()):
             return value, []
         case "map", dict():
             return value, []
@@ -136,18 +152,28 @@ def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
             return value == "true", []
         case (("int" | "int64"), str()) if re.fullmatch(r"-?\d+", value):
             return int(value), []
-        case (("string" | "json"), int() | float()) if not isinstance(value, bool):
+        case (("string" | "json" | "truth"), int() | float()) if not isinstance(value, bool):
             return str(value), []
-        case (("string" | "json"), str()):
+        case (("string" | "json" | "truth"), str()):
             if field.pattern and not re.fullmatch(field.pattern, value):
                 reason = f'"{field.name}" ("{value}") doesn\'t match regexp "{field.pattern}"'
                 return value, [Failure(path, reason)]
+            if field.type == "json" and not _is_json(value):
+                return value, [Failure(path, f'"{field.name}" contains an invalid JSON')]
             return value, []
         case kind, _ if kind in _CHECKED and (isinstance(value, bool) == (kind == "bool")):
             if isinstance(value, _CHECKED[kind]):
                 return value, []
     wanted, got = _SAID.get(field.type, field.type), type(value).__name__
     return value, [Failure(path, f"expected {wanted}, got {got}")]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def empty(value: Any) -> bool:
@@ -168,6 +194,8 @@ def expand(fields: Iterable[Field], values: Props, always: Iterable[str] = ()) -
 
 
 def _expanded(field: Field, value: Any) -> Any:
+    if field.type == "truth":
+        return _TRUTHS.get(str(value).upper())
     if value is None:
         return field.absent
     match field.type:
@@ -175,6 +203,8 @@ def _expanded(field: Field, value: Any) -> Any:
             return expand(field.of, value)
         case "objects":
             return [expand(field.of, item) for item in value]
+        case "keyed":
+            return {item[field.key]: expand(field.of, item) for item in value}
         case "int64":
             return str(value)
         case "json":
@@ -194,12 +224,12 @@ def flatten(fields: Iterable[Field], body: Props, given: Props, absent_map: Any)
     for field in fields:
         if field.path:
             continue
-        if field.local or field.unsent:
+        if field.local or field.unsent or field.unread:
             value = given.get(field.name)
             outputs[field.name] = field.absent if value is None else value
             continue
         value = dig(body, field.api or field.name)
-        if value is None:
+        if value is None or (field.type == "map" and not value):
             outputs[field.name] = absent_map if field.type == "map" else field.absent
         else:
             outputs[field.name] = _flattened(field, value, given.get(field.name), absent_map)
@@ -217,13 +247,22 @@ def _flattened(field: Field, value: Any, given: Any, absent_map: Any) -> Any:
                 flatten(field.of, item, known[index] if index < len(known) else {}, absent_map)
                 for index, item in enumerate(items)
             ]
+        case "keyed":
+            mine = {item[field.key]: item for item in given or []}
+            names = [name for name in mine if name in value] + sorted(value.keys() - mine)
+            return [
+                {field.key: name, **flatten(field.of, value[name], mine.get(name, {}), absent_map)}
+                for name in names
+            ]
+        case "truth":
+            return str(value).upper()
         case "int" | "int64":
             return int(value)
         case "json":
             return json.dumps(value, separators=(",", ":"), sort_keys=True)
         case "set":
             return sorted(value)
-    return value
+    return value.rpartition("/")[2] if field.short else value
 
 
 def without_defaults(value: Any) -> Any:
@@ -235,8 +274,11 @@ def without_defaults(value: Any) -> Any:
     return value
 
 
-def same(field: Field, left: Any, right: Any) -> bool:
-    return bool(_canonical(field, left) == _canonical(field, right))
+def same(field: Field, there: Any, wanted: Any) -> bool:
+    there, wanted = _canonical(field, there), _canonical(field, wanted)
+    if field.agrees is None or wanted is None or UNKNOWN in (there, wanted):
+        return bool(there == wanted)
+    return field.agrees(there, wanted)
 
 
 def _canonical(field: Field, value: Any) -> Any:
@@ -244,6 +286,8 @@ def _canonical(field: Field, value: Any) -> Any:
     if value is UNKNOWN:
         return UNKNOWN
     zero = field.absent
+    if field.bare and value == {}:
+        return value
     if value is None or value == zero or (zero is None and empty(value)):
         return None
     if field.alike is not None:
@@ -251,13 +295,19 @@ def _canonical(field: Field, value: Any) -> Any:
     match field.type:
         case "object":
             members = {item.name: _canonical(item, value.get(item.name)) for item in field.of}
-            return {name: item for name, item in members.items() if item is not None} or None
+            present = {name: item for name, item in members.items() if item is not None}
+            return present if present or field.bare else None
         case "objects":
             return [_canonical(Field("", "object", of=field.of), item) for item in value]
+        case "keyed":
+            items = sorted(value, key=lambda item: str(item[field.key]))
+            return [_canonical(Field("", "object", of=field.of), item) for item in items]
         case "set":
             return sorted(value, key=str)
         case "json":
             return json.loads(value)
+    if field.short and isinstance(value, str):
+        value = value.rpartition("/")[2]
     return value.lower() if field.fold and isinstance(value, str) else value
 
 
@@ -266,22 +316,27 @@ def changed(field: Field, old_inputs: Props, old_outputs: Props, inputs: Props) 
     if field.output:
         return False
     old, new, is_now = (values.get(field.name) for values in (old_inputs, inputs, old_outputs))
+    if field.agrees is not None and is_now is not None:
+        return not same(field, is_now, new)
     if not same(field, old, new):
         if _canonical(field, new) is None:
             return not field.computed
         return old is not None or not same(field, is_now, new)
     # A refresh brings drift into the inputs only where the program sets them.
-    drifts = not (field.computed or field.local or field.unsent or field.path)
+    drifts = not (field.computed or field.local or field.unsent or field.unread or field.path)
     return drifts and _canonical(field, new) is None and not same(field, is_now, None)
 
 
 def replaces(field: Field, old_inputs: Props, inputs: Props) -> bool:
     """Whether a change of `field` is one that only a new resource can have."""
     old, new = old_inputs.get(field.name), inputs.get(field.name)
-    if field.new or not (isinstance(old, dict) and isinstance(new, dict)):
+    if field.type == "objects" and any(item.new for item in field.of):
+        return True
+    if (field.new and not field.mask) or not (isinstance(old, dict) and isinstance(new, dict)):
         return field.new
     return any(
-        item.new and not same(item, old.get(item.name), new.get(item.name)) for item in field.of
+        not same(item, old.get(item.name), new.get(item.name)) and replaces(item, old, new)
+        for item in field.of
     )
 
 
@@ -312,7 +367,7 @@ def _pruned(field: Field, value: Any) -> Any:
         return None
     if field.type == "object":
         return inputs_of(field.of, {}, value)
-    if field.type == "objects":
+    if field.type in ("objects", "keyed"):
         return [inputs_of(field.of, {}, item) for item in value]
     return value
 
@@ -320,13 +375,23 @@ def _pruned(field: Field, value: Any) -> Any:
 def _updated(field: Field, old: Any, now: Any) -> Any:
     if field.type == "object" and isinstance(old, dict) and isinstance(now, dict):
         return inputs_of(field.of, old, now)
-    if field.type == "objects" and isinstance(old, list) and isinstance(now, list):
+    if field.type in ("objects", "keyed") and isinstance(old, list) and isinstance(now, list):
         if len(old) == len(now):
             return [inputs_of(field.of, one, two) for one, two in zip(old, now, strict=True)]
         return _pruned(field, now)
-    if same(field, old, now):
+    if same(field, now, old):
         return old
     return now if field.required else _pruned(field, now)
+
+
+def secrets_of(fields: Iterable[Field]) -> tuple[str, ...]:
+    """Dotted names of the properties that are kept encrypted."""
+    found: list[str] = []
+    for field in fields:
+        if field.secret:
+            found.append(field.name)
+        found += [f"{field.name}.{name}" for name in secrets_of(field.of)]
+    return tuple(found)
 
 
 def dig(body: Props, path: str) -> Any:

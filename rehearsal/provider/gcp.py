@@ -21,11 +21,17 @@ from providers.plugin import (
     changed_keys,
     is_known,
 )
-from rehearsal.provider import iam
+from rehearsal.provider import iam, kms, pubsub, secretmanager
+from rehearsal.provider.allow import Policies
+from rehearsal.provider.artifactregistry import Repository
 from rehearsal.provider.batching import Batcher
 from rehearsal.provider.bigquery import Dataset, DatasetMember, Table
+from rehearsal.provider.bindings import AuditConfig, Binding
 from rehearsal.provider.buckets import Bucket
+from rehearsal.provider.deny import DenyPolicy
+from rehearsal.provider.functions import FUNCTIONS
 from rehearsal.provider.google import (
+    USERINFO,
     Google,
     GoogleError,
     Sleep,
@@ -34,18 +40,26 @@ from rehearsal.provider.google import (
     impersonated_token,
     new_session,
 )
-from rehearsal.provider.iam import Member, Policies
+from rehearsal.provider.iam import Member
+from rehearsal.provider.keys import AccountKey
+from rehearsal.provider.kms import CryptoKey, KeyRing
+from rehearsal.provider.logs import Metric, ProjectSink
+from rehearsal.provider.monitoring import AlertPolicy, Dashboard, NotificationChannel
 from rehearsal.provider.objects import BucketObject
+from rehearsal.provider.orgpolicy import Policy
+from rehearsal.provider.pools import Pool, Provider
 from rehearsal.provider.projects import Account, CustomRole, Service, ServiceIdentity
+from rehearsal.provider.pubsub import Schema, Subscription, Topic
 from rehearsal.provider.resource import Declared
-from rehearsal.provider.vertex import Endpoint
+from rehearsal.provider.secretmanager import Secret, SecretVersion
+from rehearsal.provider.slo import CustomService, Slo
+from rehearsal.provider.vertex import DeploymentResourcePool, Endpoint
 
 if TYPE_CHECKING:
     import requests
 
 VERSION: Final = "10.2.0"
 ATTRIBUTION: Final = {"goog-pulumi-provisioned": "true"}
-USERINFO: Final = "https://openidconnect.googleapis.com/v1/userinfo"
 # Environment variables that stand in for configuration, in the official plugin's order.
 VARIABLES: Final = {
     "project": (
@@ -63,20 +77,47 @@ TARGETS: Final = (
     iam.PROJECT_TARGET,
     iam.ACCOUNT_TARGET,
     iam.BUCKET_TARGET,
+    kms.KEY_TARGET,
+    secretmanager.SECRET_TARGET,
     iam.ENDPOINT_TARGET,
     iam.TABLE_TARGET,
+    pubsub.TOPIC_TARGET,
+    pubsub.SUBSCRIPTION_TARGET,
 )
 KINDS: Final[tuple[Callable[[Gcp], Declared], ...]] = (
     Service,
     ServiceIdentity,
     CustomRole,
     Account,
+    AccountKey,
+    Binding,
+    AuditConfig,
+    Pool,
+    Provider,
+    DenyPolicy,
+    Policy,
+    KeyRing,
+    CryptoKey,
+    Secret,
+    SecretVersion,
+    Repository,
+    DeploymentResourcePool,
     Bucket,
     BucketObject,
     Dataset,
     DatasetMember,
     Table,
     Endpoint,
+    Schema,
+    Topic,
+    Subscription,
+    AlertPolicy,
+    NotificationChannel,
+    Dashboard,
+    CustomService,
+    Slo,
+    Metric,
+    ProjectSink,
 )
 
 
@@ -185,40 +226,9 @@ class Gcp(Plugin):
         return self._kinds[token]
 
     def invoke(self, token: str, arguments: Props, context: Context) -> Props:
-        if token != "gcp:organizations/getProject:getProject":
+        if token not in FUNCTIONS:
             raise ProviderError(f"the stand-in for the gcp provider has no function {token}")
-        project = arguments.get("projectId") or self.setting("project")
-        manager = f"https://cloudresourcemanager.googleapis.com/v1/projects/{project}"
-        billing = f"https://cloudbilling.googleapis.com/v1/projects/{project}/billingInfo"
-        try:
-            found = self.google.call("GET", manager)
-        except GoogleError as error:
-            raise ProviderError(
-                f'Error when reading or editing Project "{project}": {error}'
-            ) from error
-        try:
-            account = self.google.call("GET", billing).get("billingAccountName", "")
-        except GoogleError as error:
-            raise ProviderError(
-                f'Error when reading or editing Project "{project}": {error}'
-            ) from error
-        parent = found.get("parent") or {}
-        labels = found.get("labels") or {}
-        return {
-            "id": f"projects/{project}",
-            "projectId": found["projectId"],
-            "number": str(found["projectNumber"]),
-            "name": found.get("name", ""),
-            "orgId": parent.get("id", "") if parent.get("type") == "organization" else "",
-            "folderId": parent.get("id", "") if parent.get("type") == "folder" else "",
-            "billingAccount": account.rpartition("/")[2],
-            "autoCreateNetwork": False,
-            "deletionPolicy": "",
-            "labels": labels,
-            "effectiveLabels": labels,
-            "pulumiLabels": labels,
-            "tags": {},
-        }
+        return FUNCTIONS[token](self, arguments)
 
 
 def _effective(inputs: Props) -> Props:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,8 +20,16 @@ SCOPES: Final = (
     "https://www.googleapis.com/auth/cloud-platform",
     "https://www.googleapis.com/auth/userinfo.email",
 )
-RETRIED: Final = frozenset({429, 500, 502, 503, 504})
+USERINFO: Final = "https://openidconnect.googleapis.com/v1/userinfo"
+# What may pass: by its status, or by its status and what the answer says.
+RETRIED: Final = frozenset({429, 500, 502, 503})
+RETRIED_SAYING: Final = (
+    (403, re.compile(r"Quota exceeded for quota metric '.*' and limit '.* per minute' of service")),
+    (403, re.compile(r"CONCURRENT_OPERATIONS_QUOTA_EXCEEDED")),
+    (409, re.compile(r"operationInProgress")),
+)
 ATTEMPTS: Final = 6
+REQUEST_TIMEOUT: Final = 120.0  # seconds without a byte
 TOKEN_MARGIN: Final = 60.0  # seconds before its expiry at which a token is replaced
 
 Sleep = Callable[[float], None]
@@ -28,11 +37,21 @@ Token = Callable[[], str]
 
 
 class GoogleError(ProviderError):
-    """An answer other than success, worded as Google's Go client words it."""
+    """An answer other than success, worded as Google's Go client words it.
 
-    def __init__(self, status: int, text: str, message: str = "", body: str = "") -> None:
+    `status` is 0 where Google did not answer; `passes` says whether the same call may yet succeed.
+    """
+
+    def __init__(
+        self, status: int, text: str, message: str = "", body: str = "", *, broken: bool = False
+    ) -> None:
         super().__init__(text)
         self.status, self.message, self.body = status, message, body
+        self.passes = (
+            broken
+            or status in RETRIED
+            or any(status == code and said.search(body) for code, said in RETRIED_SAYING)
+        )
 
 
 def error_of(status: int, text: str) -> GoogleError:
@@ -54,6 +73,19 @@ def error_of(status: int, text: str) -> GoogleError:
         )
         said += "\nMore details:\n" + "\n".join(listed)
     return GoogleError(status, said.strip(), message, text)
+
+
+def _broke(error: requests.RequestException) -> bool:
+    """Whether a connection broke or fell silent, rather than was refused or not trusted."""
+    from requests import exceptions
+    from urllib3.exceptions import NewConnectionError
+
+    if isinstance(error, exceptions.ProxyError | exceptions.SSLError):
+        return False
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return not isinstance(reason, NewConnectionError) and isinstance(
+        error, exceptions.ConnectionError | exceptions.Timeout | exceptions.ChunkedEncodingError
+    )
 
 
 def new_session() -> requests.Session:
@@ -87,7 +119,8 @@ class Google:
         """The JSON answer. `raw` is a content type and a body that is not JSON.
 
         Raises GoogleError for any other answer than success, after bounded retries of those that
-        may pass.
+        may pass and of connections that break. As in the official plugin a retry does not ask
+        whether the call is idempotent: a create whose answer was lost fails with "already exists".
         """
         params = {**(query or {}), **({"alt": "json"} if alt else {})}
         headers = {"Content-Type": raw[0] if raw else "application/json"}
@@ -96,7 +129,7 @@ class Google:
             try:
                 return self._send(method, url, params, data, headers)
             except GoogleError as error:
-                if error.status not in RETRIED or attempt == ATTEMPTS - 1:
+                if not error.passes or attempt == ATTEMPTS - 1:
                     raise
             self.sleep(0.5 * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
@@ -118,13 +151,24 @@ class Google:
 
         try:
             answer = self._session.request(
-                method, url, params=params, data=data, headers=headers, auth=authorize
+                method,
+                url,
+                params=params,
+                data=data,
+                headers=headers,
+                auth=authorize,
+                timeout=REQUEST_TIMEOUT,
             )
         except requests.RequestException as error:
-            raise GoogleError(503, f'{method.capitalize()} "{url}": {error}') from error
+            said = f'{method.capitalize()} "{url}": {error}'
+            raise GoogleError(0, said, broken=_broke(error)) from error
         if answer.status_code >= 300:
             raise error_of(answer.status_code, answer.text)
-        return dict(answer.json()) if answer.content else {}
+        try:
+            return dict(answer.json()) if answer.content else {}
+        except ValueError as error:
+            said = f'{method.capitalize()} "{url}": the answer is not JSON: {answer.text[:200]}'
+            raise GoogleError(0, said) from error
 
     def wait(self, base: str, operation: Props, activity: str, context: Context) -> Props:
         """The response of a long-running operation, once it is done.

@@ -1,41 +1,26 @@
-"""One member of one role in an allow policy: read, modify, write, and read again.
-
-The sequence is the official plugin's (provider-contract/core): one read, one write, three reads
-that have to agree, and one read for each member that was in the batch.
-"""
+"""One member of one role in an allow policy, and what policies are attached to."""
 
 from __future__ import annotations
 
-import copy
-import re
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, Props, ProviderError, Resource
+from rehearsal.provider.allow import CONDITION, OnPolicy, Policy, add, has, remove
 from rehearsal.provider.fields import DEFAULTS, PROJECT, Field
 from rehearsal.provider.google import GoogleError
-from rehearsal.provider.resource import Declared, Spec
 
 if TYPE_CHECKING:
     from rehearsal.provider.gcp import Gcp
 
-Policy = dict[str, Any]
-Modify = Callable[[Policy], Policy]
-
-CONFIRMATIONS: Final = 3
-CONFLICT_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds
-ACCOUNT_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-CONDITION: Final = ("title", "description", "expression")
 MEMBERS: Final = (
     r"(user|serviceAccount|group|domain|principal|principalSet|deleted|iamMember|projectOwner"
     r"|projectEditor|projectViewer|specialGroup):.+|allUsers|allAuthenticatedUsers"
 )
-MEMBER_FIELDS: Final = (
+ROLE_FIELDS: Final = (
     Field("role", new=True, required=True),
-    Field("member", new=True, required=True, pattern=MEMBERS),
     Field(
         "condition",
         "object",
@@ -48,6 +33,7 @@ MEMBER_FIELDS: Final = (
     ),
     Field("etag", output=True),
 )
+MEMBER_FIELDS: Final = (*ROLE_FIELDS, Field("member", new=True, required=True, pattern=MEMBERS))
 
 
 @dataclass(frozen=True)
@@ -69,6 +55,7 @@ class Target:
     version: int = 3
     batched: bool = False
     shows_path: bool = True  # the output of `property` is the whole path
+    shows_given: bool = False  # outputs are as the program has them, the provider's project unset
 
 
 PROJECT_TARGET: Final = Target(
@@ -141,24 +128,19 @@ DATASET_TARGET: Final = Target(
 )
 
 
-class Member(Declared):
+class Member(OnPolicy):
     """A role granted to one member; the rest of the policy is left as it is."""
 
     def __init__(self, gcp: Gcp, target: Target) -> None:
-        title = target.token.rpartition(":")[2]
-        super().__init__(
-            gcp,
-            Spec(target.token, title, title, (*target.fields, *MEMBER_FIELDS), id=target.path),
-        )
-        self.target = target
+        super().__init__(gcp, target, MEMBER_FIELDS)
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
         try:
-            self._modify(names, inputs, "Create", add)
+            self.modify(names, self._title("Create", names, inputs), partial(add, grant=inputs))
             policy = self.read_policy(names)
         except GoogleError as error:
-            raise self._failed("retrieving IAM policy", names, error) from error
+            raise self.failed(names, error) from error
         return self._id(names, inputs), self._outputs(names, inputs, policy)
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
@@ -169,10 +151,10 @@ class Member(Declared):
         except GoogleError as error:
             if error.status == 404:
                 return None
-            raise self._failed("retrieving IAM policy", names, error) from error
+            raise self.failed(names, error) from error
         if not inputs:
             grant = self._with_condition(grant, policy)
-        if add(policy, [grant]) != normalised(policy):
+        if not has(policy, grant):
             return None
         return Resource(
             self._id(names, grant), {DEFAULTS: [], **grant}, self._outputs(names, grant, policy)
@@ -182,58 +164,22 @@ class Member(Declared):
         grant = inputs or outputs
         names = self.names("", grant, {})
         try:
-            self._modify(names, grant, "Delete", remove)
+            self.modify(names, self._title("Delete", names, grant), partial(remove, grant=grant))
             self.read_policy(names)
         except GoogleError as error:
             if error.status != 404:  # what the policy was attached to is gone, and it with it
-                raise self._failed("retrieving IAM policy", names, error) from error
+                raise self.failed(names, error) from error
 
-    def _modify(
-        self,
-        names: dict[str, str],
-        grant: Props,
-        verb: str,
-        change: Callable[[Policy, Iterable[Props]], Policy],
-    ) -> None:
-        def send(grants: list[Props]) -> None:
-            self.gcp.policies.write(self, names, lambda policy: change(policy, grants))
-
-        if not self.target.batched:
-            return send([grant])
+    def _title(self, verb: str, names: Mapping[str, str], grant: Props) -> str:
         describe = self.target.describe.format_map(names)
-        title = f"{verb} IAM Members {grant['role']} {grant['member']} for {describe}"
-        self.gcp.batcher.run(f"{verb} {self.target.token} {describe}", title, grant, send)
-        return None
-
-    def read_policy(self, names: Mapping[str, str]) -> Policy:
-        method, suffix = self.target.get
-        url = self.target.url.format_map(names) + suffix
-        return self.gcp.google.call(method, url, self.target.get_query, self.target.get_body)
-
-    def write_policy(self, names: Mapping[str, str], policy: Policy) -> None:
-        method, suffix = self.target.set
-        body: Props = {"policy": policy, **self.target.set_body}
-        if not self.target.wrapped:
-            body = policy
-            if "bindings" not in policy:
-                body = {key: value for key, value in policy.items() if key != "etag"}
-        self.gcp.google.call(method, self.target.url.format_map(names) + suffix, None, body)
-
-    def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
-        """The resource may be given by its name or by its whole path."""
-        given = str(inputs[self.target.property])
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.target.path))
-        whole = re.fullmatch(pattern, given)
-        names = super().names("", {**inputs, **(whole.groupdict() if whole else {})}, {})
-        if "location" not in names and self._has("location"):
-            names["location"] = self.gcp.setting("region")
-        return names
+        return f"{verb} IAM Members {grant['role']} {grant['member']} for {describe}"
 
     def _outputs(self, names: Mapping[str, str], grant: Props, policy: Policy) -> Props:
         condition = grant.get("condition")
         if condition:
             condition = {name: condition.get(name) or "" for name in CONDITION}
-        shown = {item.name: names[item.name] for item in self.target.fields}
+        known = grant if self.target.shows_given else names
+        shown = {item.name: known.get(item.name) for item in self.target.fields}
         if self.target.shows_path:
             shown[self.target.property] = self.target.path.format_map(names)
         return shown | {
@@ -272,113 +218,3 @@ class Member(Declared):
             if binding["role"] == grant["role"] and title and condition.get("title") == title:
                 return {**grant, "condition": condition}
         return grant
-
-    def _failed(self, doing: str, names: Mapping[str, str], error: ProviderError) -> ProviderError:
-        return ProviderError(f"Error {doing} for {self.target.describe.format_map(names)}: {error}")
-
-
-class Policies:
-    """Writes policies, one writer at a time for each resource within this process."""
-
-    def __init__(self, gcp: Gcp) -> None:
-        self._gcp = gcp
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-
-    def write(self, kind: Member, names: Mapping[str, str], modify: Modify) -> None:
-        describe = kind.target.describe.format_map(names)
-        with self._locks[describe]:
-            self._write(kind, names, modify, describe)
-            self._confirm(kind, names, modify, describe)
-
-    def _write(self, kind: Member, names: Mapping[str, str], modify: Modify, describe: str) -> None:
-        conflicts, absences = iter(CONFLICT_PAUSES), iter(ACCOUNT_PAUSES)
-        while True:
-            try:
-                policy = kind.read_policy(names)
-            except GoogleError as error:
-                if error.status == 404:
-                    raise
-                raise ProviderError(
-                    f"Error retrieving IAM policy for {describe}: {error}"
-                ) from error
-            try:
-                return kind.write_policy(names, {**modify(policy), "version": kind.target.version})
-            except GoogleError as error:
-                if error.status == 409:
-                    pause, said = next(conflicts, None), "Too many conflicts.  Latest error: "
-                elif error.status == 400 and "does not exist" in error.message:
-                    pause, said = next(absences, None), ""
-                else:
-                    pause, said = None, ""
-                if pause is None:
-                    raise ProviderError(
-                        f"Error applying IAM policy for {describe}: {said}"
-                        f"Error setting IAM policy for {describe}: {error}"
-                    ) from error
-            self._gcp.google.sleep(pause)
-
-    def _confirm(
-        self, kind: Member, names: Mapping[str, str], modify: Modify, describe: str
-    ) -> None:
-        """Read until the change has been seen three times: reads may come from an old replica."""
-        seen, pause = 0, 1.0
-        while seen < CONFIRMATIONS:
-            policy = kind.read_policy(names)
-            if modify(policy) == normalised(policy):
-                seen += 1
-                continue
-            if pause > 30.0:
-                raise ProviderError(
-                    f"Error applying IAM policy to {describe}: Waited too long for propagation."
-                )
-            self._gcp.google.sleep(pause)
-            pause *= 2
-
-
-def add(policy: Policy, grants: Iterable[Props]) -> Policy:
-    members = _members(policy)
-    for grant in grants:
-        members[_key(grant["role"], grant.get("condition"))].add(_folded(grant["member"]))
-    return _with_members(policy, members)
-
-
-def remove(policy: Policy, grants: Iterable[Props]) -> Policy:
-    members = _members(policy)
-    for grant in grants:
-        members[_key(grant["role"], grant.get("condition"))].discard(_folded(grant["member"]))
-    return _with_members(policy, members)
-
-
-def normalised(policy: Policy) -> Policy:
-    return _with_members(policy, _members(policy))
-
-
-def _members(policy: Policy) -> dict[tuple[str, ...], set[str]]:
-    members: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for binding in policy.get("bindings", []):
-        key = _key(binding["role"], binding.get("condition"))
-        members[key].update(map(_folded, binding.get("members", [])))
-    return members
-
-
-def _with_members(policy: Policy, members: Mapping[tuple[str, ...], set[str]]) -> Policy:
-    bindings = []
-    for (role, *condition), granted in sorted(members.items()):
-        if granted:
-            binding: Props = {"members": sorted(granted), "role": role}
-            if any(condition):
-                parts = zip(CONDITION, condition, strict=True)
-                binding["condition"] = {name: value for name, value in parts if value}
-            bindings.append(binding)
-    rest = {key: copy.deepcopy(value) for key, value in policy.items() if key != "bindings"}
-    return {**rest, "bindings": bindings} if bindings else rest
-
-
-def _key(role: str, condition: Props | None) -> tuple[str, ...]:
-    return (role, *((condition or {}).get(name) or "" for name in CONDITION))
-
-
-def _folded(member: str) -> str:
-    """IAM ignores the case of e-mail addresses, and so does the official plugin."""
-    kind, _, name = member.partition(":")
-    return f"{kind}:{name.lower()}" if kind in ("user", "group", "serviceAccount") else member

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,7 @@ from rehearsal.provider.fields import (
     flatten,
     inputs_of,
     replaces,
+    secrets_of,
     without_defaults,
 )
 from rehearsal.provider.google import GoogleError
@@ -70,11 +72,16 @@ class Spec:
     id: str = ""
     create_query: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)  # of every create, read and update
+    create: str = "POST"
     update: str = "PATCH"
+    update_verb: str = ""  # what follows the path in an update, as ":commit"
     masked: bool = False  # an update names what changed
     update_always: tuple[str, ...] = ()  # sent by an update even when empty
     operations: bool = False  # create and delete answer with a long-running operation
+    update_operations: bool = False  # and so does an update
     autoname: AutoName | None = None
+    one_of: tuple[tuple[str, ...], ...] = ()  # groups of inputs of which exactly one is set
+    conflicts: tuple[tuple[str, ...], ...] = ()  # groups of inputs of which at most one is set
 
 
 class Declared(Kind):
@@ -83,6 +90,7 @@ class Declared(Kind):
     def __init__(self, gcp: Gcp, spec: Spec) -> None:
         self.gcp, self.spec = gcp, spec
         self.labelled = any(item.name == "effectiveLabels" for item in spec.fields)
+        self.secrets = secrets_of(spec.fields)
 
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
@@ -97,7 +105,18 @@ class Declared(Kind):
         checked, failures = check(self.spec.fields, named)
         if auto and inputs.get(auto.input) is None:
             checked[DEFAULTS] = sorted({*checked[DEFAULTS], auto.input})
-        return checked, failures
+        return checked, failures + self._choices(checked)
+
+    def _choices(self, checked: Props) -> list[Failure]:
+        failures = []
+        for group in (*self.spec.one_of, *self.spec.conflicts):
+            given, names = [name for name in group if name in checked], ",".join(group)
+            if len(given) > 1:
+                reason = f"only one of `{names}` can be specified, but `{','.join(given)}` were"
+                failures.append(Failure(given[0], reason))
+            elif not given and group in self.spec.one_of:
+                failures.append(Failure(group[0], f"one of `{names}` must be specified"))
+        return failures
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
         differing = self.changes(old_inputs, old_outputs, inputs)
@@ -195,7 +214,7 @@ class Rest(Declared):
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         fields = self.spec.fields
         if update and self.spec.update == "PATCH":
-            fields = tuple(item for item in fields if not item.new)
+            fields = tuple(item for item in fields if not item.new or item.mask)
         values = without_defaults(inputs)
         for item in fields:
             if item.computed and item.name not in values and outputs.get(item.name) is not None:
@@ -235,15 +254,16 @@ class Rest(Declared):
         return self.spec.base.format_map(names)
 
     def url(self, id: str, names: Mapping[str, str]) -> str:
-        return f"{self.base(names)}/{quote(id, safe='/@:~')}"
+        return f"{self.base(names)}/{quote(id, safe='/@:~%')}"
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
         base, noun = self.base(names), self.spec.noun
-        query = {key: value.format_map(names) for key, value in self.spec.create_query.items()}
+        known = defaultdict(str, names)
+        query = {key: value.format_map(known) for key, value in self.spec.create_query.items()}
         try:
             answer = self.gcp.google.call(
-                "POST",
+                self.spec.create,
                 f"{base}/{self.spec.collection.format_map(names)}",
                 {**self.spec.query, **query},
                 self.body(inputs, {}, update=False),
@@ -255,8 +275,12 @@ class Rest(Declared):
                 self.gcp.google.wait(base, answer, f"Creating {noun}", context)
             except ProviderError as error:
                 raise ProviderError(f"Error waiting to create {noun}: {error}") from error
-        id = self.spec.id.format_map(names)
+        id = self.id_of(names, answer)
         return id, self.read_created(id, inputs, context)
+
+    def id_of(self, names: Mapping[str, str], answer: Props) -> str:
+        """The id of what was made with `names`; `answer` is Google's to the request."""
+        return self.spec.id.format_map(names)
 
     def read_created(self, id: str, inputs: Props, context: Context) -> Props:
         try:
@@ -299,9 +323,7 @@ class Rest(Declared):
         self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
     ) -> Props:
         differing = self.changes(old_inputs, old_outputs, inputs)
-        sent = list(dict.fromkeys(self.mask_name(item) for item in differing if not item.local))
-        if self.labelled and "labels" not in sent and self.labels_drift(old_outputs, inputs):
-            sent.append("labels")
+        sent = self.mask(differing, old_outputs, inputs)
         if not sent:
             return old_outputs | self.preview(inputs, old_outputs)
         names = self.names(id, inputs, old_outputs)
@@ -309,22 +331,32 @@ class Rest(Declared):
         if self.spec.masked:
             query["updateMask"] = ",".join(sent)
         try:
-            self.gcp.google.call(
+            operation = self.gcp.google.call(
                 self.spec.update,
-                self.url(id, names),
+                self.url(id, names) + self.spec.update_verb,
                 query,
                 self.body(inputs, old_outputs, update=True),
             )
         except GoogleError as error:
             raise ProviderError(f'Error updating {self.spec.noun} "{id}": {error}') from error
+        if self.spec.update_operations:
+            activity = f"Updating {self.spec.noun}"
+            self.gcp.google.wait(self.base(names), operation, activity, context)
         answer = self.get(id, inputs, old_outputs)
         if answer is None:
             raise ProviderError(f"{self.spec.title} {id!r} was deleted while it was updated")
         return self.outputs(id, answer, inputs, created=False)
 
+    def mask(self, differing: list[Field], old_outputs: Props, inputs: Props) -> list[str]:
+        """What an update names as changed; nothing is sent where that is nothing."""
+        sent = list(dict.fromkeys(self.mask_name(item) for item in differing if not item.local))
+        if self.labelled and "labels" not in sent and self.labels_drift(old_outputs, inputs):
+            sent.append("labels")
+        return sent
+
     @staticmethod
     def mask_name(item: Field) -> str:
-        return (item.api or item.name).partition(".")[0]
+        return item.mask or (item.api or item.name).partition(".")[0]
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         if self.refuses_deletion(id, outputs):
@@ -336,8 +368,14 @@ class Rest(Declared):
             if error.status == 404:
                 return
             raise ProviderError(f"Error when reading or editing {noun}: {error}") from error
+        self.await_deletion(id, names, answer, context)
+
+    def await_deletion(
+        self, id: str, names: Mapping[str, str], answer: Props, context: Context
+    ) -> None:
         if self.spec.operations:
-            self.gcp.google.wait(self.base(names), answer, f"Deleting {noun}", context)
+            activity = f"Deleting {self.spec.noun}"
+            self.gcp.google.wait(self.base(names), answer, activity, context)
 
     def delete_query(self, outputs: Props) -> dict[str, str]:
         return {}

@@ -116,6 +116,40 @@ ENDPOINT: Final = Spec(
 )
 
 
+DEPLOYMENT_RESOURCE_POOL: Final = Spec(
+    "gcp:vertex/aiDeploymentResourcePool:AiDeploymentResourcePool",
+    noun="DeploymentResourcePool",
+    title="VertexAIDeploymentResourcePool",
+    base="https://{region}-aiplatform.googleapis.com/v1beta1",
+    id="projects/{project}/locations/{region}/deploymentResourcePools/{name}",
+    collection="projects/{project}/locations/{region}/deploymentResourcePools",
+    operations=True,
+    fields=(
+        Field("name", path=True, new=True),
+        PROJECT,
+        Field("region", path=True, new=True, computed=True),
+        Field(
+            "dedicatedResources",
+            "object",
+            new=True,
+            of=(
+                Field("machineSpec", "object", required=True, of=MACHINE),
+                Field("minReplicaCount", "int", required=True),
+                Field("maxReplicaCount", "int"),
+                Field(
+                    "autoscalingMetricSpecs",
+                    "objects",
+                    of=(Field("metricName", required=True), Field("target", "int")),
+                ),
+            ),
+        ),
+        DELETION_POLICY,
+        Field("createTime", output=True),
+    ),
+    autoname=AutoName(),
+)
+
+
 class Endpoint(Rest):
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, ENDPOINT)
@@ -129,3 +163,14 @@ class Endpoint(Rest):
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
         found = super().outputs(id, answer, inputs, created=created)
         return found | {"region": self.names(id, inputs, {})["region"]}
+
+
+class DeploymentResourcePool(Rest):
+    """Machines that several deployed models share. Its id goes into the body."""
+
+    def __init__(self, gcp: Gcp) -> None:
+        super().__init__(gcp, DEPLOYMENT_RESOURCE_POOL)
+
+    def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
+        pool, name = super().body(inputs, outputs, update=update), inputs["name"]
+        return {"deploymentResourcePool": {"name": name, **pool}, "deploymentResourcePoolId": name}

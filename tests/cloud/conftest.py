@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conformance import held_to_documents
+from pubsub_support import Client
 from service_support import Sandbox, serve
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch)
+    with held_to_documents(monkeypatch) as problems:
+        yield from serve(tmp_path, monkeypatch)
+    assert not problems, "\n".join(sorted(set(problems)))
 
 
 @pytest.fixture
@@ -20,3 +24,11 @@ def model(sandbox: Sandbox) -> str:
 @pytest.fixture
 def endpoint(sandbox: Sandbox) -> str:
     return sandbox.endpoint()
+
+
+@pytest.fixture
+def pubsub(sandbox: Sandbox) -> Client:
+    """The administrator's client, with the topic of the telemetry."""
+    client = Client(sandbox)
+    client.topic()
+    return client

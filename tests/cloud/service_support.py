@@ -26,7 +26,7 @@ LOCATION = f"projects/{PROJECT}/locations/{REGION}"
 ENDPOINT = f"{LOCATION}/endpoints/1234567890"
 VERTEX = f"https://{REGION}-aiplatform.googleapis.com"
 AGENT = f"service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"
-APIS = ("aiplatform", "bigquery", "compute", "storage")
+APIS = ("aiplatform", "bigquery", "compute", "logging", "monitoring", "pubsub", "storage")
 IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-5:latest"
 OPERATION_SECONDS = 5.0
 

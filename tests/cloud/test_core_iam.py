@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from core_support import ADMIN, LOCATION, PROJECT, WORKER, WORKER_NAME, new_cloud
+from core_support import ADMIN, LOCATION, NUMBER, PROJECT, WORKER, WORKER_NAME, new_cloud
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,7 +178,8 @@ def test_a_person_is_also_a_group_member_and_of_a_domain(cloud: Cloud, member: s
 
 
 def test_a_federated_identity_matches_its_principal_sets(cloud: Cloud) -> None:
-    pool = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github"
+    cloud.pools.seed(f"projects/{PROJECT}/locations/global/workloadIdentityPools/github")
+    pool = f"//iam.googleapis.com/projects/{NUMBER}/locations/global/workloadIdentityPools/github"
     repository = f"principalSet:{pool}/attribute.repository/acme/iot"
     cloud.iam.grant(LOCATION, USER, repository)
     assert may(cloud, who=Principal(f"principal:{pool}/subject/s", (repository,)))

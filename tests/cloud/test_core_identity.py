@@ -23,7 +23,6 @@ USERINFO = "https://openidconnect.googleapis.com/v1/userinfo"
 GENERATE = f"https://iamcredentials.googleapis.com/v1/{WORKER_NAME}:generateAccessToken"
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 CREATOR = "roles/iam.serviceAccountTokenCreator"
-EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
 @pytest.fixture
@@ -135,31 +134,15 @@ def test_a_disabled_or_missing_account_gets_no_token(
     assert missing["message"] == f"Not found; Gaia id not found for email {WORKER}"
 
 
-def test_a_federated_token_is_exchanged_once_known(cloud: Cloud, running: Running) -> None:
-    pool = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github"
-    member, everyone = f"principal:{pool}/subject/s", f"principalSet:{pool}/*"
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", everyone)
-    subject = cloud.identity.subject_token(member, (everyone,))
-    # google-auth sends this as a form, with the field names of RFC 8693.
-    form = {"grant_type": EXCHANGE, "subject_token": subject, "audience": pool}
-    client = session(running)
-    answer = client.post("https://sts.googleapis.com/v1/token", data=form).json()
-    federated = session(running, answer["access_token"])
-    assert federated.get(f"{CRM}/v1/projects/{PROJECT}").status_code == 200
-    refused = client.post(
-        "https://sts.googleapis.com/v1/token", data={**form, "subject_token": "another"}
-    )
-    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
-
-
 @pytest.mark.parametrize(
     ("form", "error"),
     [
         ({"grant_type": "refresh_token", "refresh_token": "unknown"}, "invalid_grant"),
         (
             {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "x"},
-            "unsupported_grant_type",
+            "invalid_grant",
         ),
+        ({"grant_type": "password", "username": "x"}, "unsupported_grant_type"),
     ],
 )
 def test_a_grant_that_is_no_good_has_oauths_error(

@@ -52,6 +52,10 @@ def cloud() -> Cloud:
                 {"project": "other", "id": "neighbour"},
                 {"project": "stray", "id": "stranger"},
             ],
+            "pools": [
+                {"name": f"projects/{project}/locations/global/workloadIdentityPools/github"}
+                for project in (PROJECT, "stray")
+            ],
         }
     )
     cloud.services.seed(PROJECT, ["orgpolicy.googleapis.com"])

@@ -17,6 +17,7 @@ from requests.adapters import BaseAdapter
 
 from providers.plugin import Context, Props
 from rehearsal.provider.batching import Batch, Batcher
+from rehearsal.provider.fields import dig
 from rehearsal.provider.gcp import Gcp
 
 Exchange = dict[str, Any]
@@ -61,6 +62,10 @@ def key(exchange: Exchange) -> str:
         body = body.replace(boundary[1], "BOUNDARY")
     if isinstance(body, dict) and "serviceIds" in body:  # in the order in which they came
         body = {**body, "serviceIds": sorted(body["serviceIds"])}
+    if isinstance(body, dict) and "nextRotationTime" in body:  # counted from when it was sent
+        body = {**body, "nextRotationTime": "LATER"}
+    for audit in dig(body, "policy.auditConfigs") or ():  # a set, sorted by a hash
+        audit["auditLogConfigs"].sort(key=lambda log: log["logType"])
     return json.dumps(
         [
             exchange["method"],

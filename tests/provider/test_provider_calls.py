@@ -18,10 +18,12 @@ from provider_support import (
     endpoint,
     session,
 )
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from providers.plugin import UNKNOWN, Context, ProviderError
 from rehearsal.provider.gcp import Gcp
-from rehearsal.provider.google import Google
+from rehearsal.provider.google import Google, GoogleError
 
 TOKEN = "POST /v1/projects/-/serviceAccounts/d@p.iam.gserviceaccount.com:generateAccessToken"
 
@@ -58,19 +60,89 @@ def test_what_may_pass_is_tried_again_a_bounded_number_of_times() -> None:
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0]
 
 
-def test_a_connection_that_breaks_is_tried_again() -> None:
-    class Broken(Scripted):
-        def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-            self.exchanges.append({})
-            if len(self.exchanges) < 3:
-                raise requests.ConnectionError("reset by peer")
-            return super().send(request)
+QUOTA = "Quota exceeded for quota metric 'Reads' and limit 'Reads per minute' of service 'x'."
 
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(429, "Slow down."), (500, "Oh."), (502, "Oh."), (503, "Oh."), (403, QUOTA)],
+)
+def test_what_the_official_plugin_retries_is_retried(status: int, message: str) -> None:
+    failed = (status, {"error": {"code": status, "message": message}})
+    gcp, slept = configured(Scripted({f"GET {ENDPOINTS}/1": [failed, endpoint()]}))
+    assert gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context()) is not None
+    assert slept == [0.5]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 412, 501, 504])
+def test_what_will_not_pass_fails_at_once(status: int) -> None:
+    failed = (status, {"error": {"code": status, "message": "No."}})
+    gcp, slept = configured(Scripted({f"GET {ENDPOINTS}/1": failed}))
+    with pytest.raises(ProviderError, match=f"Error {status}: No"):
+        gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context())
+    assert slept == []
+
+
+class Failing(Scripted):
+    """Raises each of `errors` once before it answers."""
+
+    def __init__(self, script: dict[str, Any], *errors: Exception) -> None:
+        super().__init__(script)
+        self.errors = list(errors)
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().send(request)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectionError("reset by peer"),
+        requests.ReadTimeout("silent"),
+        requests.exceptions.ChunkedEncodingError("ended early"),
+    ],
+)
+def test_a_connection_that_breaks_is_tried_again(error: Exception) -> None:
     slept: list[float] = []
-    api = Broken({"GET /x": {"answer": 1}})
+    api = Failing({"POST /x": {"answer": 1}}, error, error)
     google = Google(session(api), lambda: "token", slept.append)
-    assert google.call("GET", "https://a.googleapis.com/x") == {"answer": 1}
+    assert google.call("POST", "https://a.googleapis.com/x", None, {}) == {"answer": 1}
     assert slept == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.ProxyError("Tunnel connection failed: 403 Forbidden"),
+        requests.exceptions.SSLError("certificate verify failed"),
+        requests.ConnectionError(
+            MaxRetryError(HTTPConnectionPool("a"), "/x", NewConnectionError(None, "refused"))
+        ),
+    ],
+)
+def test_a_connection_that_is_refused_is_not(error: Exception) -> None:
+    slept: list[float] = []
+    google = Google(session(Failing({}, error)), lambda: "token", slept.append)
+    with pytest.raises(GoogleError, match=r'Get "https://a\.googleapis\.com/x": ') as raised:
+        google.call("GET", "https://a.googleapis.com/x")
+    assert raised.value.status == 0
+    assert slept == []
+
+
+def test_polling_an_operation_outlives_a_bad_moment() -> None:
+    operation = {"name": f"{ENDPOINTS[9:]}/1/operations/5"}
+    api = Scripted(
+        {
+            f"POST {ENDPOINTS}": operation,
+            f"GET {ENDPOINTS}/1/operations/5": [(502, {}), {**operation, "done": True}],
+            f"GET {ENDPOINTS}/1": endpoint(),
+        }
+    )
+    gcp, slept = configured(api)
+    gcp.kind(ENDPOINT).create(ENDPOINT_INPUTS, Context())
+    assert slept == [0.2, 0.5]  # before the poll, and before it was tried again
 
 
 def test_an_account_that_cannot_be_impersonated_is_not_an_endpoint_that_is_gone() -> None:
@@ -132,8 +204,8 @@ def test_a_region_that_the_project_has_not_is_refused_and_no_answer_is_a_warning
 
 
 def test_a_type_that_the_stand_in_has_not_is_named_with_those_it_has() -> None:
-    with pytest.raises(ProviderError, match=r"pubsub.*\n.*gcp:bigquery/dataset:Dataset"):
-        Gcp().kind("gcp:pubsub/topic:Topic")
+    with pytest.raises(ProviderError, match=r"compute[^$]*\n  gcp:bigquery/dataset:Dataset"):
+        Gcp().kind("gcp:compute/instance:Instance")
 
 
 def test_waiting_stops_when_the_engine_cancels() -> None:

@@ -19,6 +19,7 @@ from rehearsal.cloud.cloud import Cloud, Delays
 
 PROJECT, REGION, PERSON = "iot-prod", "us-central1", "platform@example.com"
 ENDPOINT = f"projects/{PROJECT}/locations/{REGION}/endpoints/7"
+ACCOUNT = f"projects/{PROJECT}/serviceAccounts/a@{PROJECT}.iam.gserviceaccount.com"
 DEPLOYER = f"deployer@{PROJECT}.iam.gserviceaccount.com"
 APIS = (
     "bigquery",
@@ -156,6 +157,32 @@ def program(file: Path, *, description: str, permissions: list[str]) -> Callable
     return run
 
 
+# A plugin that is the stand-in in front of a service account that has one key.
+PLUGIN = """#!{python}
+import sys
+sys.path[:0] = {path!r}
+from provider_support import Scripted, session
+from providers.plugin import serve
+from rehearsal.provider.gcp import Gcp
+KEY = {{"name": "{account}/keys/1", "privateKeyData": "the private half"}}
+SCRIPT = {{
+    "GET /v1/userinfo": {{}},
+    "POST /v1/{account}/keys": KEY,
+    "GET /v1/{account}/keys/1": KEY,
+    "DELETE /v1/{account}/keys/1": {{}},
+}}
+serve(Gcp(session=lambda: session(Scripted(SCRIPT))))
+"""
+
+
+class BareKey(pulumi.CustomResource):
+    """A key whose class, unlike the SDK's, does not say what of it is secret."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
+        properties = {"serviceAccountId": ACCOUNT, "privateKey": None}
+        super().__init__("gcp:serviceaccount/key:Key", name, properties, opts)
+
+
 def changes(result: Any) -> dict[str, int]:
     counted = result.summary.resource_changes or {}
     return {str(kind.value if hasattr(kind, "value") else kind): n for kind, n in counted.items()}
@@ -232,3 +259,31 @@ def test_a_bucket_of_another_stack_is_imported_as_it_is(
         up = stack.up()
     assert changes(up) == {"create": 2, "import": 1}
     assert changes(stack.up()) == {"same": 3}
+
+
+def test_what_only_the_plugin_knows_to_be_secret_is_encrypted_in_the_state(
+    workspace: automation.LocalWorkspaceOptions, tmp_path: Path
+) -> None:
+    here = Path(__file__)
+    plugin = tmp_path / "plugin" / "pulumi-resource-gcp"
+    plugin.parent.mkdir()
+    path = [str(here.parents[2]), str(here.parent)]
+    plugin.write_text(PLUGIN.format(python=sys.executable, path=path, account=ACCOUNT))
+    plugin.chmod(0o755)
+    assert workspace.env_vars is not None
+    workspace.env_vars["PATH"] = os.pathsep.join((str(plugin.parent), workspace.env_vars["PATH"]))
+
+    def run() -> None:
+        platform = gcp.Provider("platform", project=PROJECT, access_token="token")
+        BareKey("key", pulumi.ResourceOptions(provider=platform))
+
+    stack = automation.create_or_select_stack("test", "stand-in", run, opts=workspace)
+    for result in (stack.up(), stack.refresh()):
+        assert sum(changes(result).values()) == 3
+        (file,) = (tmp_path / "state").glob(".pulumi/stacks/**/test.json")
+        resources = json.loads(file.read_text())["checkpoint"]["latest"]["resources"]
+        (key,) = (each for each in resources if each["type"].endswith(":Key"))
+        assert key["outputs"]["publicKeyType"] == "TYPE_X509_PEM_FILE"
+        assert "ciphertext" in key["outputs"]["privateKey"]
+        assert "the private half" not in file.read_text()
+    assert changes(stack.destroy()) == {"delete": 3}

@@ -80,13 +80,38 @@ def test_a_write_that_meets_another_writer_reads_the_policy_again() -> None:
     assert slept == [0.2, 1.0]  # the batch's window, then the pause after the conflict
 
 
+def test_cloud_storage_calls_a_conflict_a_failed_precondition() -> None:
+    path = "/storage/v1/b/b/iam"
+    stale = (412, {"error": {"code": 412, "message": "Conditions not met."}})
+    granted = {"bindings": [{"role": "roles/r", "members": ["user:a@example.com"]}], "etag": "e1"}
+    api = Scripted({f"GET {path}": [{"etag": "e0"}, granted], f"PUT {path}": [stale, granted]})
+    gcp, slept = configured(api)
+    kind = gcp.kind("gcp:storage/bucketIAMMember:BucketIAMMember")
+    kind.create({"bucket": "b", "role": "roles/r", "member": "user:a@example.com"}, Context())
+    assert slept == [1.0]
+    assert [body["etag"] for body in api.bodies(f"PUT {path}")] == ["e0", "e1"]
+
+
+def test_a_write_whose_answer_was_lost_is_not_done_twice() -> None:
+    policy = Policy()
+
+    def lost(exchange: Props) -> Any:
+        policy.set(exchange)
+        return 503, {"error": {"code": 503, "message": "Gone."}}
+
+    gcp, slept = configured(Scripted({POLICY: policy.get, SET: [lost, policy.set]}))
+    gcp.kind(MEMBER).create(grant("roles/viewer"), Context())
+    assert policy.bindings == [{"role": "roles/viewer", "members": ["user:a@example.com"]}]
+    assert slept == [0.2, 0.5, 1.0]  # the batch, the lost answer, then the etag that was used up
+
+
 def test_a_policy_that_always_conflicts_is_given_up_on() -> None:
     gcp, slept = configured(Scripted({POLICY: Policy().get, SET: CONFLICT}))
     with pytest.raises(ProviderError, match="Too many conflicts") as raised:
         gcp.kind(MEMBER).create(grant("roles/viewer"), Context())
     assert str(raised.value) == (
         'Request `Create IAM Members roles/viewer user:a@example.com for project "p"` returned '
-        'error: Error applying IAM policy for project "p": Too many conflicts.  Latest error: '
+        'error: Error applying IAM policy to project "p": Too many conflicts.  Latest error: '
         'Error setting IAM policy for project "p": googleapi: Error 409: There were concurrent '
         "policy changes."
     )

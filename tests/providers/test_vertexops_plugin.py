@@ -32,6 +32,7 @@ from providers.plugin import (
     Props,
     ProviderError,
     Resource,
+    Secret,
     _Servicer,
     to_python,
     to_struct,
@@ -43,6 +44,8 @@ URN = "urn:pulumi:dev::p::toy:index:Toy::name"
 
 
 class Toy(Kind):
+    secrets = ("password", "logins.key")
+
     def check(self, inputs: Props, old_inputs: Props, context: Context) -> Any:
         return inputs, [Failure("models[1].traffic", "is wrong")] if "wrong" in inputs else []
 
@@ -51,13 +54,16 @@ class Toy(Kind):
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         if "half" in inputs:
-            raise PartialFailure("the-id", {"done": 1}, {"half": True}, "half of it")
+            made = {"done": 1, "password": "pw"}
+            raise PartialFailure("the-id", made, {"half": True}, "half of it")
         if "none" in inputs:
             raise ProviderError("nothing of it")
         return "the-id", inputs
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
-        return None if id == "gone" else Resource(id, {"read": True}, {})
+        if id == "gone":
+            return None
+        return Resource(id, {"read": True, "password": "pw"}, {"password": None})
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None: ...
 
@@ -109,6 +115,27 @@ def test_a_partial_failure_keeps_what_is_there(stub: Any) -> None:
     assert status.details[0].Unpack(detail)
     assert (detail.id, list(detail.reasons)) == ("the-id", ["half of it"])
     assert detail.properties["done"] == 1 and detail.inputs["half"] is True
+    assert is_secret(detail.properties["password"])
+
+
+def is_secret(value: Any) -> bool:
+    return bool(value[rpc._special_sig_key] == rpc._special_secret_sig)
+
+
+def test_what_is_secret_by_nature_leaves_the_plugin_as_a_secret(stub: Any) -> None:
+    logins = [{"user": "a", "key": "k"}, {"user": "b"}]
+    made = create(stub, password="pw", logins=logins, open="text").properties
+    assert is_secret(made["password"]) and made["password"]["value"] == "pw"
+    assert is_secret(made["logins"][0]["key"]) and made["logins"][0]["user"] == "a"
+    assert list(made["logins"][1]) == ["user"] and made["open"] == "text"
+    checked = stub.Check(proto.CheckRequest(urn=URN, news=to_struct({"password": "pw"})))
+    assert is_secret(checked.inputs["password"])
+    found = stub.Read(proto.ReadRequest(urn=URN, id="here"))
+    assert is_secret(found.inputs["password"]) and is_secret(found.properties["password"])
+
+
+def test_a_secret_comes_back_as_its_value() -> None:
+    assert to_python(to_value(Secret({"a": UNKNOWN}))) == {"a": UNKNOWN}
 
 
 def test_a_plain_failure_is_its_message_alone(stub: Any) -> None:

@@ -31,6 +31,7 @@ UNDELETE_SECONDS = 30 * 86_400
 AGENTS = {
     "aiplatform": ("gcp-sa-aiplatform", "roles/aiplatform.serviceAgent"),
     "artifactregistry": ("gcp-sa-artifactregistry", "roles/artifactregistry.serviceAgent"),
+    "logging": ("gcp-sa-logging", "roles/logging.serviceAgent"),
     "monitoring": (
         "gcp-sa-monitoring-notification",
         "roles/monitoring.notificationServiceAgent",
@@ -168,9 +169,12 @@ class Accounts:
 
 def account_name(call: Call) -> str:
     """The account's resource name; `projects/-` and unique ids are resolved."""
-    reference: str = call.params.get("name") or call.params["resource"]
+    return resource_of(call.cloud, call.params.get("name") or call.params["resource"])
+
+
+def resource_of(cloud: Cloud, reference: str) -> str:
     _, project, _, account = reference.split("/", 3)
-    found = call.cloud.accounts.find(account)
+    found = cloud.accounts.find(account)
     if found:
         return found.name
     if project == "-":

@@ -1,14 +1,42 @@
-"""Google's sign-in services: tokens for people and federated identities, and who a token is."""
+"""Google's sign-in services: tokens for people, accounts, federated identities; public keys."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rehearsal.cloud.api import Call, Reply, Result, method
-from rehearsal.cloud.identity import LIFETIME, Token
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rehearsal.cloud import federation
+from rehearsal.cloud.api import (
+    Call,
+    Principal,
+    Reply,
+    Result,
+    method,
+    not_found,
+    unauthenticated,
+)
+from rehearsal.cloud.identity import LIFETIME, SCOPES, Token
+from rehearsal.cloud.issuers import GOOGLE
+from rehearsal.cloud.jwt import jwk, read
+from rehearsal.cloud.services.iamcredentials import id_token
+from rehearsal.cloud.services.keys import in_time
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TYPE = "urn:ietf:params:oauth:token-type:"
+SUBJECT_TYPES = (f"{TYPE}jwt", f"{TYPE}id_token")
+TOKEN_URI = "https://oauth2.googleapis.com/token"
+AUDIENCES = (
+    TOKEN_URI,
+    "https://www.googleapis.com/oauth2/v4/token",
+    "https://accounts.google.com/o/oauth2/token",
+)
+NOT_IN_TIME = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
+    "Check your iat and exp values in the JWT claim."
+)
 
 
 def _refused(error: str, description: str) -> Reply:
@@ -20,56 +48,145 @@ def _refused(error: str, description: str) -> Reply:
 @method("oauth.token", permission=None, authenticated=False)
 def token(call: Call) -> Result:
     grant = call.body.get("grant_type")
+    if grant == JWT_BEARER:
+        return _for_an_assertion(call)
     if grant != "refresh_token":
         return _refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
     principal = call.cloud.identity.refreshed(call.body.get("refresh_token", ""))
     if principal is None:
         return _refused("invalid_grant", "Bad Request")
     value, _ = call.cloud.identity.issue(principal)
-    return {
-        "access_token": value,
-        "expires_in": LIFETIME,
-        "token_type": "Bearer",
-        "scope": "https://www.googleapis.com/auth/cloud-platform openid "
-        "https://www.googleapis.com/auth/userinfo.email",
-    }
+    return _bearer(value) | {"scope": " ".join(sorted(SCOPES))}
+
+
+def _bearer(value: str, seconds: float = LIFETIME) -> dict[str, Any]:
+    return {"access_token": value, "expires_in": int(seconds), "token_type": "Bearer"}
+
+
+def _for_an_assertion(call: Call) -> Result:
+    """A token for the account that signed the assertion (RFC 7523).
+
+    The sentences are those that users of Google's clients report; that of a disabled account is
+    inferred.
+    """
+    cloud = call.cloud
+    try:
+        assertion = read(call.body.get("assertion", ""))
+    except ValueError:
+        return _refused("invalid_grant", "Invalid JWT: Failed to parse.")
+    claims = assertion.claims
+    account = cloud.accounts.find(str(claims.get("iss", "")))
+    if account is None:
+        return _refused("invalid_grant", "Invalid grant: account not found")
+    if account.disabled:
+        return _refused("invalid_grant", "Invalid grant: account is disabled")
+    if not cloud.keys.verified(assertion, account):
+        return _refused("invalid_grant", "Invalid JWT Signature.")
+    if claims.get("aud") not in AUDIENCES:
+        said = f"Invalid JWT: Failed audience check. The right audience is {TOKEN_URI}"
+        return _refused("invalid_grant", said)
+    if not in_time(assertion, cloud.clock.now()):
+        return _refused("invalid_grant", NOT_IN_TIME)
+    if claims.get("sub", account.email) not in (account.email, account.unique_id):
+        # Nobody delegates a domain to an account here.
+        return _refused(
+            "unauthorized_client",
+            "Client is unauthorized to retrieve access tokens using this method, or client not "
+            "authorized for any of the scopes requested.",
+        )
+    if audience := claims.get("target_audience"):
+        return {"id_token": id_token(cloud, account, str(audience), email=True)}
+    scopes = str(claims.get("scope", "")).split()
+    if not scopes:
+        return _refused("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
+    value, _ = cloud.identity.issue(Principal(f"serviceAccount:{account.email}"), scopes=scopes)
+    return _bearer(value)
 
 
 # The subject token is the credential.
 @method("sts.token", permission=None, authenticated=False)
 def exchange(call: Call) -> Result:
-    if call.body.get("grantType") != EXCHANGE:
+    """Errors for a wrong type and a missing scope are inferred."""
+    body = call.body
+    if body.get("grantType") != EXCHANGE:
         return _refused("unsupported_grant_type", f"Invalid grant_type: expected {EXCHANGE}")
-    principal = call.cloud.identity.exchanged(call.body.get("subjectToken", ""))
-    if principal is None:
-        return _refused("invalid_grant", "The subject token is not one this sandbox issued.")
-    value, _ = call.cloud.identity.issue(principal)
-    return {
-        "access_token": value,
-        "expires_in": LIFETIME,
-        "token_type": "Bearer",
-        "issued_token_type": ACCESS_TOKEN,
-    }
+    for name, known in (
+        ("subjectTokenType", SUBJECT_TYPES),
+        ("requestedTokenType", (f"{TYPE}access_token",)),
+    ):
+        if body.get(name) not in known:
+            said = f"{name} is {body.get(name)}; simulated: {', '.join(known)}"
+            return _refused("invalid_request", said)
+    scopes = body.get("scope", "").split()
+    if not scopes:
+        return _refused("invalid_scope", "A scope is required to exchange an external credential.")
+    try:
+        found = federation.federate(
+            call.cloud, body.get("audience", ""), body.get("subjectToken", "")
+        )
+    except federation.Refused as refused:
+        return _refused(refused.error, refused.description)
+    value, _ = call.cloud.identity.issue(found.principal, found.seconds, scopes, found.pool)
+    return _bearer(value, found.seconds) | {"issued_token_type": f"{TYPE}access_token"}
 
 
 # What a token says about its own bearer.
 @method("oauth.userinfo", "oauth2.userinfo.get", "oauth2.userinfo.v2.me.get", permission=None)
 def userinfo(call: Call) -> dict[str, Any]:
+    """Nothing about federated identities, who have no Google account (inferred from tokeninfo)."""
+    if call.principal.member.startswith("principal:"):
+        raise unauthenticated()
     return _claims(call)
 
 
 @method("oauth.tokeninfo", "oauth2.tokeninfo", permission=None, authenticated=False)
 def tokeninfo(call: Call) -> Result:
+    """Knows no federated tokens, as measured on Google (2026-09)."""
     value = call.params.get("access_token", "")
     found: Token | None = call.cloud.identity.lookup(value)
-    if found is None:
+    if found is None or found.pool:
         return _refused("invalid_token", "Invalid Value")
     left = int(found.expires - call.cloud.clock.now())
     call.principal = found.principal
-    return _claims(call) | {"expires_in": str(left), "access_type": "offline"}
+    shown = {"expires_in": str(left), "scope": " ".join(sorted(found.scopes))}
+    return _claims(call) | shown | {"access_type": "offline"}
 
 
 def _claims(call: Call) -> dict[str, Any]:
     account = call.cloud.accounts.find(call.principal.email)
     subject = account.unique_id if account else call.principal.member
     return {"sub": subject, "email": call.principal.email, "email_verified": True}
+
+
+# Public keys, by which anyone can verify what Google or an account signed.
+@method("oauth.certificates", permission=None, authenticated=False)
+def certificates(call: Call) -> dict[str, Any]:
+    key = call.cloud.issuers.key(GOOGLE)
+    return {key.id: _pem(key.certificate("federated-signon.system.gserviceaccount.com", 0))}
+
+
+@method("oauth.jwks", permission=None, authenticated=False)
+def jwks(call: Call) -> dict[str, Any]:
+    return call.cloud.issuers.key(GOOGLE).jwks()
+
+
+@method("oauth.account.certificates", permission=None, authenticated=False)
+def account_certificates(call: Call) -> dict[str, Any]:
+    return {id: _pem(key.certificate) for id, key in _keys(call).items()}
+
+
+@method("oauth.account.jwks", permission=None, authenticated=False)
+def account_jwks(call: Call) -> dict[str, Any]:
+    return {"keys": [{**jwk(key.public), "kid": id} for id, key in _keys(call).items()]}
+
+
+def _keys(call: Call) -> dict[str, Any]:
+    account = call.cloud.accounts.find(call.params["account"])
+    if account is None:
+        raise not_found("Unknown service account")
+    call.cloud.keys.own(account)
+    return {id: key for id, key in call.cloud.keys.of(account).items() if not key.disabled}
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()

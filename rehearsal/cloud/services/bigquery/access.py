@@ -39,6 +39,12 @@ def binding_of(entry: dict[str, Any], project: str) -> tuple[str, str]:
     raise invalid("An access entry needs exactly one entity.")
 
 
+def owner(creator: str) -> dict[str, Any]:
+    """The entry of who made the dataset; a federated identity has no address (inferred)."""
+    key = "iamMember" if creator.startswith("principal:") else "userByEmail"
+    return {"role": "OWNER", key: creator}
+
+
 def is_authorised(entry: dict[str, Any]) -> bool:
     """Whether this grants access to what a view, routine or dataset reads, not to a member."""
     return any(entry.get(kind) for kind in AUTHORISED)

@@ -11,6 +11,7 @@ from rehearsal.cloud.services.bigquery.access import (
     DEFAULT_ACCESS,
     binding_of,
     is_authorised,
+    owner,
 )
 from rehearsal.cloud.services.paging import page
 from rehearsal.cloud.services.patching import merge
@@ -87,7 +88,7 @@ class BigQuery:
             "maxTimeTravelHours": "168",
         }
         self.change(info, body)
-        access = body.get("access") or [*DEFAULT_ACCESS, {"role": "OWNER", "userByEmail": creator}]
+        access = body.get("access") or [*DEFAULT_ACCESS, owner(creator)]
         try:
             # In effect at once: whoever made a dataset can use it.
             for entry in access:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 from rehearsal.cloud.api import Call, Reply, Result, invalid, method
@@ -94,6 +95,67 @@ def list_rows(call: Call) -> Result:
         "rows": rows,
     }
     return {**answer, "pageToken": str(end)} if end < len(table.rows) else answer
+
+
+@method("bigquery.tabledata.insertAll", permission="bigquery.tables.updateData", on=_on_table)
+def insert_rows(call: Call) -> Result:
+    """Rows with a wrong value or an unknown field are refused, and with them, as at Google, every
+    other row of the call unless `skipInvalidRows` is set."""
+    table = call.cloud.bigquery.table(call.resource)
+    fields = {item["name"]: item for item in table.info.get("schema", {}).get("fields", [])}
+    ignoring = call.body.get("ignoreUnknownValues", False)
+    errors: dict[int, list[dict[str, Any]]] = {}
+    stored: dict[int, dict[str, Any]] = {}
+    for index, row in enumerate(call.body.get("rows", ())):
+        given = row.get("json", {})
+        wrong = [_refused(name, "no such field") for name in given.keys() - fields.keys()]
+        stored[index] = {}
+        for name in given.keys() & fields.keys():
+            try:
+                stored[index][name] = _stored(fields[name], given[name])
+            except (ValueError, TypeError, KeyError):
+                wrong.append(_refused(name, f"cannot be read as {fields[name]['type']}"))
+        wrong += [
+            _refused(name, "missing required field")
+            for name, item in fields.items()
+            if item.get("mode") == "REQUIRED" and given.get(name) is None
+        ]
+        if ignoring:
+            wrong = [error for error in wrong if not error["message"].startswith("no such field")]
+        if wrong:
+            errors[index] = sorted(wrong, key=lambda error: str(error["location"]))
+    if errors and not call.body.get("skipInvalidRows", False):
+        errors = {index: errors.get(index, [{"reason": "stopped"}]) for index in stored}
+    table.rows += [row for index, row in stored.items() if index not in errors]
+    answer: dict[str, Any] = {"kind": "bigquery#tableDataInsertAllResponse"}
+    listed = [{"index": index, "errors": wrong} for index, wrong in sorted(errors.items())]
+    return {**answer, "insertErrors": listed} if listed else answer
+
+
+def _refused(field: str, why: str) -> dict[str, Any]:
+    return {"reason": "invalid", "location": field, "message": f"{why}: {field}."}
+
+
+def _stored(item: dict[str, Any], value: Any) -> Any:
+    """A value as rows are kept: timestamps in seconds, records by name."""
+    if value is None:
+        return None
+    if item.get("mode") == "REPEATED":
+        single = item | {"mode": "NULLABLE"}
+        return [_stored(single, entry) for entry in value]
+    match item["type"]:
+        case "RECORD" | "STRUCT":
+            parts = {part["name"]: part for part in item.get("fields", ())}
+            return {name: _stored(parts[name], entry) for name, entry in value.items()}
+        case "TIMESTAMP" if isinstance(value, str) and not value.replace(".", "").isdigit():
+            return datetime.fromisoformat(value.replace(" UTC", "+00:00")).timestamp()
+        case "TIMESTAMP" | "FLOAT" | "FLOAT64":
+            return float(value)
+        case "INTEGER" | "INT64":
+            return int(value)
+        case "BOOLEAN" | "BOOL":
+            return {"true": True, "false": False}[str(value).lower()]
+    return value
 
 
 def _value(item: dict[str, Any], value: Any, micros: bool) -> Any:

@@ -170,6 +170,7 @@ def deploy_model(call: Call) -> Result:
             del endpoint.deployed[deployed_id]
             raise
         deployment.predictor = predictor
+        vertex.scale(endpoint, deployment)
         if shares:
             endpoint.traffic = {deployed_id if k == "0" else k: v for k, v in shares.items()}
         vertex.touch(endpoint)
@@ -236,9 +237,10 @@ def undeploy_model(call: Call) -> Result:
     _remaining(endpoint, deployed_id, split)
 
     def run() -> dict[str, Any]:
-        _deployment(endpoint, deployed_id)
+        deployment = _deployment(endpoint, deployed_id)
         endpoint.traffic = _remaining(endpoint, deployed_id, split)
         del endpoint.deployed[deployed_id]
+        vertex.scale(endpoint, deployment, 0)
         vertex.touch(endpoint)
         return {}
 
@@ -289,6 +291,7 @@ def mutate_deployed_model(call: Call) -> Result:
         _deployment(endpoint, deployment.info["id"])
         deployment.info |= {"dedicatedResources": resources, **flags}
         deployment.cpus = _cpus(resources)
+        vertex.scale(endpoint, deployment)
         vertex.touch(endpoint)
         return {"deployedModel": deployment.info}
 

@@ -11,6 +11,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from rehearsal.cloud.api import (
@@ -24,7 +25,14 @@ from rehearsal.cloud.api import (
     not_found,
     unimplemented,
 )
-from rehearsal.cloud.services.vertex.state import Deployment, Endpoint, in_region, project_of
+from rehearsal.cloud.services.vertex.state import (
+    Deployment,
+    Endpoint,
+    Served,
+    display_names,
+    in_region,
+    project_of,
+)
 
 SKLEARN_IMAGE = re.compile(r"[a-z0-9-]+-docker\.pkg\.dev/vertex-ai\S*/prediction/sklearn-\S+")
 MODEL_FILES = ("model.pkl", "model.joblib")
@@ -148,11 +156,30 @@ def _chosen(call: Call, endpoint: Endpoint) -> Deployment:
 def _served(
     call: Call, endpoint: Endpoint, instances: Any, parameters: Any
 ) -> tuple[Deployment, list[Any]]:
+    received = perf_counter()
     if not isinstance(instances, list) or not instances:
         raise invalid("The request needs a non-empty list of instances.")
     deployment = _chosen(call, endpoint)
     assert deployment.predictor, "traffic goes to deployments that are ready only"
-    predictions = deployment.predictor.predict(instances, parameters)
+    asked, status = perf_counter(), 200
+    try:
+        predictions = deployment.predictor.predict(instances, parameters)
+    except ApiError as error:
+        status = error.status
+        raise
+    finally:
+        call.cloud.vertex.served.append(
+            Served(
+                call.cloud.clock.now(),
+                endpoint.name,
+                deployment.info["id"],
+                display_names(endpoint, deployment),
+                len(instances),
+                status,
+                (perf_counter() - asked) * 1000,
+                (asked - received) * 1000,
+            )
+        )
     log_sample(call, endpoint, deployment, instances, predictions)
     return deployment, predictions
 

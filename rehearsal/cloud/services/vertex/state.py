@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rehearsal.cloud.api import Call, failed_precondition, invalid, mask_paths, not_found
 from rehearsal.cloud.services.compute import REGIONS, WITHOUT_VERTEX
 from rehearsal.cloud.services.paging import page
+from rehearsal.cloud.services.patching import copy_paths
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
@@ -64,6 +65,29 @@ class Endpoint:
         return {key: item for key, item in self.deployed.items() if item.predictor}
 
 
+class Served(NamedTuple):
+    """What monitoring shows of one request that reached a deployed model; times in ms."""
+
+    time: float
+    endpoint: str
+    deployed_id: str
+    names: tuple[str, str]
+    instances: int
+    status: int
+    model_ms: float
+    overhead_ms: float
+
+
+class Scaled(NamedTuple):
+    """From `time` on, a deployed model has this many replicas."""
+
+    time: float
+    endpoint: str
+    deployed_id: str
+    names: tuple[str, str]
+    replicas: int
+
+
 class Vertex:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -75,12 +99,14 @@ class Vertex:
         self.started: dict[str, tuple[str, str]] = {}
         # why sampled predictions were not logged -> how many
         self.logging_failures: Counter[str] = Counter()
+        # for Cloud Monitoring; the newest predictions
+        self.served: deque[Served] = deque(maxlen=200_000)
+        self.scaled: list[Scaled] = []
         self._changes = 0
 
     def numbered(self, name: str) -> str:
         """`projects/ID/…` as Google's answers write it, `projects/NUMBER/…`."""
-        _, project, rest = name.split("/", 2)
-        return f"projects/{self.cloud.projects.number(project)}/{rest}"
+        return self.cloud.projects.numbered(name)
 
     def normal(self, name: str) -> str:
         """A name from a request body, with the project's id."""
@@ -130,6 +156,16 @@ class Vertex:
         endpoint.info["updateTime"] = self.cloud.clock.rfc3339()
         endpoint.info["etag"] = self.etag()
 
+    def scale(
+        self, endpoint: Endpoint, deployment: Deployment, replicas: int | None = None
+    ) -> None:
+        """Note a change of replicas; the least, unless given: nothing here scales by load."""
+        if replicas is None:
+            replicas = deployment.info["dedicatedResources"]["minReplicaCount"]
+        deployed_id, now = deployment.info["id"], self.cloud.clock.now()
+        names = display_names(endpoint, deployment)
+        self.scaled.append(Scaled(now, endpoint.name, deployed_id, names, replicas))
+
     def live(self) -> dict[str, list[str]]:
         deployed = [f"{e.name}/{key}" for e in self.endpoints.values() for key in e.deployed]
         return {
@@ -137,6 +173,11 @@ class Vertex:
             "endpoints": sorted(self.endpoints),
             "deployedModels": sorted(deployed),
         }
+
+
+def display_names(endpoint: Endpoint, deployment: Deployment) -> tuple[str, str]:
+    """Of the model and of the endpoint, as metrics are labelled."""
+    return deployment.info["displayName"], endpoint.info["displayName"]
 
 
 def in_region(call: Call, name: str) -> str:
@@ -185,17 +226,9 @@ def apply_mask(
     if "*" in paths:
         paths = set(mutable)
     for path in sorted(paths):
-        first, *rest = path.split(".")
-        if first not in mutable:
+        if path.partition(".")[0] not in mutable:
             raise invalid(f"The field `{path}` cannot be updated.")
-        source, target = body, info
-        for key in [first, *rest][:-1]:
-            source, target = source.get(key, {}), target.setdefault(key, {})
-        last = path.rpartition(".")[2]
-        if source.get(last) in (None, "", {}):
-            target.pop(last, None)
-        else:
-            target[last] = source[last]
+    copy_paths(info, body, paths)
 
 
 def listed(

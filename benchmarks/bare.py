@@ -1,0 +1,42 @@
+"""The simulator's own proxy and TLS before an application that checks nothing.
+
+python -m benchmarks.bare DIRECTORY < body.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from rehearsal.cloud.cloud import Cloud
+from rehearsal.cloud.proxy import Running, Served
+
+
+def application(content: Any) -> Starlette:
+    """Answers every bucket with the same content."""
+
+    async def bucket(request: Request) -> JSONResponse:
+        return JSONResponse(content)
+
+    return Starlette(routes=[Route("/storage/v1/b/{bucket}", bucket)])
+
+
+def main() -> None:
+    content = json.loads(sys.stdin.readline())
+    running = Running(Cloud(), Path(sys.argv[1]), cast(Served, application(content)))
+    running.start()
+    print(json.dumps({"proxy_url": running.proxy_url, "ca_bundle": str(running.ca_bundle)}))
+    sys.stdout.flush()
+    sys.stdin.read()
+    running.stop()
+
+
+if __name__ == "__main__":
+    main()

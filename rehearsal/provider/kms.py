@@ -1,0 +1,153 @@
+"""Types of the `kms` module. Google deletes neither key rings nor keys, only versions of keys."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Final
+
+from providers.plugin import Context, Props, ProviderError
+from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field
+from rehearsal.provider.google import GoogleError
+from rehearsal.provider.iam import Target
+from rehearsal.provider.resource import AutoName, Rest, Spec
+
+if TYPE_CHECKING:
+    from rehearsal.provider.gcp import Gcp
+
+BASE: Final = "https://cloudkms.googleapis.com/v1"
+GONE: Final = frozenset({"DESTROYED", "DESTROY_SCHEDULED"})
+PERIOD: Final = r"(\d+(\.\d{1,9})?s)?"
+KEY_RING: Final = Spec(
+    "gcp:kms/keyRing:KeyRing",
+    noun="KeyRing",
+    title="KMSKeyRing",
+    base=BASE,
+    id="projects/{project}/locations/{location}/keyRings/{name}",
+    collection="projects/{project}/locations/{location}/keyRings",
+    fields=(
+        Field("name", path=True, new=True),
+        Field("location", path=True, new=True, required=True),
+        PROJECT,
+    ),
+    autoname=AutoName(),
+)
+CRYPTO_KEY: Final = Spec(
+    "gcp:kms/cryptoKey:CryptoKey",
+    noun="CryptoKey",
+    title="KMSCryptoKey",
+    base=BASE,
+    id="{keyRing}/cryptoKeys/{name}",
+    collection="{keyRing}/cryptoKeys",
+    create_query={"cryptoKeyId": "{name}", "skipInitialVersionCreation": "{skips}"},
+    masked=True,
+    fields=(
+        Field("name", path=True, new=True),
+        Field("keyRing", path=True, new=True, required=True),
+        Field("purpose", new=True, default="ENCRYPT_DECRYPT"),
+        Field("rotationPeriod", mask="rotationPeriod,nextRotationTime", pattern=PERIOD),
+        Field(
+            "versionTemplate",
+            "object",
+            computed=True,
+            mask="versionTemplate.algorithm",
+            of=(
+                Field("algorithm", required=True),
+                Field("protectionLevel", new=True, default="SOFTWARE"),
+            ),
+        ),
+        Field("destroyScheduledDuration", new=True, computed=True),
+        Field("importOnly", "bool", new=True, computed=True),
+        Field("cryptoKeyBackend", new=True, computed=True),
+        Field(
+            "keyAccessJustificationsPolicy",
+            "object",
+            of=(Field("allowedAccessReasons", "strings"),),
+        ),
+        Field("skipInitialVersionCreation", "bool", local=True),
+        *LABELS,
+        DELETION_POLICY,
+        Field(
+            "primaries", "objects", api="primary", output=True, of=(Field("name"), Field("state"))
+        ),
+    ),
+    autoname=AutoName(),
+)
+KEY_TARGET: Final = Target(
+    "gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember",
+    property="cryptoKeyId",
+    path="{cryptoKeyId}",
+    describe='KMS CryptoKey "{cryptoKeyId}"',
+    url=f"{BASE}/{{cryptoKeyId}}",
+    fields=(Field("cryptoKeyId", new=True, required=True),),
+    get=("GET", ":getIamPolicy"),
+    get_query={"options.requestedPolicyVersion": "3"},
+)
+
+
+class KeyRing(Rest):
+    """A key ring stays where it is; a destroy only drops it from the state."""
+
+    def __init__(self, gcp: Gcp) -> None:
+        super().__init__(gcp, KEY_RING)
+
+    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
+        names = self.names("", inputs, {})
+        url = f"{self.base(names)}/{self.spec.collection.format_map(names)}"
+        try:
+            self.gcp.google.call("POST", url, {"keyRingId": names["name"]})  # no body at all
+        except GoogleError as error:
+            raise ProviderError(f"Error creating {self.spec.noun}: {error}") from error
+        id = self.spec.id.format_map(names)
+        return id, self.read_created(id, inputs, context)
+
+    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
+        """Google keeps the key ring for as long as the project."""
+
+
+class CryptoKey(Rest):
+    """A key. Destroying it destroys its versions and stops it from making new ones."""
+
+    def __init__(self, gcp: Gcp) -> None:
+        super().__init__(gcp, CRYPTO_KEY)
+
+    def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
+        skips = str(bool(inputs.get("skipInitialVersionCreation"))).lower()
+        return super().names(id, inputs, outputs) | {"skips": skips}
+
+    def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
+        body = super().body(inputs, outputs, update=update)
+        period = body.get("rotationPeriod")
+        if period and not (update and period == outputs.get("rotationPeriod")):
+            body["nextRotationTime"] = after(period)
+        return body
+
+    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
+        if self.refuses_deletion(id, outputs):
+            return
+        url = self.url(id, self.names(id, inputs, outputs))
+        try:
+            listed = self.gcp.google.call("GET", f"{url}/cryptoKeyVersions")
+            for version in listed.get("cryptoKeyVersions", []):
+                if version["state"] not in GONE:
+                    destroy = f"{BASE}/{version['name']}:destroy"
+                    self.gcp.google.call("POST", destroy, None, {})
+        except GoogleError as error:
+            if error.status == 404:
+                return
+            raise ProviderError(f"Error when reading or editing {id}: {error}") from error
+        if outputs.get("rotationPeriod"):
+            try:
+                mask = {"updateMask": "rotationPeriod,nextRotationTime"}
+                self.gcp.google.call("PATCH", url, mask, {})
+            except GoogleError as error:
+                raise ProviderError(
+                    "While cryptoKeyVersions were cleared, the provider was unable to disable "
+                    f"automatic rotation of key due to an error: {error}. Please retry or manually "
+                    "disable automatic rotation to prevent creation of a new version of this key."
+                ) from error
+
+
+def after(period: str) -> str:
+    """The time when `period`, seconds as in "86400s", has passed from now."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{now + datetime.timedelta(seconds=float(period[:-1])):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -1,0 +1,173 @@
+"""Types of the `monitoring` module: services, and the objectives that they are to meet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from providers.plugin import Props
+from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field, dig
+from rehearsal.provider.monitoring import BASE, Named
+from rehearsal.provider.resource import Rest, Spec
+
+if TYPE_CHECKING:
+    from rehearsal.provider.gcp import Gcp
+
+DAY: Final = 86400  # seconds
+CUSTOM_SERVICE: Final = Spec(
+    "gcp:monitoring/customService:CustomService",
+    noun="Service",
+    title="MonitoringService",
+    base=BASE,
+    id="projects/{project}/services/{serviceId}",
+    collection="projects/{project}/services",
+    create_query={"serviceId": "{serviceId}"},
+    masked=True,
+    fields=(
+        PROJECT,
+        Field("serviceId", path=True, new=True, computed=True, pattern=r"[a-z0-9\-]+"),
+        Field("displayName"),
+        Field("userLabels", "map", force=True, zero={}),
+        Field("telemetry", "object", of=(Field("resourceName"),)),
+        DELETION_POLICY,
+        Field("name", output=True),
+    ),
+)
+BASIC_SLI: Final = (
+    Field("methods", "set", api="method"),
+    Field("locations", "set", api="location"),
+    Field("versions", "set", api="version"),
+    Field("latency", "object", of=(Field("threshold", required=True),)),
+    # There to be set; what is sent is an empty object.
+    Field("availability", "object", of=(Field("enabled", "bool", local=True, default=True),)),
+)
+RANGE: Final = Field(
+    "range", "object", required=True, of=(Field("min", "number"), Field("max", "number"))
+)
+REQUEST_BASED_SLI: Final = (
+    Field(
+        "goodTotalRatio",
+        "object",
+        of=(
+            Field("goodServiceFilter"),
+            Field("badServiceFilter"),
+            Field("totalServiceFilter"),
+        ),
+    ),
+    Field("distributionCut", "object", of=(Field("distributionFilter", required=True), RANGE)),
+)
+METRIC_IN_RANGE: Final = (Field("timeSeries", required=True), RANGE)
+SLO: Final = Spec(
+    "gcp:monitoring/slo:Slo",
+    noun="Slo",
+    title="MonitoringSlo",
+    base=BASE,
+    id="projects/{project}/services/{service}/serviceLevelObjectives/{sloId}",
+    collection="projects/{project}/services/{service}/serviceLevelObjectives",
+    create_query={"serviceLevelObjectiveId": "{sloId}"},
+    masked=True,
+    fields=(
+        PROJECT,
+        Field("service", path=True, new=True, required=True),
+        Field("sloId", path=True, new=True, computed=True, pattern=r"[a-zA-Z0-9\-_:.]+"),
+        Field("displayName"),
+        Field("goal", "number", required=True),
+        Field("rollingPeriodDays", "int", api="rollingPeriod"),
+        Field("calendarPeriod"),
+        Field("userLabels", "map", force=True, zero={}),
+        Field("basicSli", "object", api="serviceLevelIndicator.basicSli", of=BASIC_SLI),
+        Field(
+            "requestBasedSli",
+            "object",
+            api="serviceLevelIndicator.requestBased",
+            of=REQUEST_BASED_SLI,
+        ),
+        Field(
+            "windowsBasedSli",
+            "object",
+            api="serviceLevelIndicator.windowsBased",
+            of=(
+                Field("windowPeriod"),
+                Field("goodBadMetricFilter"),
+                Field(
+                    "goodTotalRatioThreshold",
+                    "object",
+                    of=(
+                        Field("threshold", "number"),
+                        Field("performance", "object", of=REQUEST_BASED_SLI),
+                        Field("basicSliPerformance", "object", of=BASIC_SLI),
+                    ),
+                ),
+                Field("metricMeanInRange", "object", of=METRIC_IN_RANGE),
+                Field("metricSumInRange", "object", of=METRIC_IN_RANGE),
+            ),
+        ),
+        DELETION_POLICY,
+        Field("name", output=True),
+    ),
+    one_of=(
+        ("rollingPeriodDays", "calendarPeriod"),
+        ("basicSli", "requestBasedSli", "windowsBasedSli"),
+    ),
+)
+# What an update of an indicator names, leaf by leaf.
+REQUEST_BASED_LEAVES: Final = (
+    "goodTotalRatio.badServiceFilter",
+    "goodTotalRatio.goodServiceFilter",
+    "goodTotalRatio.totalServiceFilter",
+    "distributionCut.range",
+    "distributionCut.distributionFilter",
+)
+SLO_MASKS: Final = {
+    "basicSli": ("serviceLevelIndicator.basicSli",),
+    "requestBasedSli": tuple(
+        f"serviceLevelIndicator.requestBased.{leaf}" for leaf in REQUEST_BASED_LEAVES
+    ),
+    "windowsBasedSli": tuple(
+        f"serviceLevelIndicator.windowsBased.{leaf}"
+        for leaf in (
+            "windowPeriod",
+            "goodBadMetricFilter",
+            "goodTotalRatioThreshold.threshold",
+            *(f"goodTotalRatioThreshold.performance.{leaf}" for leaf in REQUEST_BASED_LEAVES),
+            "goodTotalRatioThreshold.basicSliPerformance",
+            "metricMeanInRange.timeSeries",
+            "metricMeanInRange.range",
+            "metricSumInRange.timeSeries",
+            "metricSumInRange.range",
+        )
+    ),
+}
+
+
+class CustomService(Named):
+    def __init__(self, gcp: Gcp) -> None:
+        super().__init__(gcp, CUSTOM_SERVICE)
+
+    def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
+        return {"custom": {}, **super().body(inputs, outputs, update=update)}
+
+
+class Slo(Named):
+    def __init__(self, gcp: Gcp) -> None:
+        super().__init__(gcp, SLO)
+
+    def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
+        body = super().body(inputs, outputs, update=update)
+        if "rollingPeriod" in body:
+            body["rollingPeriod"] = f"{body['rollingPeriod'] * DAY}s"
+        if not update and inputs.get("sloId"):
+            body["name"] = inputs["sloId"]
+        return body
+
+    def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
+        period = answer.get("rollingPeriod")
+        days = {"rollingPeriod": float(period.rstrip("s")) // DAY} if period else {}
+        found = super().outputs(id, {**answer, **days}, inputs, created=created)
+        for path in ("basicSli", "windowsBasedSli.goodTotalRatioThreshold.basicSliPerformance"):
+            if dig(found, f"{path}.availability") is not None:
+                dig(found, path)["availability"] = {"enabled": True}
+        return found
+
+    @staticmethod
+    def mask_name(item: Field) -> str:
+        return ",".join(SLO_MASKS.get(item.name, (Rest.mask_name(item),)))

@@ -1,0 +1,272 @@
+"""In from outside with unmodified google-auth: an OIDC token becomes access, or says why not."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_support import PROJECT, new_cloud, session
+from identity_support import (
+    AUDIENCE,
+    OF_REPOSITORY,
+    POOL,
+    PRINCIPALS,
+    PROJECT_URL,
+    PROVIDER,
+    Client,
+    exchange,
+    federated,
+    github_token,
+    refusal,
+)
+
+from rehearsal.cloud.cloud import Cloud
+from rehearsal.cloud.issuers import GITHUB
+from rehearsal.cloud.jwt import Key
+from rehearsal.cloud.proxy import Running
+
+ISSUER = "https://issuer.example.com"
+PROPAGATION = 60
+NO_TARGET = "invalid_target"
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    # Its clock starts at the wall clock, which google-auth goes by, and is only stepped.
+    return new_cloud()
+
+
+@pytest.fixture
+def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    with cloud.serve(tmp_path) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def admin(cloud: Cloud, running: Running) -> Client:
+    """The administrator, with pool and provider there and known to all of Google."""
+    client = Client(cloud, running)
+    client.federate()
+    cloud.clock.step(PROPAGATION)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        (
+            {"repository_id": "9"},
+            "unauthorized_client: The given credential is rejected by the attribute condition.",
+        ),
+        (
+            {"audience": "https://github.com/acme"},
+            "invalid_grant: The audience in ID Token [https://github.com/acme] does not match the "
+            "expected audience.",
+        ),
+        (
+            {"iss": "https://evil.example.com"},
+            "invalid_grant: The issuer in ID Token https://evil.example.com does not match the "
+            f"expected one in config: {GITHUB}.",
+        ),
+        (
+            {"sub": "x" * 128},
+            "invalid_request: The size of mapped attribute google.subject exceeds the 127 bytes "
+            "limit.",
+        ),
+        ({"repository": "x" * 9000}, "invalid_request: The size of all mapped attributes exceeds"),
+        (
+            {"sub": ""},
+            "unauthorized_client: Could not obtain a value for google.subject from the given "
+            "credential.",
+        ),
+    ],
+)
+def test_a_token_with_the_wrong_claims_is_refused(
+    cloud: Cloud, admin: Client, tmp_path: Path, claims: dict[str, Any], said: str
+) -> None:
+    assert refusal(cloud, tmp_path, github_token(cloud, **claims)).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("claims", "accepted"),
+    [
+        ({"iat": 50}, True),
+        ({"iat": 70}, False),
+        ({"iat": -24 * 3600 + 30}, True),
+        ({"iat": -24 * 3600 - 30}, False),
+        ({"exp": -50}, True),
+        ({"exp": -70}, False),
+        ({"nbf": 70}, False),
+        ({"iat": None}, False),
+        ({"exp": None}, False),
+    ],
+)
+def test_times_are_checked_with_a_minute_to_spare(
+    cloud: Cloud, admin: Client, tmp_path: Path, claims: dict[str, int | None], accepted: bool
+) -> None:
+    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
+    now = int(cloud.clock.now())
+    times = {name: None if value is None else now + value for name, value in claims.items()}
+    token = github_token(cloud, **times)
+    if accepted:
+        assert "access_token" in exchange(admin, token)
+        return
+    shown = "null" if "iat" in claims and claims["iat"] is None else times.get("iat", now)
+    said = f"invalid_grant: ID Token issued at {shown} is stale to sign-in."
+    assert refusal(cloud, tmp_path, token) == said
+
+
+@pytest.mark.parametrize(("lifetime", "seconds"), [(300, 300), (7200, 3600)])
+def test_a_federated_token_lives_no_longer_than_its_source_or_an_hour(
+    cloud: Cloud, admin: Client, lifetime: int, seconds: int
+) -> None:
+    answer = exchange(admin, github_token(cloud, lifetime=lifetime))
+    assert seconds - 5 < answer["expires_in"] <= seconds
+    client = session(admin.running, answer["access_token"])
+    assert client.get(PROJECT_URL).status_code == 403
+    cloud.clock.step(seconds)
+    expired = client.get(PROJECT_URL)
+    assert expired.status_code == 401
+    assert expired.json()["error"]["details"][0]["reason"] == "ACCESS_TOKEN_EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"audience": AUDIENCE.partition("/providers/")[0]}, "invalid_request"),
+        ({"audience": AUDIENCE.replace("/github/", "/unknown/")}, NO_TARGET),
+        ({"audience": AUDIENCE + "-2"}, NO_TARGET),
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"subject_token_type": "urn:ietf:params:oauth:token-type:saml2"}, "invalid_request"),
+        ({"scope": ""}, "invalid_scope"),
+        ({"subject_token": "not.a.token"}, "invalid_grant"),
+        ({"subject_token": "opaque"}, "invalid_grant"),
+    ],
+)
+def test_a_request_that_is_no_good_has_oauths_error(
+    cloud: Cloud, admin: Client, change: dict[str, str], error: str
+) -> None:
+    assert exchange(admin, github_token(cloud), **change)["error"] == error
+
+
+def test_a_token_somebody_else_signed_is_refused(
+    cloud: Cloud, admin: Client, tmp_path: Path
+) -> None:
+    header, claims, _ = github_token(cloud).split(".")
+    foreign = Key().sign_bytes(f"{header}.{claims}".encode())
+    signature = base64.urlsafe_b64encode(foreign).decode().rstrip("=")
+    said = refusal(cloud, tmp_path, f"{header}.{claims}.{signature}")
+    assert said == "invalid_grant: Unable to verify the ID Token signature."
+
+
+def test_claims_that_were_changed_after_signing_are_refused(
+    cloud: Cloud, admin: Client, tmp_path: Path
+) -> None:
+    header, _, signature = github_token(cloud).split(".")
+    _, claims, _ = github_token(cloud, repository="acme/other").split(".")
+    said = refusal(cloud, tmp_path, f"{header}.{claims}.{signature}")
+    assert said == "invalid_grant: Unable to verify the ID Token signature."
+
+
+@pytest.mark.parametrize("elliptic", [False, True])
+def test_a_providers_own_keys_verify_its_tokens(
+    cloud: Cloud, admin: Client, tmp_path: Path, elliptic: bool
+) -> None:
+    key, foreign = Key(elliptic=elliptic), Key(elliptic=elliptic)
+    body = {
+        "attributeMapping": {"google.subject": "assertion.sub"},
+        "oidc": {
+            "issuerUri": ISSUER,
+            "jwksJson": json.dumps(key.jwks()),
+            "allowedAudiences": ["iot"],
+        },
+    }
+    admin.done("POST", f"{POOL}/providers", body, workloadIdentityPoolProviderId="own-keys")
+    cloud.clock.step(PROPAGATION)
+    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", f"principal:{PRINCIPALS}/subject/dev")
+    now = int(cloud.clock.now())
+    claims = {"iss": ISSUER, "sub": "dev", "aud": ["iot"], "iat": now, "exp": now + 60}
+    audience = AUDIENCE.replace("/actions", "/own-keys")
+    session = federated(tmp_path, key.sign(claims), audience=audience)
+    assert session.get(PROJECT_URL).status_code == 200
+    said = refusal(cloud, tmp_path, foreign.sign(claims), audience=audience)
+    assert said == "invalid_grant: Error connecting to the given credential's issuer."
+    # With a list of audiences, the provider's own name is none of them.
+    said = refusal(cloud, tmp_path, key.sign({**claims, "aud": audience}), audience=audience)
+    assert said.startswith("invalid_grant: The audience in ID Token")
+
+
+def test_an_issuer_that_is_not_played_cannot_be_reached(
+    cloud: Cloud, admin: Client, tmp_path: Path
+) -> None:
+    change = {"oidc": {"issuerUri": ISSUER}}
+    admin.done("PATCH", PROVIDER, change, updateMask="oidc")
+    token = github_token(cloud, iss=ISSUER)
+    said = "invalid_grant: Error connecting to the given credential's issuer."
+    assert refusal(cloud, tmp_path, token) == said
+    cloud.issuers.add(ISSUER)
+    token = cloud.issuers.mint(ISSUER, "s", f"https:{AUDIENCE}", {"repository_id": "4711"})
+    assert "access_token" in exchange(admin, token)
+
+
+def test_a_new_provider_is_not_known_at_once(cloud: Cloud, running: Running) -> None:
+    client = Client(cloud, running)
+    client.federate()
+    assert exchange(client, github_token(cloud))["error"] == NO_TARGET
+    cloud.clock.step(PROPAGATION)
+    assert "access_token" in exchange(client, github_token(cloud))
+
+
+@pytest.mark.parametrize("url", [POOL, PROVIDER])
+@pytest.mark.parametrize("how", ["disabled", "deleted"])
+def test_a_pool_or_provider_out_of_service_takes_no_tokens(
+    cloud: Cloud, admin: Client, tmp_path: Path, url: str, how: str
+) -> None:
+    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
+    before = federated(tmp_path, github_token(cloud))
+    assert before.get(PROJECT_URL).status_code == 200
+    if how == "disabled":
+        admin.done("PATCH", url, {"disabled": True}, updateMask="disabled")
+    else:
+        admin.done("DELETE", url)
+    said = refusal(cloud, tmp_path, github_token(cloud))
+    assert said.startswith('invalid_target: The target service indicated by the "audience"')
+    # What was issued before is worth nothing while the pool is out, and still good otherwise.
+    held = session(admin.running, before.credentials.token)
+    assert held.get(PROJECT_URL).status_code == (401 if url == POOL else 200)
+    if how == "disabled":
+        admin.done("PATCH", url, {"disabled": False}, updateMask="disabled")
+    else:
+        admin.done("POST", f"{url}:undelete", {})
+    assert held.get(PROJECT_URL).status_code == 200
+    assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 200
+
+
+def test_a_token_is_good_for_its_scopes_only(cloud: Cloud, admin: Client) -> None:
+    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
+    scope = "https://www.googleapis.com/auth/devstorage.read_only"
+    answer = exchange(admin, github_token(cloud), scope=scope)
+    error = session(admin.running, answer["access_token"]).get(PROJECT_URL).json()["error"]
+    assert (error["code"], error["status"]) == (403, "PERMISSION_DENIED")
+    assert error["message"] == "Request had insufficient authentication scopes."
+    [info] = error["details"]
+    assert (info["reason"], info["domain"]) == ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "googleapis.com")
+    assert info["metadata"] == {
+        "service": "cloudresourcemanager.googleapis.com",
+        "method": "cloudresourcemanager.projects.get",
+    }
+
+
+def test_googles_sign_in_knows_no_federated_identity(cloud: Cloud, admin: Client) -> None:
+    token = exchange(admin, github_token(cloud))["access_token"]
+    plain = session(admin.running)
+    url = "https://oauth2.googleapis.com/tokeninfo"
+    assert plain.get(url, params={"access_token": token}).json()["error"] == "invalid_token"
+    url = "https://openidconnect.googleapis.com/v1/userinfo"
+    assert session(admin.running, token).get(url).status_code == 401

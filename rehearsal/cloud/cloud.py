@@ -21,9 +21,11 @@ from rehearsal.cloud.operations import Operations
 from rehearsal.cloud.proxy import Running
 from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
+from rehearsal.cloud.services.artifactregistry import ArtifactRegistry
 from rehearsal.cloud.services.bigquery import BigQuery
 from rehearsal.cloud.services.denypolicies import DenyPolicies
 from rehearsal.cloud.services.keys import Keys
+from rehearsal.cloud.services.kms import Kms
 from rehearsal.cloud.services.logging import Logging
 from rehearsal.cloud.services.monitoring import Monitoring
 from rehearsal.cloud.services.orgpolicy import OrgPolicies
@@ -31,6 +33,7 @@ from rehearsal.cloud.services.pools import Pools
 from rehearsal.cloud.services.pubsub import PubSub
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
+from rehearsal.cloud.services.secretmanager import Secrets
 from rehearsal.cloud.services.serviceusage import Services
 from rehearsal.cloud.services.storage import Storage
 from rehearsal.cloud.services.vertex import Vertex
@@ -80,6 +83,9 @@ class Cloud:
         self.roles = CustomRoles(self)
         self.deny_policies = DenyPolicies(self)
         self.org_policies = OrgPolicies(self)
+        self.kms = Kms(self)
+        self.secrets = Secrets(self)
+        self.artifacts = ArtifactRegistry(self)
         self.storage = Storage(self)
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
@@ -181,6 +187,9 @@ class Cloud:
             self.roles,
             self.deny_policies,
             self.org_policies,
+            self.kms,
+            self.secrets,
+            self.artifacts,
             self.storage,
             self.vertex,
             self.bigquery,

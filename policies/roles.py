@@ -93,6 +93,11 @@ def testable() -> list[str]:
     return [name for name in _catalogue()[0] if not name.startswith(NOT_ON_PROJECTS)]
 
 
+def names() -> list[str]:
+    """Every permission that a predefined role holds, sorted."""
+    return _catalogue()[0]
+
+
 @cache
 def _catalogue() -> tuple[list[str], dict[str, Role]]:
     names, roles = gzip.decompress(FILE.read_bytes()).decode().split("\n\n")

@@ -295,9 +295,13 @@ def left_behind(run: Rehearsal) -> list[str]:
 
 
 SURVIVORS: Final = frozenset(
-    {"softDeletedRoles", "softDeletedIdentityPools", "services", "serviceAgents"}
+    {
+        *("softDeletedRoles", "softDeletedIdentityPools", "services", "serviceAgents"),
+        *("keyRings", "cryptoKeys"),
+    }
 )
-"""Kinds that outlive the stack: what is soft-deleted, APIs left on, and Google's own agents."""
+"""Kinds that outlive the stack: what is soft-deleted, APIs left on, Google's own agents, and the
+key rings and keys of Cloud KMS, which the provider leaves behind without a usable version."""
 
 
 def finish(run: Rehearsal) -> None:

@@ -118,8 +118,12 @@ def aborted(message: str) -> ApiError:
     return ApiError(409, "ABORTED", message, legacy="aborted")
 
 
-def failed_precondition(message: str) -> ApiError:
-    return ApiError(400, "FAILED_PRECONDITION", message, legacy="failedPrecondition")
+def failed_precondition(message: str, violations: Iterable[tuple[str, str, str]] = ()) -> ApiError:
+    """400; `violations` are (type, subject, description) of a google.rpc.PreconditionFailure."""
+    keys = ("type", "subject", "description")
+    listed = [dict(zip(keys, violation, strict=True)) for violation in violations]
+    details = [{"@type": f"{INFO}PreconditionFailure", "violations": listed}] if listed else []
+    return ApiError(400, "FAILED_PRECONDITION", message, details, "failedPrecondition")
 
 
 def resource_exhausted(message: str, details: Iterable[dict[str, Any]] = ()) -> ApiError:
@@ -164,7 +168,8 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
     Storage has its own sentence; a denied `actAs` met by another service is a 400.
     """
     service = permission_service(permission)
-    full_name = f"//{service}/{resource}"
+    owner = PERMISSION_SERVICES["resourcemanager"] if service.startswith("orgpolicy.") else service
+    full_name = f"//{owner}/{resource}"
     if service == "storage.googleapis.com":
         kind = permission.split(".")[1].removesuffix("s")
         noun = STORAGE_NOUNS.get(permission, f"Google Cloud Storage {kind}")
@@ -179,6 +184,12 @@ def permission_denied(principal: Principal, permission: str, resource: str) -> A
             f"You do not have permission to act as service_account: {account}. "
             "(or it may not exist)."
         )
+    if permission.startswith("iam.denypolicies."):
+        # As several public repositories quote it, for want of a page of Google's.
+        name = permission.removeprefix("iam.")
+        place = f"cloudresourcemanager.googleapis.com/{resource}"
+        message = f"Permission {service}/{name} denied on resource {place}"
+        return ApiError(403, "PERMISSION_DENIED", message)
     # Roles list `iam.googleapis.com/workloadIdentityPools.get`; denials have no host in it, as
     # users report them.
     said = permission.replace(f"{service}/", "iam.", 1)

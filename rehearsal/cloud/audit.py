@@ -28,7 +28,8 @@ class Via(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """`status` is the HTTP status of the call's answer; None for a check made by an operation."""
+    """`status` is the HTTP status of the call's answer; None for a check made by an operation.
+    `denied_by` names the deny policy that decided, if one did."""
 
     time: float
     principal: str
@@ -37,6 +38,7 @@ class Entry:
     via: Via | None
     method: str
     status: int | None = None
+    denied_by: str | None = None
 
     @property
     def granted(self) -> bool:
@@ -50,6 +52,7 @@ class Entry:
             "resource": self.resource,
             "granted": self.granted,
             "via": self.via._asdict() if self.via else None,
+            "deniedBy": self.denied_by,
             "service": f"{self.method.split('.', 1)[0]}.googleapis.com" if self.method else None,
             "method": self.method or None,
             "status": self.status,
@@ -97,8 +100,9 @@ class Audit:
         resource: str,
         via: Via | None,
         method: str,
+        denied_by: str | None = None,
     ) -> None:
-        entry = Entry(time, principal.member, permission, resource, via, method)
+        entry = Entry(time, principal.member, permission, resource, via, method, None, denied_by)
         self.entries.append(entry)
         self._open.append(entry)
         self.count += 1

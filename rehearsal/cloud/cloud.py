@@ -21,14 +21,19 @@ from rehearsal.cloud.operations import Operations
 from rehearsal.cloud.proxy import Running
 from rehearsal.cloud.services import compute, iamcredentials, oauth
 from rehearsal.cloud.services.accounts import Accounts
+from rehearsal.cloud.services.artifactregistry import ArtifactRegistry
 from rehearsal.cloud.services.bigquery import BigQuery
+from rehearsal.cloud.services.denypolicies import DenyPolicies
 from rehearsal.cloud.services.keys import Keys
+from rehearsal.cloud.services.kms import Kms
 from rehearsal.cloud.services.logging import Logging
 from rehearsal.cloud.services.monitoring import Monitoring
+from rehearsal.cloud.services.orgpolicy import OrgPolicies
 from rehearsal.cloud.services.pools import Pools
 from rehearsal.cloud.services.pubsub import PubSub
 from rehearsal.cloud.services.resourcemanager import Projects
 from rehearsal.cloud.services.roles import CustomRoles
+from rehearsal.cloud.services.secretmanager import Secrets
 from rehearsal.cloud.services.serviceusage import Services
 from rehearsal.cloud.services.storage import Storage
 from rehearsal.cloud.services.vertex import Vertex
@@ -71,6 +76,11 @@ class Cloud:
         self.keys = Keys(self)
         self.pools = Pools(self)
         self.roles = CustomRoles(self)
+        self.deny_policies = DenyPolicies(self)
+        self.org_policies = OrgPolicies(self)
+        self.kms = Kms(self)
+        self.secrets = Secrets(self)
+        self.artifacts = ArtifactRegistry(self)
         self.storage = Storage(self)
         self.vertex = Vertex(self)
         self.bigquery = BigQuery(self)
@@ -95,8 +105,9 @@ class Cloud:
     ) -> bool:
         """Decide and write the audit entry."""
         via = self.iam.decide(principal, permission, resource, modified_roles)
+        denied_by = None if via else self.iam.denying(principal, permission, resource)
         now = self.clock.now()
-        self.audit.record(now, principal, permission, resource, via, method)
+        self.audit.record(now, principal, permission, resource, via, method, denied_by)
         return via is not None
 
     def check(
@@ -109,10 +120,11 @@ class Cloud:
     def seed(self, spec: dict[str, Any]) -> None:
         """Make what exists before the stack does; all of it is in effect at once.
 
-        Keys, all optional: `organization` {id}, `folders` [{id, parent}], `projects` [{id, number,
-        parent, services}], `accounts` [{project, id}], `agents` [{api, project}], `roles` [{name,
-        permissions}], `groups` {address: [members]}, `issuers` {uri: {subject: claims}}, `pools`
-        [{name, providers}], `grants` [{resource, role, member, condition}].
+        Keys, all optional: `organization` {id, customer, domains}, `folders` [{id, parent}],
+        `projects` [{id, number, parent, services}], `accounts` [{project, id}], `agents` [{api,
+        project}], `roles` [{name, permissions}], `groups` {address: [members]}, `tags` {resource:
+        {key: value}}, `issuers` {uri: {subject: claims}}, `pools` [{name, providers}], `grants`
+        [{resource, role, member, condition}].
         """
         unknown = spec.keys() - {
             "organization",
@@ -122,6 +134,7 @@ class Cloud:
             "agents",
             "roles",
             "groups",
+            "tags",
             "issuers",
             "pools",
             "grants",
@@ -130,6 +143,10 @@ class Cloud:
             raise ValueError(f"a seed has no {', '.join(sorted(unknown))}")
         if organization := spec.get("organization"):
             self.projects.add_container(f"organizations/{organization['id']}")
+            if customer := organization.get("customer"):
+                self.org_policies.customers[f"organizations/{organization['id']}"] = customer
+            for domain in organization.get("domains", ()):
+                self.iam.customers[domain] = organization["customer"]
         for folder in spec.get("folders", ()):
             self.projects.add_container(f"folders/{folder['id']}", folder["parent"])
         for project in spec.get("projects", ()):
@@ -142,7 +159,9 @@ class Cloud:
         for role in spec.get("roles", ()):
             self.roles.seed(role["name"], role["permissions"])
         for group, members in spec.get("groups", {}).items():
-            self.iam.groups.setdefault(group, set()).update(members)
+            self.iam.groups.add(group, members)
+        for resource, tags in spec.get("tags", {}).items():
+            self.iam.tags.setdefault(resource, {}).update(tags)
         for issuer, people in spec.get("issuers", {}).items():
             self.issuers.add(issuer, people)
         for pool in spec.get("pools", ()):
@@ -161,6 +180,11 @@ class Cloud:
             self.keys,
             self.pools,
             self.roles,
+            self.deny_policies,
+            self.org_policies,
+            self.kms,
+            self.secrets,
+            self.artifacts,
             self.storage,
             self.vertex,
             self.bigquery,

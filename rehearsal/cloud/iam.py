@@ -1,4 +1,4 @@
-"""Allow policies: who holds which permission on which resource, and since when.
+"""Who holds which permission on which resource, and since when: allow policies and deny policies.
 
 A change is stored at once and takes effect `cloud.delays.iam` seconds later, for grants and for
 revocations alike (gcp-facts/03_custom_roles.md, "Propagation").
@@ -11,61 +11,29 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from policies import roles
 from rehearsal.cloud import conditions
-from rehearsal.cloud.api import Principal, aborted, invalid
+from rehearsal.cloud.allow import (
+    BASIC_ROLES,
+    Index,
+    Policy,
+    check_binding,
+    checked,
+    condition_key,
+)
+from rehearsal.cloud.api import Principal, aborted
 from rehearsal.cloud.audit import Via
-from rehearsal.cloud.members import check_member
+from rehearsal.cloud.denials import ACCOUNTS, CUSTOMER, Rule
+from rehearsal.cloud.groups import Groups
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
-EMPTY_ETAG = "ACAB"
-MAX_PRINCIPALS = 1500
-BASIC_ROLES = {
-    "projectOwner": "roles/owner",
-    "projectEditor": "roles/editor",
-    "projectViewer": "roles/viewer",
-}
 CONTAINERS = ("projects/", "folders/", "organizations/")
 NOTHING: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True)
-class Policy:
-    """What getIamPolicy returns; bindings are keyed by role and condition (as JSON, or "")."""
-
-    bindings: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
-    audit_configs: list[dict[str, Any]] = field(default_factory=list)
-    version: int = 1
-    etag: str = EMPTY_ETAG
-
-    def members(self) -> set[str]:
-        return {member for members in self.bindings.values() for member in members}
-
-
-class Index:
-    """One resource's bindings by member, as decisions read them."""
-
-    __slots__ = ("by_member", "convenience")
-
-    def __init__(self, policy: Policy) -> None:
-        # member -> (role, permissions of a predefined role, condition expression)
-        self.by_member: dict[str, list[tuple[str, frozenset[str] | None, str]]] = {}
-        self.convenience: list[str] = []
-        for (role, condition), members in policy.bindings.items():
-            for member in members:
-                self.add(role, condition, member)
-
-    def add(self, role: str, condition: str, member: str) -> None:
-        expression = json.loads(condition)["expression"] if condition else ""
-        entry = (role, roles.permissions(role), expression)
-        self.by_member.setdefault(member, []).append(entry)
-        if member.partition(":")[0] in BASIC_ROLES and member not in self.convenience:
-            self.convenience.append(member)
+# What takes effect later: a resource's allow policy, a custom role's permissions, a deny policy.
+Change = Index | frozenset[str] | tuple[Rule, ...]
 
 
 class Iam:
@@ -74,16 +42,21 @@ class Iam:
         self._policies: dict[str, Policy] = {}
         self._effective: dict[str, Index] = {}
         self._custom: dict[str, frozenset[str]] = {}
-        self._pending: list[tuple[float, int, str, Index | frozenset[str]]] = []
+        # resource -> name of a deny policy on it -> its rules
+        self._denials: dict[str, dict[str, tuple[Rule, ...]]] = {}
+        self._pending: list[tuple[float, int, str, Change]] = []
         self._parents: dict[str, str] = {}
         self._ancestors: dict[str, tuple[str, ...]] = {}
         self._containers: dict[str, str] = {}
         self._changes = 0
+        self.groups = Groups()
+        # domain -> the Cloud Identity customer it belongs to
+        self.customers: dict[str, str] = {}
+        # resource -> tags bound to it, value by namespaced key: {"1/env": "prod"}
+        self.tags: dict[str, dict[str, str]] = {}
         # resource -> its audit configurations, oldest first: when they take effect, and after how
         # many requests they were set
         self.audit_configs: dict[str, list[tuple[float, int, list[dict[str, Any]]]]] = {}
-        # group address -> members, as IAM writes them
-        self.groups: dict[str, set[str]] = {}
         # (account or None for everyone, permission) that no binding confers in this run
         self.withheld: set[tuple[str | None, str]] = set()
 
@@ -126,6 +99,7 @@ class Iam:
         """The resource is deleted: drop its policy and its place in the hierarchy."""
         self._policies.pop(resource, None)
         self._effective.pop(resource, None)
+        self.tags.pop(resource, None)
         self._cancel(resource)
         if self._parents.pop(resource, None):
             self._forget_hierarchy()
@@ -141,7 +115,7 @@ class Iam:
         resource: str,
         modified_roles: Iterable[str] = (),
     ) -> Via | None:
-        """The binding that gives the permission, or None.
+        """The binding that gives the permission, or None: there is none, or it is denied.
 
         `modified_roles` are the roles a setIamPolicy call would change; conditions see them.
         """
@@ -150,6 +124,8 @@ class Iam:
         if self.withheld and (
             (None, permission) in self.withheld or (principal.email, permission) in self.withheld
         ):
+            return None
+        if self._denials and self.denying(principal, permission, resource):
             return None
         identities = self.identities(principal)
         for ancestor in self.ancestors(resource):
@@ -165,36 +141,73 @@ class Iam:
                         permissions = self._custom.get(role, NOTHING)
                     if permission in permissions and (
                         not condition
-                        or conditions.holds(
-                            condition,
-                            permission,
-                            resource,
-                            self._cloud.clock.now(),
-                            modified_roles,
-                        )
+                        or self._holds(condition, permission, resource, modified_roles)
                     ):
                         return Via(ancestor, role, identity)
+        return None
+
+    def denying(self, principal: Principal, permission: str, resource: str) -> str | None:
+        """The name of the deny policy that keeps the permission from the principal, or None."""
+        if self._pending:
+            self._apply_due()
+        identities: set[str] | None = None
+        for ancestor in self.ancestors(resource) if self._denials else ():
+            for rules in self._denials.get(ancestor, {}).values():
+                for rule in rules:
+                    if permission not in rule.permissions:
+                        continue
+                    identities = identities or self._denied_as(principal)
+                    if rule.applies(permission, identities, self.tags_of(resource)):
+                        return rule.policy
         return None
 
     def test(self, principal: Principal, resource: str, permissions: Sequence[str]) -> list[str]:
         """What testIamPermissions answers: those of `permissions` that the principal holds."""
         return [name for name in permissions if self.decide(principal, name, resource)]
 
+    def _holds(
+        self, condition: str, permission: str, resource: str, modified_roles: Iterable[str]
+    ) -> bool:
+        project = self._cloud.projects.get(resource.split("/")[1])
+        named = conditions.attributes(permission, resource, project.number if project else "")
+        now = self._cloud.clock.now()
+        return conditions.holds(condition, named, self.tags_of(resource), now, modified_roles)
+
+    def tags_of(self, resource: str) -> list[str]:
+        """`KEY=VALUE` of what is bound to the resource or above it; the nearest value of a key."""
+        held: dict[str, str] = {}
+        if self.tags:
+            for ancestor in self.ancestors(resource):
+                held = {**self.tags.get(ancestor, {}), **held}
+        return [f"{key}={value}" for key, value in held.items()]
+
     def identities(self, principal: Principal) -> list[str]:
         """Every member that stands for the principal."""
         member = principal.member
         found = [member, *principal.sets]
         if self.groups:
-            for held in found:
-                for group, members in self.groups.items():
-                    if held in members and f"group:{group}" not in found:
-                        found.append(f"group:{group}")
+            found += self.groups.of((member, *principal.sets))
         if member.startswith("user:"):
             found.append(f"domain:{member.rpartition('@')[2]}")
         # "Does not include identities that come from external identity providers" (iam v1, Binding)
         if not member.startswith("principal:"):
             found.append("allAuthenticatedUsers")
         found.append("allUsers")
+        return found
+
+    def _denied_as(self, principal: Principal) -> set[str]:
+        """What a deny rule may call the principal, beside what allow policies call it.
+
+        That a customer's principals are the accounts of its domains is an inference.
+        """
+        found = set(self.identities(principal))
+        account = self._cloud.accounts.find(principal.email)
+        if account:
+            kind = "ServiceAgent" if account.agent else "ServiceAccount"
+            for ancestor in self.ancestors(f"projects/{account.project}"):
+                found.add(f"{ACCOUNTS}{self._cloud.projects.numbered(ancestor)}/type/{kind}")
+        elif customer := self.customers.get(principal.email.rpartition("@")[2]):
+            found.add(CUSTOMER + customer)
         return found
 
     def _convenience(self, index: Index, identities: list[str]) -> list[str]:
@@ -253,7 +266,7 @@ class Iam:
         fields = {part.strip() for part in (mask or "bindings,etag").split(",")}
         bindings = current.bindings
         if "bindings" in fields:
-            bindings = self._checked(resource, policy, current)
+            bindings = checked(self._cloud, resource, policy, current)
         audit_configs = current.audit_configs
         if "auditConfigs" in fields or "audit_configs" in fields:
             audit_configs = policy.get("auditConfigs", [])
@@ -265,7 +278,7 @@ class Iam:
         before = (self._policies.get(resource) or Policy()).bindings
         after: dict[tuple[str, str], set[str]] = {}
         for binding in policy.get("bindings", ()):
-            key = (binding.get("role", ""), _condition_key(binding.get("condition")))
+            key = (binding.get("role", ""), condition_key(binding.get("condition")))
             after.setdefault(key, set()).update(binding.get("members", ()))
         changed = {
             key[0]
@@ -279,8 +292,8 @@ class Iam:
     ) -> None:
         """Add one binding that is in effect at once: for seeds and for Google's own agents."""
         policy = self._policies.setdefault(resource, Policy())
-        self._check_binding(resource, role, member, set())
-        key = (role, _condition_key(condition))
+        check_binding(self._cloud, resource, role, member, set())
+        key = (role, condition_key(condition))
         members = policy.bindings.setdefault(key, {})
         if member in members:
             return
@@ -305,6 +318,13 @@ class Iam:
             policy.etag = self._etag()
             self._cancel(resource)
             self._effective[resource] = Index(policy)
+        self._cloud.deny_policies.rename_member(old, new)
+
+    def set_denials(
+        self, name: str, rules: tuple[Rule, ...] = (), *, at_once: bool = False
+    ) -> None:
+        """The deny policy `projects/P/denypolicies/ID` was created or changed, or is gone."""
+        self._schedule(name, rules, at_once)
 
     def set_role(self, name: str, permissions: Iterable[str], *, at_once: bool = False) -> None:
         """A custom role was created or changed."""
@@ -324,7 +344,7 @@ class Iam:
         self._policies[resource] = policy
         self._schedule(resource, Index(policy))
 
-    def _schedule(self, name: str, value: Index | frozenset[str], at_once: bool = False) -> None:
+    def _schedule(self, name: str, value: Change, at_once: bool = False) -> None:
         self._changes += 1
         wait = 0.0 if at_once else self._cloud.delays.iam
         due = self._cloud.clock.now() + wait
@@ -336,8 +356,20 @@ class Iam:
             _, _, name, value = heapq.heappop(self._pending)
             if isinstance(value, Index):
                 self._effective[name] = value
-            else:
+            elif isinstance(value, frozenset):
                 self._custom[name] = value
+            else:
+                self._deny(name, value)
+
+    def _deny(self, name: str, rules: tuple[Rule, ...]) -> None:
+        resource = name.rpartition("/denypolicies/")[0]
+        policies = self._denials.setdefault(resource, {})
+        if rules:
+            policies[name] = rules
+        else:
+            policies.pop(name, None)
+        if not policies:
+            del self._denials[resource]
 
     def _cancel(self, name: str) -> None:
         self._pending = [item for item in self._pending if item[2] != name]
@@ -346,43 +378,3 @@ class Iam:
     def _etag(self) -> str:
         self._changes += 1
         return base64.b64encode(b"\x07" + self._changes.to_bytes(7, "big")).decode()
-
-    def _checked(
-        self, resource: str, policy: dict[str, Any], current: Policy
-    ) -> dict[tuple[str, str], dict[str, None]]:
-        known = current.members()
-        checked: dict[tuple[str, str], dict[str, None]] = {}
-        for binding in policy.get("bindings", ()):
-            role, condition = binding.get("role", ""), binding.get("condition")
-            if condition:
-                if policy.get("version", 1) != 3:
-                    raise invalid("Policies with conditions must specify version 3.")
-                if role in BASIC_ROLES.values():
-                    raise invalid("Conditions can't be set on primitive roles")
-                conditions.compiled(condition.get("expression", ""))
-            key = (role, _condition_key(condition))
-            for member in binding.get("members", ()):
-                if key not in current.bindings or member not in current.bindings[key]:
-                    self._check_binding(resource, role, member, known)
-                checked.setdefault(key, {})[member] = None
-        count = sum(len(members) for members in checked.values())
-        if count > MAX_PRINCIPALS:
-            raise invalid(
-                f"The number of members in the policy ({count:,}) is larger than the maximum "
-                f"allowed size {MAX_PRINCIPALS:,}."
-            )
-        return checked
-
-    def _check_binding(self, resource: str, role: str, member: str, known: set[str]) -> None:
-        if role.startswith("roles/"):
-            usable = role in roles.ROLES
-        else:
-            owner = role.partition("/roles/")[0]
-            usable = self._cloud.roles.bindable(role) and owner in self.ancestors(resource)
-        if not usable:
-            raise invalid(f"Role {role} is not supported for this resource.")
-        check_member(self._cloud, member, is_new=member not in known)
-
-
-def _condition_key(condition: dict[str, Any] | None) -> str:
-    return json.dumps(condition, sort_keys=True) if condition else ""

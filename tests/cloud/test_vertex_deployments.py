@@ -24,7 +24,7 @@ from service_support import (
     serve,
 )
 
-from rehearsal.cloud.services.vertex.deployments import CPU_QUOTA
+from rehearsal.cloud.services.vertex.resources import CPU_QUOTA
 
 BUCKET = "projects/_/buckets/iot-prod-models"
 DEPLOY = ("aiplatform.endpoints.deploy", "aiplatform.endpoints.get", "aiplatform.models.get")

@@ -214,6 +214,7 @@ def create(call: Call) -> dict[str, Any]:
             "lower case alphanumerical characters that can be separated by hyphens."
         )
     _check_texts(given)
+    call.cloud.org_policies.check_account_creation(call.resource)
     project = call.resource.partition("/")[2]
     if call.cloud.accounts.exists(f"{account_id}@{project}.iam.gserviceaccount.com"):
         raise already_exists(

@@ -55,9 +55,11 @@ class Projects:
         return self._projects[project_id].number
 
     def numbered(self, name: str) -> str:
-        """`projects/ID/…` with the project's number instead, as some services write names."""
-        _, project, rest = name.split("/", 2)
-        return f"projects/{self.number(project)}/{rest}"
+        """A name of a project, or of what lies below one, with the project's number."""
+        head, _, rest = name.partition("/")
+        project, slash, below = rest.partition("/")
+        found = self._projects.get(project) if head == "projects" else None
+        return f"projects/{found.number}{slash}{below}" if found else name
 
     def get(self, reference: str) -> Project | None:
         return self._projects.get(self.id(reference))

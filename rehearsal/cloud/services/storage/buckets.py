@@ -8,6 +8,7 @@ from typing import Any
 
 from rehearsal.cloud.api import ApiError, Call, Reply, Result, method, not_found
 from rehearsal.cloud.services.compute import REGIONS
+from rehearsal.cloud.services.orgpolicy.state import PRIVATE
 from rehearsal.cloud.services.paging import page
 from rehearsal.cloud.services.patching import merge
 from rehearsal.cloud.services.storage.state import (
@@ -78,6 +79,10 @@ def _normalise(info: dict[str, Any], now: str) -> None:
         info.pop("labels", None)
 
 
+def _uniform(info: dict[str, Any]) -> bool:
+    return bool(info["iamConfiguration"]["uniformBucketLevelAccess"].get("enabled"))
+
+
 @method("storage.buckets.insert", permission="storage.buckets.create", on=_on_project)
 def insert_bucket(call: Call) -> Result:
     storage, name = call.cloud.storage, call.body.get("name", "")
@@ -112,6 +117,7 @@ def insert_bucket(call: Call) -> Result:
     if LOCATIONS[location] != "region":
         info.setdefault("rpo", "DEFAULT")
     _normalise(info, now)
+    call.cloud.org_policies.check_bucket(call.resource, _uniform(info))
     info["etag"] = etag(info)
     bucket = storage.buckets[name] = Bucket(name, project, info)
     iam = call.cloud.iam
@@ -182,6 +188,9 @@ def change_bucket(call: Call) -> Result:
     info = call.cloud.storage.bucket(call.params["bucket"]).info
     check_conditions(call.params, info)
     given = {key: value for key, value in call.body.items() if key not in OUTPUT_ONLY}
+    access = (given.get("iamConfiguration") or {}).get("uniformBucketLevelAccess")
+    if access is not None:
+        call.cloud.org_policies.check_bucket(call.resource, bool(access.get("enabled")))
     if call.method.id == "storage.buckets.update":
         for key in [key for key in info if key not in OUTPUT_ONLY]:
             del info[key]
@@ -227,7 +236,9 @@ def set_policy(call: Call) -> Result:
     info = call.cloud.storage.bucket(call.params["bucket"]).info
     bindings = call.body.get("bindings", ())
     members = {member for binding in bindings for member in binding.get("members", ())}
-    if info["iamConfiguration"]["publicAccessPrevention"] == "enforced" and members & PUBLIC:
+    prevented = info["iamConfiguration"]["publicAccessPrevention"] == "enforced"
+    prevented = prevented or call.cloud.org_policies.enforced(PRIVATE, call.resource)
+    if prevented and members & PUBLIC:
         raise precondition_failed(
             "The member bindings allUsers and allAuthenticatedUsers are not allowed since public "
             "access prevention is enforced."
@@ -235,8 +246,12 @@ def set_policy(call: Call) -> Result:
     try:
         return _policy(call, call.cloud.iam.set_policy(call.resource, call.body))
     except ApiError as error:
-        # A stale etag is a failed precondition in this API.
-        raise (precondition_failed() if error.reason == "ABORTED" else error) from None
+        # A stale etag is a failed precondition in this API, and these are 412.
+        if error.reason == "ABORTED":
+            error = precondition_failed()
+        elif error.reason == "FAILED_PRECONDITION":
+            error = precondition_failed(error.message)
+        raise error from None
 
 
 @method(

@@ -6,7 +6,14 @@ own words are not recorded and the text is ours. Names in answers carry the proj
 Google's do.
 """
 
-from rehearsal.cloud.services.vertex import deployments, endpoints, models, operations, predictions
+from rehearsal.cloud.services.vertex import (
+    deployments,
+    endpoints,
+    models,
+    operations,
+    pools,
+    predictions,
+)
 from rehearsal.cloud.services.vertex.state import Vertex
 
-__all__ = ["Vertex", "deployments", "endpoints", "models", "operations", "predictions"]
+__all__ = ["Vertex", "deployments", "endpoints", "models", "operations", "pools", "predictions"]

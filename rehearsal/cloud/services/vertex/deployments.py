@@ -16,16 +16,22 @@ from rehearsal.cloud.api import (
     mask_paths,
     method,
     not_found,
-    resource_exhausted,
-    unimplemented,
 )
 from rehearsal.cloud.services.vertex.endpoints import checked_split
 from rehearsal.cloud.services.vertex.models import account_resource
 from rehearsal.cloud.services.vertex.operations import start
 from rehearsal.cloud.services.vertex.predictions import Predictor
+from rehearsal.cloud.services.vertex.resources import (
+    MUTABLE_REPLICAS,
+    check_quota,
+    cpus,
+    merged,
+    sized,
+)
 from rehearsal.cloud.services.vertex.state import (
     Deployment,
     Endpoint,
+    Pool,
     in_region,
     location_of,
     project_of,
@@ -33,24 +39,6 @@ from rehearsal.cloud.services.vertex.state import (
 )
 
 DEPLOYED_ID = re.compile(r"[0-9]{1,10}")
-CPU_QUOTA = "CustomModelServingCPUsPerProjectPerRegion"
-# docs vertex-ai/docs/predictions/configure-compute: family -> vCPUs, which end the type's name.
-MACHINE_FAMILIES = {
-    "n1-standard": (2, 4, 8, 16, 32),
-    "n1-highmem": (2, 4, 8, 16, 32),
-    "n1-highcpu": (2, 4, 8, 16, 32),
-    "n2-standard": (2, 4, 8, 16, 32, 48, 64, 80),
-    "n2-highmem": (2, 4, 8, 16, 32, 48, 64, 80),
-    "n2-highcpu": (2, 4, 8, 16, 32, 48, 64, 80),
-    "n2d-standard": (2, 4, 8, 16, 32, 48, 64, 80, 96),
-    "e2-standard": (2, 4, 8, 16, 32),
-    "e2-highmem": (2, 4, 8, 16),
-    "e2-highcpu": (2, 4, 8, 16, 32),
-    "c2-standard": (4, 8, 16, 30, 60),
-    "c3-standard": (4, 8, 22, 44, 88),
-    "g2-standard": (4, 8, 12, 16, 24, 32, 48, 96),
-}
-CPUS = {f"{family}-{size}": size for family, sizes in MACHINE_FAMILIES.items() for size in sizes}
 RESOURCES = ("dedicatedResources", "automaticResources", "sharedResources")
 KEPT = (
     "displayName",
@@ -61,13 +49,6 @@ KEPT = (
     "explanationSpec",
     "disableExplanations",
 )
-# endpoint_service.proto, MutateDeployedModelRequest: all that a deployed model lets change here.
-MUTABLE_REPLICAS = (
-    "minReplicaCount",
-    "maxReplicaCount",
-    "requiredReplicaCount",
-    "autoscalingMetricSpecs",
-)
 MUTABLE_FLAGS = ("disableContainerLogging", "enableContainerLogging")
 
 
@@ -75,51 +56,30 @@ def _on_endpoint(call: Call) -> str:
     return in_region(call, call.params["endpoint"])
 
 
-def _resources(given: dict[str, Any], model: str) -> dict[str, Any]:
-    """Dedicated resources with Google's defaults filled in."""
+def _resources(
+    call: Call, endpoint: Endpoint, given: dict[str, Any], model: str
+) -> tuple[dict[str, Any], Pool | None]:
+    """What the deployed model's resources are to be, Google's defaults filled in, or whose."""
     chosen = [name for name in RESOURCES if given.get(name)]
-    if chosen == ["sharedResources"]:
-        raise unimplemented("Deployment to a DeploymentResourcePool")
     if chosen == ["automaticResources"]:
         raise invalid(f"'automatic_resources' is not supported for Model {model}.")
+    if chosen == ["sharedResources"]:
+        pool = _pool(call, endpoint, given["sharedResources"])
+        return {"sharedResources": call.cloud.vertex.numbered(pool.name)}, pool
     if chosen != ["dedicatedResources"]:
         raise invalid("Exactly one kind of prediction resources must be set.")
-    return _sized(dict(given["dedicatedResources"]))
+    return {"dedicatedResources": sized(dict(given["dedicatedResources"]))}, None
 
 
-def _sized(resources: dict[str, Any]) -> dict[str, Any]:
-    least = int(resources.get("minReplicaCount", 0))
-    most = int(resources.get("maxReplicaCount") or least)
-    if not 1 <= least <= most:
-        raise invalid("Replica counts must satisfy 1 <= min_replica_count <= max_replica_count.")
-    machine = resources.get("machineSpec", {}).get("machineType", "")
-    if machine not in CPUS:
-        raise invalid(f'Machine type "{machine}" is not supported.')
-    return resources | {"minReplicaCount": least, "maxReplicaCount": most}
-
-
-def _cpus(resources: dict[str, Any]) -> int:
-    size: int = resources["maxReplicaCount"] * CPUS[resources["machineSpec"]["machineType"]]
-    return size
-
-
-def _check_quota(call: Call, endpoint: Endpoint, wanted: int, freed: int = 0) -> None:
-    """gcp-facts/02_errors.md, "serving quota"; enforced when the cloud was given a limit.
-
-    The text's number is taken to be what the request needs.
-    """
-    limit, place = call.cloud.quotas.get(CPU_QUOTA), location_of(endpoint.name)
-    if limit is None:
-        return
-    used = sum(
-        item.cpus
-        for other in call.cloud.vertex.endpoints.values()
-        if location_of(other.name) == place
-        for item in other.deployed.values()
-    )
-    if used - freed + wanted > limit:
-        exceeded = "The following quotas are exceeded:"
-        raise resource_exhausted(f"{exceeded} {CPU_QUOTA} {wanted}: {exceeded} {CPU_QUOTA}")
+def _pool(call: Call, endpoint: Endpoint, reference: str) -> Pool:
+    """The pool, in whose place and with whose key the endpoint has to be (discovery document; the
+    words are ours)."""
+    pool = call.cloud.vertex.pool(call.cloud.vertex.normal(reference))
+    if location_of(pool.name) != location_of(endpoint.name):
+        raise invalid("The DeploymentResourcePool and the Endpoint must be in one location.")
+    if pool.info.get("encryptionSpec") != endpoint.info.get("encryptionSpec"):
+        raise invalid("The DeploymentResourcePool and the Endpoint must have one encryption_spec.")
+    return pool
 
 
 def _deployed_id(call: Call, endpoint: Endpoint, given: str | None) -> str:
@@ -140,14 +100,16 @@ def deploy_model(call: Call) -> Result:
     cloud, vertex = call.cloud, call.cloud.vertex
     endpoint, given = vertex.endpoint(call.resource), call.body.get("deployedModel", {})
     model, version, image, uri = _model(call, given.get("model", ""))
-    resources = _resources(given, vertex.numbered(model))
+    resources, pool = _resources(call, endpoint, given, vertex.numbered(model))
     deployed_id = _deployed_id(call, endpoint, given.get("id"))
     split = call.body.get("trafficSplit", {})
     checked_split(split, {*endpoint.serving(), "0"})
-    email = given.get("serviceAccount")
+    email = pool.info.get("serviceAccount") if pool else given.get("serviceAccount")
     if email:
         call.check("iam.serviceAccounts.actAs", account_resource(call, email))
-    _check_quota(call, endpoint, _cpus(resources))
+    # A pool's machines are counted where they are, once.
+    size = 0 if pool else cpus(resources["dedicatedResources"])
+    check_quota(call, endpoint.name, size)
     agent = cloud.accounts.create_agent("aiplatform", project_of(endpoint.name))
     info = {
         "id": deployed_id,
@@ -155,10 +117,10 @@ def deploy_model(call: Call) -> Result:
         "modelVersionId": version,
         "createTime": cloud.clock.rfc3339(),
         "displayName": vertex.models[model].versions[version]["displayName"],
-        "dedicatedResources": resources,
+        **resources,
         **{key: given[key] for key in KEPT if given.get(key)},
     }
-    deployment = Deployment(info, model, version, _cpus(resources))
+    deployment = Deployment(info, model, version, size)
     endpoint.deployed[deployed_id] = deployment
 
     def run() -> dict[str, Any]:
@@ -285,21 +247,20 @@ def mutate_deployed_model(call: Call) -> Result:
             raise invalid(f"The field `{path}` of a DeployedModel cannot be mutated.")
     if not paths:
         raise invalid("List of found errors:\t1.Field: update_mask; Message: Required.\t")
-    resources = _sized(_merged(deployment.info["dedicatedResources"], changes))
-    _check_quota(call, endpoint, _cpus(resources), freed=deployment.cpus)
-    deployment.cpus = max(deployment.cpus, _cpus(resources))
+    if "sharedResources" in deployment.info:
+        raise invalid(
+            "A DeployedModel on a DeploymentResourcePool cannot be mutated; patch the pool."
+        )
+    resources = sized(merged(deployment.info["dedicatedResources"], changes))
+    check_quota(call, endpoint.name, cpus(resources), freed=deployment.cpus)
+    deployment.cpus = max(deployment.cpus, cpus(resources))
 
     def run() -> dict[str, Any]:
         _deployment(endpoint, deployment.info["id"])
         deployment.info |= {"dedicatedResources": resources, **flags}
-        deployment.cpus = _cpus(resources)
+        deployment.cpus = cpus(resources)
         vertex.scale(endpoint, deployment)
         vertex.touch(endpoint)
         return {"deployedModel": deployment.info}
 
     return start(call, "MutateDeployedModel", endpoint.name, run, "MutateDeployedModelResponse")
-
-
-def _merged(resources: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = resources | changes
-    return {key: value for key, value in merged.items() if value not in (None, [])}

@@ -8,6 +8,7 @@ from typing import Any
 from rehearsal.cloud.api import Call, Result, method
 from rehearsal.cloud.services.vertex.state import in_region, location_of
 
+POOLS = "deploymentResourcePools"
 # What started it -> permission to get and wait for the operation, to cancel it, to delete it.
 # gcp-facts/01_method_permissions.md; there is no aiplatform.operations.get. Deploying's row also
 # serves mutateDeployedModel, and the model's delete row its versions (inferences).
@@ -17,14 +18,23 @@ RIGHTS = {
     "DeployModel": ("endpoints.get", "endpoints.deploy", "endpoints.update"),
     "MutateDeployedModel": ("endpoints.get", "endpoints.deploy", "endpoints.update"),
     "UndeployModel": ("endpoints.get", "endpoints.undeploy", "endpoints.update"),
+    # Of pools nothing is documented; these are by analogy.
+    "CreateDeploymentResourcePool": (f"{POOLS}.get", f"{POOLS}.update", f"{POOLS}.update"),
+    "UpdateDeploymentResourcePool": (f"{POOLS}.get", f"{POOLS}.update", f"{POOLS}.update"),
+    "DeleteDeploymentResourcePool": (f"{POOLS}.get", f"{POOLS}.delete", f"{POOLS}.update"),
     "UploadModel": ("models.get", "models.update", "models.get"),
     "DeleteModel": ("models.get", "models.delete", "models.get"),
     "DeleteModelVersion": ("models.get", "models.delete", "models.get"),
 }
 GET, CANCEL, DELETE = range(3)
 # Operations that outlive the resource they are about are named after its location.
-DELETING = ("DeleteEndpoint", "DeleteModel", "DeleteModelVersion")
-PLACES = ("", "endpoints.", "models.")
+DELETING = (
+    "DeleteDeploymentResourcePool",
+    "DeleteEndpoint",
+    "DeleteModel",
+    "DeleteModelVersion",
+)
+PLACES = ("", "endpoints.", "models.", f"{POOLS}.")
 
 
 def start(

@@ -65,6 +65,15 @@ class Endpoint:
         return {key: item for key, item in self.deployed.items() if item.predictor}
 
 
+@dataclass(slots=True)
+class Pool:
+    """A DeploymentResourcePool: machines that several deployed models share."""
+
+    name: str
+    info: dict[str, Any]
+    cpus: int
+
+
 class Served(NamedTuple):
     """What monitoring shows of one request that reached a deployed model; times in ms."""
 
@@ -93,6 +102,7 @@ class Vertex:
         self.cloud = cloud
         self.models: dict[str, Model] = {}
         self.endpoints: dict[str, Endpoint] = {}
+        self.pools: dict[str, Pool] = {}
         # names that unfinished operations will create
         self.reserved: set[str] = set()
         # operation name -> (its kind, the resource it is about)
@@ -120,6 +130,21 @@ class Vertex:
         if name not in self.endpoints:
             raise not_found(f"Endpoint `{self.numbered(name)}` not found.")
         return self.endpoints[name]
+
+    def pool(self, name: str) -> Pool:
+        if name not in self.pools:
+            raise not_found(f"DeploymentResourcePool `{self.numbered(name)}` not found.")
+        return self.pools[name]
+
+    def on_pool(self, name: str) -> list[tuple[Endpoint, Deployment]]:
+        """What is deployed or being deployed on a pool."""
+        shared = self.numbered(name)
+        return [
+            (endpoint, item)
+            for endpoint in self.endpoints.values()
+            for item in endpoint.deployed.values()
+            if item.info.get("sharedResources") == shared
+        ]
 
     def model(self, reference: str) -> tuple[Model, str]:
         """A model and one of its versions, by `…/models/ID`, `…@NUMBER` or `…@ALIAS`."""
@@ -161,7 +186,9 @@ class Vertex:
     ) -> None:
         """Note a change of replicas; the least, unless given: nothing here scales by load."""
         if replicas is None:
-            replicas = deployment.info["dedicatedResources"]["minReplicaCount"]
+            shared = deployment.info.get("sharedResources")
+            holder = self.pools[self.normal(shared)].info if shared else deployment.info
+            replicas = holder["dedicatedResources"]["minReplicaCount"]
         deployed_id, now = deployment.info["id"], self.cloud.clock.now()
         names = display_names(endpoint, deployment)
         self.scaled.append(Scaled(now, endpoint.name, deployed_id, names, replicas))
@@ -172,6 +199,7 @@ class Vertex:
             "models": sorted(self.models),
             "endpoints": sorted(self.endpoints),
             "deployedModels": sorted(deployed),
+            "deploymentResourcePools": sorted(self.pools),
         }
 
 

@@ -1,0 +1,42 @@
+"""The three methods for the allow policy of a resource, which most services have alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rehearsal.cloud.api import ApiError, Call, Result, method
+
+
+def _on_resource(call: Call) -> str:
+    return str(call.params["resource"])
+
+
+def register(prefix: str, permissions: str, require: Callable[[Call, str], object]) -> None:
+    """Handlers for `PREFIX.getIamPolicy` and its siblings, checking `PERMISSIONS.getIamPolicy`….
+
+    `require` raises 404 for a resource that is not there; after the permission, as elsewhere.
+    """
+
+    @method(f"{prefix}.getIamPolicy", permission=f"{permissions}.getIamPolicy", on=_on_resource)
+    def get_policy(call: Call) -> Result:
+        require(call, call.resource)
+        version = call.params.get("options.requestedPolicyVersion", 1)
+        return call.cloud.iam.get_policy(call.resource, version)
+
+    @method(f"{prefix}.setIamPolicy", permission=f"{permissions}.setIamPolicy", on=_on_resource)
+    def set_policy(call: Call) -> Result:
+        require(call, call.resource)
+        policy = call.body.get("policy", {})
+        return call.cloud.iam.set_policy(call.resource, policy, call.body.get("updateMask"))
+
+    # Anyone may ask what they hold; a missing resource is an empty answer, not an error (discovery
+    # documents).
+    @method(f"{prefix}.testIamPermissions", permission=None, on=_on_resource)
+    def test_permissions(call: Call) -> Result:
+        try:
+            require(call, call.resource)
+        except ApiError:
+            return {}
+        wanted = call.body.get("permissions", [])
+        held = call.cloud.iam.test(call.principal, call.resource, wanted)
+        return {"permissions": held} if held else {}

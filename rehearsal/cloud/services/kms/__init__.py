@@ -1,0 +1,12 @@
+"""Cloud KMS: key rings, symmetric keys and their versions, and what is encrypted with them.
+
+Permissions: by the names in the catalogue, one for each method (an inference where two methods
+share one). Shapes of answers and the 404: http-logs/vertex-endpoint-encryptionkey.log. Rings and
+keys outlive a stack: the official provider deletes neither, it destroys the versions; the delete
+methods that the discovery document has are not simulated.
+"""
+
+from rehearsal.cloud.services.kms import keys, versions
+from rehearsal.cloud.services.kms.state import Kms
+
+__all__ = ["Kms", "keys", "versions"]

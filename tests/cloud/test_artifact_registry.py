@@ -1,0 +1,86 @@
+"""Artifact Registry: repositories and who may do what with them."""
+
+from __future__ import annotations
+
+import pytest
+from service_support import LOCATION, PROJECT, Sandbox, email
+
+API = "https://artifactregistry.googleapis.com/v1"
+REPOSITORY = f"{LOCATION}/repositories/serving"
+CREATE = f"{API}/{LOCATION}/repositories?repositoryId=serving"
+
+
+@pytest.fixture(autouse=True)
+def enabled(sandbox: Sandbox) -> None:
+    sandbox.cloud.services.seed(PROJECT, ["artifactregistry.googleapis.com"])
+
+
+def make(sandbox: Sandbox) -> None:
+    assert sandbox.http().post(CREATE, json={"format": "DOCKER"}).status_code == 200
+    sandbox.cloud.clock.step(5)
+
+
+def test_a_repository_is_there_once_its_operation_is_done(sandbox: Sandbox) -> None:
+    client = sandbox.http()
+    body = {"format": "DOCKER", "labels": {"env": "prod"}}
+    started = client.post(CREATE, json=body).json()
+    assert started["name"].startswith(f"{LOCATION}/operations/")
+    assert client.get(f"{API}/{REPOSITORY}").status_code == 404
+    assert client.post(CREATE, json=body).status_code == 409
+    sandbox.cloud.clock.step(5)
+    done = client.get(f"{API}/{started['name']}").json()
+    made = {key: value for key, value in done["response"].items() if key != "@type"}
+    assert client.get(f"{API}/{REPOSITORY}").json() == made
+    assert (made["mode"], made["labels"]) == ("STANDARD_REPOSITORY", {"env": "prod"})
+    assert made["registryUri"] == f"us-central1-docker.pkg.dev/{PROJECT}/serving"
+    assert client.get(f"{API}/{LOCATION}/repositories").json() == {"repositories": [made]}
+
+
+def test_a_mask_says_what_changes(sandbox: Sandbox) -> None:
+    make(sandbox)
+    body = {"description": "images", "labels": {"a": "b"}}
+    url = f"{API}/{REPOSITORY}?updateMask=description"
+    changed = sandbox.http().patch(url, json=body).json()
+    assert (changed["description"], "labels" in changed) == ("images", False)
+    fixed = sandbox.http().patch(f"{API}/{REPOSITORY}?updateMask=format", json={"format": "NPM"})
+    assert fixed.status_code == 400
+
+
+def test_a_deleted_repository_leaves_no_access_to_its_successor(sandbox: Sandbox) -> None:
+    make(sandbox)
+    sandbox.grant(REPOSITORY, "roles/artifactregistry.reader", "serving")
+    assert sandbox.http("serving").get(f"{API}/{REPOSITORY}").status_code == 200
+    operation = sandbox.http().delete(f"{API}/{REPOSITORY}").json()["name"]
+    sandbox.cloud.clock.step(5)
+    assert sandbox.http().get(f"{API}/{operation}").json()["done"] is True
+    gone = sandbox.http().get(f"{API}/{REPOSITORY}")
+    assert (gone.status_code, gone.json()["error"]["message"]) == (
+        404,
+        "Requested entity was not found.",
+    )
+    make(sandbox)
+    assert sandbox.http("serving").get(f"{API}/{REPOSITORY}").status_code == 403
+
+
+def test_access_is_granted_on_one_repository(sandbox: Sandbox) -> None:
+    make(sandbox)
+    client = sandbox.http("serving")
+    assert client.get(f"{API}/{REPOSITORY}").status_code == 403
+    member = f"serviceAccount:{email('serving')}"
+    binding = {"role": "roles/artifactregistry.reader", "members": [member]}
+    url = f"{API}/{REPOSITORY}:setIamPolicy"
+    assert sandbox.http().post(url, json={"policy": {"bindings": [binding]}}).status_code == 200
+    assert client.get(f"{API}/{REPOSITORY}").status_code == 200
+    assert client.delete(f"{API}/{REPOSITORY}").status_code == 403
+    assert client.get(f"{API}/{LOCATION}/repositories").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("query", "body"), [("repositoryId=Serving", {"format": "DOCKER"}), ("repositoryId=a", {})]
+)
+def test_a_repository_google_would_refuse(
+    sandbox: Sandbox, query: str, body: dict[str, str]
+) -> None:
+    answer = sandbox.http().post(f"{API}/{LOCATION}/repositories?{query}", json=body)
+    assert answer.status_code == 400
+    assert sandbox.cloud.state()["repositories"] == []

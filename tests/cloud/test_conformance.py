@@ -15,6 +15,12 @@ from rehearsal.cloud.cloud import Cloud, Delays
 from rehearsal.cloud.discovery import HOSTS, OAUTH, Document, Method
 from rehearsal.cloud.dispatch import Answer, Dispatcher, Request
 
+POWERS = (
+    "roles/owner",
+    "roles/resourcemanager.organizationAdmin",
+    "roles/iam.denyAdmin",
+    "roles/orgpolicy.policyAdmin",
+)
 OWNER = "owner@iot-prod.iam.gserviceaccount.com"
 PATH_VALUES = {
     "project": "iot-prod",
@@ -30,6 +36,10 @@ PATH_VALUES = {
     "v3Id1": "iot-prod",
     "v1beta1Id": "projects",
     "v1beta1Id1": "iot-prod",
+}
+DENY_VALUES = {
+    "policiesId": "cloudresourcemanager.googleapis.com%2Fprojects%2Fiot-prod",
+    "policiesId1": "denypolicies",
 }
 QUERY = {"project": "iot-prod"}
 # What exists, so that a wrong body is the only thing wrong with a request.
@@ -65,7 +75,7 @@ class World:
                 "grants": [
                     {"resource": resource, "role": role, "member": f"serviceAccount:{OWNER}"}
                     for resource in resources
-                    for role in ("roles/owner", "roles/resourcemanager.organizationAdmin")
+                    for role in POWERS
                 ],
             }
         )
@@ -93,8 +103,9 @@ class World:
                         yield f"{name}.googleapis.com", method
 
     def post(self, host: str, method: Method, body: Any) -> Answer:
+        values = PATH_VALUES | (DENY_VALUES if method.id.startswith("iam.policies.") else {})
         path = re.sub(
-            r"\{\+?(\w+)\}", lambda found: PATH_VALUES.get(found[1], "thing"), method.flat_path
+            r"\{\+?(\w+)\}", lambda found: values.get(found[1], "thing"), method.flat_path
         )
         query = "&".join(f"{name}={QUERY[name]}" for name in method.required_query)
         return self.send(method.verb, host, f"/{path}", query, body)

@@ -9,8 +9,26 @@ from typing import Any
 
 import pytest
 
+from rehearsal.cloud.discovery import HOSTS
+
 Exchange = dict[str, Any]
 COMMANDS = ("up", "preview", "refresh", "update", "destroy")
+
+GROUP = "platform-team@example.com"
+PLATFORM = "platform@example.com"
+DEPLOYER = "deployer@iot-prod.iam.gserviceaccount.com"
+INFERENCE = "telemetry@iot-prod.iam.gserviceaccount.com"
+# Accounts of the programs that act in them; nothing in the programs gives them enough.
+ACCOUNTS = (DEPLOYER, INFERENCE, "serving@iot-prod.iam.gserviceaccount.com")
+AGENTS_POWERS = ("roles/bigquery.dataEditor", "roles/pubsub.editor")
+PUBSUB_AGENT = "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+# What the recorded programs switch on themselves.
+ENABLED_BY_PROGRAM = {"core": ("aiplatform", "pubsub"), "more": ("cloudquotas",)}
+POWERS = (
+    *("roles/owner", "roles/iam.serviceAccountTokenCreator", "roles/iam.denyAdmin"),
+    *("roles/orgpolicy.policyAdmin", "roles/aiplatform.admin", "roles/bigquery.dataOwner"),
+    *("roles/storage.admin", "roles/secretmanager.admin", "roles/cloudkms.admin"),
+)
 
 
 def contract() -> Path:
@@ -27,3 +45,29 @@ recorded = pytest.mark.skipif(
     not contract().is_dir(),
     reason=f"the recordings of the official plugin are not there: {contract()}",
 )
+
+
+def before(folder: str) -> dict[str, Any]:
+    """The seed of what was there before a recorded program ran: two projects, a platform team."""
+    later = ENABLED_BY_PROGRAM[folder]
+    apis = [f"{name}.googleapis.com" for name in HOSTS if name not in later]
+    return {
+        "organization": {"id": "1"},
+        "projects": [
+            {"id": id, "number": number, "parent": "organizations/1", "services": apis}
+            for id, number in (("iot-prod", "123456789012"), ("ml-source", "210987654321"))
+        ],
+        "agents": [{"api": "pubsub", "project": "iot-prod"}],
+        "groups": {GROUP: [f"user:{PLATFORM}", *(f"serviceAccount:{it}" for it in ACCOUNTS)]},
+        "roles": [
+            {
+                "name": "projects/ml-source/roles/modelReader",
+                "permissions": ["aiplatform.models.get"],
+            }
+        ],
+        "grants": [
+            {"resource": "organizations/1", "role": role, "member": member}
+            for member, roles in ((f"group:{GROUP}", POWERS), (PUBSUB_AGENT, AGENTS_POWERS))
+            for role in roles
+        ],
+    }

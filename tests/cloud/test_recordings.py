@@ -16,28 +16,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from recordings import COMMANDS, Exchange, contract, load, recorded
+from recordings import COMMANDS, DEPLOYER, PLATFORM, Exchange, before, contract, load, recorded
 
 from rehearsal.cloud.api import Principal
 from rehearsal.cloud.clock import Clock
 from rehearsal.cloud.cloud import Cloud, Delays
-from rehearsal.cloud.discovery import HOSTS
 from rehearsal.cloud.dispatch import Dispatcher, Request
 
-GROUP = "platform-team@example.com"
-PLATFORM = "platform@example.com"
-DEPLOYER = "deployer@iot-prod.iam.gserviceaccount.com"
-INFERENCE = "telemetry@iot-prod.iam.gserviceaccount.com"
-# Accounts of the programs that act in them; nothing in the programs gives them enough.
-ACCOUNTS = (DEPLOYER, INFERENCE, "serving@iot-prod.iam.gserviceaccount.com")
-PUBSUB_AGENT = "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
-# What the recorded programs switch on themselves.
-ENABLED_BY_PROGRAM = {"core": ("aiplatform", "pubsub"), "more": ("cloudquotas",)}
-POWERS = (
-    *("roles/owner", "roles/iam.serviceAccountTokenCreator", "roles/iam.denyAdmin"),
-    *("roles/orgpolicy.policyAdmin", "roles/aiplatform.admin", "roles/bigquery.dataOwner"),
-    *("roles/storage.admin", "roles/secretmanager.admin", "roles/cloudkms.admin"),
-)
 # The recorded subscription writes metadata into a table that has no columns for it, which Google
 # refuses (docs pubsub/bigquery); they are added behind the plugin's back.
 METADATA_COLUMNS = (
@@ -81,35 +66,8 @@ NOT_COMPARED = {
 
 
 def new_cloud(folder: str) -> Cloud:
-    """What was there before a recorded program ran: two projects and a platform team."""
     cloud = Cloud(clock=Clock(running=False, start=1_767_225_600), delays=Delays(0, 0, 0))
-    later = ENABLED_BY_PROGRAM[folder]
-    apis = [f"{name}.googleapis.com" for name in HOSTS if name not in later]
-    cloud.seed(
-        {
-            "organization": {"id": "1"},
-            "projects": [
-                {"id": id, "number": number, "parent": "organizations/1", "services": apis}
-                for id, number in (("iot-prod", "123456789012"), ("ml-source", "210987654321"))
-            ],
-            "agents": [{"api": "pubsub", "project": "iot-prod"}],
-            "groups": {GROUP: [f"user:{PLATFORM}", *(f"serviceAccount:{it}" for it in ACCOUNTS)]},
-            "roles": [
-                {
-                    "name": "projects/ml-source/roles/modelReader",
-                    "permissions": ["aiplatform.models.get"],
-                }
-            ],
-            "grants": [
-                {"resource": "organizations/1", "role": role, "member": f"group:{GROUP}"}
-                for role in POWERS
-            ]
-            + [
-                {"resource": "organizations/1", "role": role, "member": PUBSUB_AGENT}
-                for role in ("roles/bigquery.dataEditor", "roles/pubsub.editor")
-            ],
-        }
-    )
+    cloud.seed(before(folder))
     return cloud
 
 
@@ -249,7 +207,7 @@ def test_every_recorded_request_is_answered_as_the_official_plugin_needs(
     folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud = new_cloud(folder)
-    before = cloud.state()
+    at_first = cloud.state()
     replay, count = Replay(cloud), 0
     for command in COMMANDS:
         count += replay.run(list(_exchanges(folder, command)))
@@ -258,7 +216,7 @@ def test_every_recorded_request_is_answered_as_the_official_plugin_needs(
     left = {
         kind: added
         for kind, names in cloud.state().items()
-        if kind not in OUTLIVING and (added := sorted(set(names) - set(before.get(kind, ()))))
+        if kind not in OUTLIVING and (added := sorted(set(names) - set(at_first.get(kind, ()))))
     }
     assert left == {}
     with capsys.disabled():

@@ -16,6 +16,13 @@ from rehearsal.cloud.discovery import HOSTS, OAUTH, Document, Method
 from rehearsal.cloud.dispatch import Answer, Dispatcher, Request
 
 OWNER = "owner@iot-prod.iam.gserviceaccount.com"
+# Ownership does not come with deny policies and organisation policies.
+OWNS = (
+    "roles/owner",
+    "roles/resourcemanager.organizationAdmin",
+    "roles/iam.denyAdmin",
+    "roles/orgpolicy.policyAdmin",
+)
 PATH_VALUES = {
     "project": "iot-prod",
     "projectId": "iot-prod",
@@ -24,6 +31,8 @@ PATH_VALUES = {
     "organizationsId": "1",
     "foldersId": "2",
     "locationsId": "us-central1",
+    "policiesId": "cloudresourcemanager.googleapis.com%2Fprojects%2Fiot-prod",
+    "policiesId1": "denypolicies",
     "v1Id": "projects",
     "v1Id1": "iot-prod",
     "v3Id": "projects",
@@ -65,7 +74,7 @@ class World:
                 "grants": [
                     {"resource": resource, "role": role, "member": f"serviceAccount:{OWNER}"}
                     for resource in resources
-                    for role in ("roles/owner", "roles/resourcemanager.organizationAdmin")
+                    for role in OWNS
                 ],
             }
         )

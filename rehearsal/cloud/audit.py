@@ -52,10 +52,10 @@ class Entry:
             "resource": self.resource,
             "granted": self.granted,
             "via": self.via._asdict() if self.via else None,
-            "deniedBy": self.denied_by,
             "service": f"{self.method.split('.', 1)[0]}.googleapis.com" if self.method else None,
             "method": self.method or None,
             "status": self.status,
+            **({"deniedBy": self.denied_by} if self.denied_by else {}),
         }
 
 

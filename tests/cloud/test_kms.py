@@ -77,6 +77,15 @@ def test_what_is_encrypted_can_be_read_with_the_key_and_not_otherwise(sandbox: S
         assert message(answer) == (400, "Decryption failed: the ciphertext is invalid.")
 
 
+def test_what_is_sealed_to_a_context_opens_in_that_context_only(sandbox: Sandbox) -> None:
+    make_key(sandbox)
+    client = sandbox.http()
+    body = {"plaintext": text(b"state"), "additionalAuthenticatedData": text(b"prod")}
+    sealed = client.post(f"{API}/{KEY}:encrypt", json=body).json()["ciphertext"]
+    assert decrypt(client, sealed, additionalAuthenticatedData=text(b"prod")).status_code == 200
+    assert decrypt(client, sealed).status_code == 400
+
+
 def test_data_that_was_damaged_on_the_way_is_refused(sandbox: Sandbox) -> None:
     make_key(sandbox)
     body = {"plaintext": text(b"state"), "plaintextCrc32c": str(google_crc32c.value(b"state"))}

@@ -285,7 +285,6 @@ def test_every_check_is_audited_with_its_binding_and_outcome(
             "role": "roles/owner",
             "member": f"serviceAccount:{ADMIN}",
         },
-        "deniedBy": None,
         "service": "cloudresourcemanager.googleapis.com",
         "method": "cloudresourcemanager.projects.get",
         "status": 200,

@@ -12,6 +12,7 @@ since the last one and its length in hexadecimal.
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import json
 import sys
@@ -76,6 +77,19 @@ def permissions(role: str) -> frozenset[str] | None:
     return found.permissions if found else None
 
 
+def spelled(role: str) -> str:
+    """Google's own spelling of a role's name, whatever its case and the spaces around it."""
+    return _spellings().get(role.strip().lower(), role.strip())
+
+
+def nearest_permission(permission: str) -> str:
+    """The existing permission most like a name that is none."""
+    within = permission.partition(".")[0]
+    known = [name for name in _catalogue()[0] if name.startswith(f"{within}.")]
+    found = difflib.get_close_matches(permission, known or _catalogue()[0], 1, 0)
+    return found[0]
+
+
 def exists(permission: str) -> bool:
     """Whether any predefined role holds this permission."""
     return permission in _known()
@@ -98,6 +112,11 @@ def _catalogue() -> tuple[list[str], dict[str, Role]]:
     names, roles = gzip.decompress(FILE.read_bytes()).decode().split("\n\n")
     listed = (Role(*line.split("\t")) for line in roles.splitlines())
     return names.splitlines(), {role.name: role for role in listed}
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    return {name.lower(): name for name in ROLES}
 
 
 @cache

@@ -125,7 +125,7 @@ def test_a_broad_grant_in_prod_is_stopped_before_anything_is_created() -> None:
     code, output, summary = play("up", "prod", "--with-grant", "roles/aiplatform.user")
     assert code == 1
     assert "stopped by the policy pack" in output
-    assert "roles/aiplatform.user on a whole project: 446 permissions" in output
+    assert "roles/aiplatform.user: 446 permissions" in output
     assert "up" not in summary["stages"]
 
 
@@ -133,7 +133,7 @@ def test_a_broad_grant_in_staging_is_advised_and_goes_on() -> None:
     code, output, summary = play("up", "staging", "--with-grant", "roles/aiplatform.user")
     assert code == 0, output
     assert "advice:" in output
-    assert "roles/aiplatform.user on a whole project: 446 permissions" in output
+    assert "roles/aiplatform.user: 446 permissions" in output
     assert "destroy" in summary["stages"]
 
 

@@ -33,7 +33,7 @@ CURE: Final = (
 )
 
 
-def _provider(**more: Any) -> tuple[str, dict[str, Any]]:
+def github(**more: Any) -> tuple[str, dict[str, Any]]:
     given = {
         **PARENT,
         "oidc": {"issuerUri": GITHUB},
@@ -60,8 +60,8 @@ def _claims(provider: Resource) -> tuple[str, ...]:
 @rule(
     "W1", "Federation has a condition", "critical", each="resource", types=(PROVIDER,),
     protects="Against strangers: a shared issuer signs tokens for everybody who asks.",
-    bad={"open": _provider(attributeCondition=None)},
-    good={"pinned": _provider()},
+    bad={"open": github(attributeCondition=None)},
+    good={"pinned": github()},
     remedy=CURE,
 )  # fmt: skip
 def condition(provider: Resource, context: Context) -> Findings:
@@ -73,8 +73,8 @@ def condition(provider: Resource, context: Context) -> Findings:
     "W2", "A shared issuer's condition pins the project", "critical", each="resource",
     types=(PROVIDER,),
     protects="Against other repositories: a branch or an event of theirs is called the same.",
-    bad={"branch": _provider(attributeCondition="assertion.ref == 'refs/heads/main'")},
-    good={"pinned": _provider()},
+    bad={"branch": github(attributeCondition="assertion.ref == 'refs/heads/main'")},
+    good={"pinned": github()},
     remedy=CURE,
 )  # fmt: skip
 def pinned(provider: Resource, context: Context) -> Findings:
@@ -148,8 +148,8 @@ def _split(expression: str, operator: str) -> list[str]:
 @rule(
     "W3", "Only agreed issuers", "high", each="resource", types=(PROVIDER,),
     protects="Against tokens of issuers and accounts that nobody agreed on.",
-    bad={"issuer": _provider(oidc={"issuerUri": "https://tokens.example.net"})},
-    good={"github": _provider()},
+    bad={"issuer": github(oidc={"issuerUri": "https://tokens.example.net"})},
+    good={"github": github()},
     remedy=f'oidc={{"issuer_uri": "{GITHUB}"}}  # issuers, awsAccounts in policies/config',
 )  # fmt: skip
 def issuers(provider: Resource, context: Context) -> Findings:
@@ -181,8 +181,8 @@ def whole_pool(grant: Grant, resource: Resource, context: Context) -> Findings:
     "W5", "The subject is the token's subject", "low", each="resource", types=(PROVIDER,),
     mandatory=False,
     protects="The audit log, where google.subject is the name of who came.",
-    bad={"actor": _provider(attributeMapping={"google.subject": "assertion.actor"})},
-    good={"subject": _provider()},
+    bad={"actor": github(attributeMapping={"google.subject": "assertion.actor"})},
+    good={"subject": github()},
     remedy='attribute_mapping={"google.subject": "assertion.sub"}',
 )  # fmt: skip
 def subject(provider: Resource, context: Context) -> Findings:

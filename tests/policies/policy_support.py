@@ -132,7 +132,7 @@ class Engine:
         return self._run(self.stack(stack, program).preview, pack)
 
     def up(self, stack: str, program: Callable[[], None], pack: Path | None = PACK) -> Outcome:
-        return self._run(self.stack(stack, program).up, pack, skip_preview=True)
+        return self._run(self.stack(stack, program).up, pack)
 
     def _run(self, operation: Callable[..., Any], pack: Path | None, **more: Any) -> Outcome:
         outcome = Outcome()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -17,9 +18,16 @@ import pulumi
 import yaml
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
+from pulumi_policy import ResourceValidationArgs
+from pulumi_policy.policy import PolicyCustomTimeouts, PolicyResourceOptions
+from pulumi_policy.proxy import unknown_checking_proxy
 
+from policies.config import HERE, load
+from policies.lookup import Lookup
+from policies.pack import Finding, Pack
+from policies.rules import RULES
 from policies.rules.examples import PROJECT
-from policies.rules.rule import IN_30_DAYS, Example
+from policies.rules.rule import IN_30_DAYS, Example, Rule
 from rehearsal.toolchain import pulumi_cli
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +155,9 @@ class Engine:
         except automation.CommandError as error:
             outcome.ok = False
             outcome.said.append(str(error))
+        # A program that the engine ends early leaves a coroutine behind. Collected during an import
+        # it makes Python 3.11 fail ("AST constructor recursion depth mismatch").
+        gc.collect()
         return outcome
 
 
@@ -190,3 +201,37 @@ def each(examples: Mapping[str, Example]) -> Callable[[], None]:
 def names(id: str, example: Example) -> Iterator[str]:
     for name in example:
         yield f"{id}-{name}"
+
+
+def pack(folder: Path | None = None, rules: tuple[Rule, ...] = RULES, lookup: Any = None) -> Pack:
+    """The pack without the engine; `folder` holds configuration other than the checked-in one."""
+    configs = load({rule.id: rule.mandatory for rule in rules}, folder or HERE)
+    return Pack(rules, configs, lookup or NoLookup())
+
+
+class NoLookup(Lookup):
+    """Google cannot be asked."""
+
+    def permissions(self, role: str, seconds: float) -> frozenset[str] | None:
+        return None
+
+
+def given(
+    type_: str, inputs: Mapping[str, Any], name: str = "r", stack: str = "elsewhere"
+) -> ResourceValidationArgs:
+    """A resource as Pulumi's SDK hands it to a policy, unknown values included."""
+    urn = f"urn:pulumi:{stack}::examples::{type_}::{name}"
+    options = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
+    return ResourceValidationArgs(
+        type_, unknown_checking_proxy(dict(inputs)), urn, name, options, None
+    )
+
+
+def ids(findings: list[Finding]) -> set[str]:
+    return {finding.message.partition(" ")[0] for finding in findings}
+
+
+def facts() -> Path:
+    """The lists of what grants and what escalates; POLICY_FACTS names another place."""
+    named = os.environ.get("POLICY_FACTS")
+    return Path(named) if named else ROOT.parent / "shared" / "policy"

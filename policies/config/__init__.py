@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 
 from components import permissions as table
-from components.settings import Member, ProjectId, nearest
+from components.settings import Member, nearest
 from policies import roles
 
 HERE: Final = Path(__file__).parent
@@ -53,7 +53,11 @@ Text = Annotated[str, Field(min_length=10, max_length=500)]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_default=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_default=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -75,36 +79,53 @@ class Config(_Frozen):
     """One environment. An empty list of what is allowed allows everything of its kind."""
 
     enforcement: Literal["mandatory", "advisory"] = "mandatory"
-    # How much one grant on a project, or one custom role, may hold.
+    """Whether mandatory rules block here."""
     max_permissions: Annotated[int, Field(ge=10, le=500)] = 100
+    """Most permissions of a role on a project, and of a custom role."""
     max_deletes: Annotated[int, Field(ge=0, le=100)] = 10
+    """Most delete permissions of a role on a project."""
     max_services: Annotated[int, Field(ge=1, le=50)] = 10
+    """Most services that a role on a project reaches, or a custom role."""
     role_services: tuple[str, ...] = ()
+    """Services that roles on a project may reach, such as `aiplatform`."""
     banned_roles: tuple[str, ...] = ()
+    """Predefined roles that are not to be granted."""
     allowed_roles: tuple[str, ...] = ()
+    """The only predefined roles that may be granted."""
     known_roles: Mapping[str, tuple[Permission, ...]] = {}
+    """Permissions of roles that are declared elsewhere, by full name."""
     lookup_seconds: Annotated[float, Field(ge=0, le=10)] = 2
-    # Who.
+    """Wait for Google's answer about an unknown role; 0 does not ask."""
     domains: tuple[str, ...] = ()
+    """Domains that people, groups and whole domains may be of."""
     trusted_members: tuple[Member, ...] = ()
+    """Members that may become service accounts, and people that may hold grants."""
     account_prefix: str = "pm-"
+    """Begins the ids of the permission table's accounts."""
     may_grant_above_projects: bool = False
-    # What the stack needs: the permission table, or a list for a stack that has none.
+    """Whether grants on folders, organisations and billing accounts are this stack's business."""
     needed: Literal["table"] | tuple[Permission, ...] = "table"
+    """What the stack needs: the permission table, or a list for a stack that has none."""
     capabilities: tuple[Capability, ...] | None = None
-    # Federation.
+    """Capabilities of the permission table that the environment has; none: all of them."""
     issuers: tuple[Annotated[str, Field(pattern="^https://")], ...] = ()
+    """Issuers whose tokens may be federated."""
     aws_accounts: tuple[Annotated[str, Field(pattern=r"^\d{12}$")], ...] = ()
-    # Where and what.
+    """AWS accounts that may be federated; an empty list allows none."""
     locations: tuple[str, ...] = ()
+    """Where data and models may be."""
     apis: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+\.googleapis\.com$")], ...] = ()
-    log_projects: tuple[ProjectId, ...] = ()
+    """APIs that may be enabled."""
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Fewest days that a log bucket keeps its logs."""
     owns_project: bool = False
+    """Whether audit sinks and alerts are this stack's business, as in one that makes a project."""
     disposable: bool = False
-    # Exceptions.
+    """Whether buckets may be deleted with what is in them."""
     not_required: Mapping[str, Text] = {}
+    """Advisory rules that do not hold here, each with the reason."""
     waivers: tuple[Waiver, ...] = ()
+    """Single findings that somebody answers for."""
 
     @property
     def strict(self) -> bool:

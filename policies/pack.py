@@ -53,7 +53,7 @@ class Finding:
 
 def message(rule: Rule, said: str) -> str:
     fix = rule.remedy.replace("\n", "\n    ")
-    return f"{rule.id} [{rule.severity}] {said}\n  Fix:\n    {fix}"
+    return f"{rule.id} ({rule.severity}) {said}\n  Fix:\n    {fix}"
 
 
 @dataclass

@@ -7,6 +7,7 @@ stops the pack before it judges anything.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -72,7 +73,10 @@ class Waiver(_Frozen):
     expires: date
 
     def covers(self, rule: str, resource: str) -> bool:
-        return (self.rule, self.resource) == (rule, resource)
+        """Of `gcp:projects/iAMMember:IAMMember`, Pulumi prints `gcp:projects:IAMMember`."""
+        printed = re.sub(r"/[^:]*", "", resource.partition("::")[0])
+        names = (resource, f"{printed}::{resource.partition('::')[2]}")
+        return rule == self.rule and self.resource in names
 
 
 class Config(_Frozen):

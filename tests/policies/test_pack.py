@@ -129,11 +129,11 @@ def test_a_state_file_is_judged_without_stack_or_provider(engine: Engine, tmp_pa
     state = stack.export_stack()
     file = {"version": state.version, "deployment": state.deployment}
     code, said = analyze(tmp_path, file)
-    assert code == 0 and "G4 [high] roles/aiplatform.user: 446 permissions" in said
+    assert code == 0 and "G4 (high) roles/aiplatform.user: 446 permissions" in said
     assert '"advisory"' in said and '"mandatory"' not in said
     renamed = json.loads(json.dumps(file).replace("urn:pulumi:staging::", "urn:pulumi:prod::"))
     code, said = analyze(tmp_path, renamed)
-    assert code == 1 and "G4 [high] roles/aiplatform.user: 446 permissions" in said
+    assert code == 1 and "G4 (high) roles/aiplatform.user: 446 permissions" in said
     assert '"mandatory"' in said and "s-reads" not in said
 
 

@@ -73,7 +73,7 @@ def test_a_finding_names_rule_numbers_and_cure(bad: dict[str, Outcome]) -> None:
     found = next(v for v in bad["prod"].violations if (v.rule, v.resource) == ("G4", "G4-vertex"))
     said = found.message.partition("\n")[2]
     assert said.startswith(
-        "G4 [high] roles/aiplatform.user: 446 permissions, 13 that start code, 69 deletes; "
+        "G4 (high) roles/aiplatform.user: 446 permissions, 13 that start code, 69 deletes; "
         "the deployer uses 6 (aiplatform.endpoints.create, "
     )
     assert "gcp.projects.IAMCustomRole(" in said

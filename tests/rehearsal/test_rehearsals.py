@@ -48,6 +48,7 @@ def test_staging_is_rehearsed_from_preview_to_nothing_left() -> None:
     assert summary["resources"] > 40
     assert summary["http_requests"] > summary["predictions"]
     assert summary["refused_hosts"] == {}
+    assert summary["violations"] == []
     stages = {"preview", "up", "predict", "up again", "refresh", "destroy"}
     assert stages <= set(summary["stages"])
     spare = {
@@ -68,6 +69,7 @@ def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
     code, output, summary = play("up", "prod")
     assert code == 0, output
     assert "refuse to destroy" in summary["stages"]
+    assert summary["violations"] == []
     assert "aiplatform.endpoints.delete" not in summary["identities"]["deployer"]["granted"]
 
 

@@ -55,7 +55,7 @@ PRINCIPALS: Final = {
 ACL_ENTITIES: Final = {"user-": "user:", "group-": "group:", "domain-": "domain:"}
 
 GOOGLES_OWN: Final = "Google's own agent"
-"""Stands for a member that is unknown but comes from a ServiceIdentity."""
+"""Stands for a member that is unknown but comes from a ServiceIdentity, or from a log sink."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,10 @@ def _from_dependencies(resource: Resource, members: tuple[Any, ...]) -> Iterator
 
 def _source(sources: list[Resource]) -> Any:
     for source in sources:
-        if source.kind.endswith(":serviceidentity"):
+        sink = source.module == "gcp:logging" and source.kind.endswith("sink")
+        if source.kind.endswith(":serviceidentity") or (
+            sink and not source.props.get("customWriterIdentity")
+        ):
             return GOOGLES_OWN
         if source.kind == "gcp:serviceaccount/account:account":
             return account_member(source) or UNKNOWN

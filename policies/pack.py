@@ -165,7 +165,7 @@ class Pack:
             for resource, text in rule.check(stack, context):
                 said[resource.urn, text] = resource
         except Exception as error:
-            return [_broken(rule, stack.resources[0], context.config, error)]
+            return [_broken(rule, stack.root, context.config, error)]
         return [
             finding
             for (_, text), resource in said.items()

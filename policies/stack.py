@@ -50,6 +50,12 @@ class Stack:
     waived: frozenset[Waiver] = frozenset()
     """Waivers that were used."""
 
+    @property
+    def root(self) -> Resource:
+        """The resource that stands for the stack itself."""
+        roots = self.of("pulumi:pulumi:Stack")
+        return roots[0] if roots else self.resources[0]
+
     def of(self, *types: str) -> list[Resource]:
         kinds = {type_.lower() for type_ in types}
         return [resource for resource in self.resources if resource.kind in kinds]

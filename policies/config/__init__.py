@@ -125,7 +125,7 @@ class Config(_Frozen):
     owns_project: bool = False
     """Whether audit sinks and alerts are this stack's business, as in one that makes a project."""
     disposable: bool = False
-    """Whether buckets may be deleted with what is in them."""
+    """Whether buckets may be deleted with what is in them, and logs with them."""
     not_required: Mapping[str, Text] = {}
     """Advisory rules that do not hold here, each with the reason."""
     waivers: tuple[Waiver, ...] = ()

@@ -107,7 +107,7 @@ def own_key(found: Resource, context: Context) -> Findings:
 )  # fmt: skip
 def locked(found: Resource, context: Context) -> Findings:
     logs = LOG_NAME.search(str(found.get("name", found.name)))
-    if logs and found.get("retentionPolicy.isLocked") is not True:
+    if logs and not context.config.disposable and found.get("retentionPolicy.isLocked") is not True:
         yield "holds logs by its name, and has no locked retention policy"
 
 

@@ -89,7 +89,7 @@ def sunk(stack: Stack, context: Context) -> StackFindings:
 def _own_projects(stack: Stack, context: Context) -> Iterator[Resource]:
     found = stack.of(PROJECT_TYPE)
     if context.config.owns_project and not found:
-        found = list(stack.resources[:1])
+        found = [stack.root]
     yield from found
 
 

@@ -101,9 +101,9 @@ def waivers(stack: Stack, context: Context) -> StackFindings:
     for waiver in context.config.waivers:
         said = f"waiver of {waiver.rule} for {waiver.resource} ({waiver.owner})"
         if waiver.expires < context.today:
-            yield stack.resources[0], f"the {said} ended on {waiver.expires} and counts as absent"
+            yield stack.root, f"the {said} ended on {waiver.expires} and counts as absent"
         elif waiver not in stack.waived:
-            yield stack.resources[0], f"the {said} matches nothing"
+            yield stack.root, f"the {said} matches nothing"
 
 
 RULES: Final = (contradiction, no_credentials, judged, waivers)

@@ -280,6 +280,8 @@ def test_what_takes_a_grant_away_and_what_is_no_grant_are_left_alone(engine: Eng
     outcome = engine.preview("prod", each({"fine": {
         "removal": ("gcp:projects/iamMemberRemove:IamMemberRemove",
                     {"project": PROJECT, "role": "roles/owner", "member": "allUsers"}),
+        "sink": ("gcp:logging/projectSink:ProjectSink", {"project": PROJECT, "destination": "d"}),
+        "writer": on_bucket("roles/storage.objectCreator", "${sink.member}"),  # unknown, Google's
         "subnet": ("gcp:compute/subnetwork:Subnetwork", {"role": "ACTIVE", "network": "n"}),
         "pinned": github(attributeCondition=
             "(assertion.repository_id == '1' && assertion.ref == 'refs/heads/main') || "

@@ -3,9 +3,9 @@
 python benchmarks/policies.py [--sizes 50,500,5000] [--checkov .venv-bench/bin/checkov]
 
 Ours: the real engine's preview of a program without a pack, with an empty one and with ours; its
-provider takes every resource and asks nobody. Checkov: the same resources as Terraform files. Times are wall-clock
-seconds, the best of as many runs as are asked for; both are measured in one run of this file, in
-turns, so that only their ratio counts.
+provider takes every resource and asks nobody. Checkov: the same resources as Terraform files. Times
+are seconds by the clock, the best of as many runs as are asked for, and of all processors together;
+everything is measured in one run, in turns, so that the ratios count.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from policy_support import Engine, Outcome, each
@@ -11,6 +11,7 @@ from policy_support import Engine, Outcome, each
 from policies import roles
 from policies.rules.examples import (
     ACCOUNT,
+    ACCOUNT_MEMBER,
     CUSTOM_ROLE,
     DATASET,
     GROUP,
@@ -21,6 +22,7 @@ from policies.rules.examples import (
     USER,
     account,
     account_name,
+    email,
     on_account,
     on_bucket,
     on_project,
@@ -42,7 +44,7 @@ def bucket_policy(data: str) -> tuple[str, dict[str, Any]]:
 
 
 # What is tried, the resource that has to be found, and the rules that have to find it.
-ATTEMPTS: Final[dict[str, tuple[Example, str, set[str]]]] = {
+ATTEMPTS: dict[str, tuple[Example, str, set[str]]] = {
     "a whole policy instead of a member": (
         {"p": (PROJECT_POLICY, {"project": PROJECT, "policyData":
                policy(("roles/browser", [GROUP]), ("roles/owner", [GROUP]))})},
@@ -230,6 +232,35 @@ ATTEMPTS: Final[dict[str, tuple[Example, str, set[str]]]] = {
             {"model": "m", "traffic": 100, "machineType": "t",
              "serviceAccount": "1-compute@developer.gserviceaccount.com"}]})},
         "r", {"V8", "V9", "S4"}),
+}  # fmt: skip
+
+
+def starts_as(actor: str, acted: str, **more: Any) -> Example:
+    """An account that starts code, and may do so as another."""
+    return {
+        "actor": (ACCOUNT, {"project": PROJECT, "accountId": actor}),
+        "starts": (CUSTOM_ROLE, {"project": PROJECT, "roleId": f"{actor}Starts".replace("-", "_"),
+                                 "permissions": ["aiplatform.customJobs.create"]}),
+        "may": on_project("${starts.name}", account(actor)),
+        **more,
+        "acts": (ACCOUNT_MEMBER, {"serviceAccountId": f"projects/{PROJECT}/serviceAccounts/{acted}",
+                                  "role": "roles/iam.serviceAccountUser",
+                                  "member": account(actor)}),
+    }  # fmt: skip
+
+
+ATTEMPTS |= {
+    "starting code as a default account": (
+        starts_as("pm-one", "1-compute@developer.gserviceaccount.com"), "acts", {"G15"}),
+    "starting code as an account of who knows where": (
+        starts_as("pm-two", "strong@elsewhere.iam.gserviceaccount.com"), "acts", {"G15"}),
+    "starting code as an account that starts code": (
+        starts_as("pm-three", email("pm-one")), "acts", {"G15"}),
+    "starting code as an owner": (
+        starts_as("pm-four", email("pm-boss"),
+                  boss=(ACCOUNT, {"project": PROJECT, "accountId": "pm-boss"}),
+                  owns=on_project("roles/owner", account("pm-boss"))),
+        "acts", {"G15"}),
 }  # fmt: skip
 
 

@@ -1,149 +1,350 @@
-"""Rule `broad-grant`: nobody gets a broad role, and nothing is open to everybody.
+"""Every way to grant, found by its shape: who gets what, wherever a resource says so.
 
-Roles are judged by what they hold, not by their names (policy facts: name lists miss most of the
-roles that escalate). The basic roles have no list of permissions, so they are named.
+Shapes, not types: the 317 types with a role and members, the 158 with `policyData`, and what grants
+without either, so that a type which the provider adds tomorrow is covered.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pulumi_policy import ReportViolation, ResourceValidationArgs
-from pulumi_policy.proxy import UnknownValueError
+from policies import roles
+from policies.view import UNKNOWN, CannotJudge, Props, Resource, inside, texts
 
-from components import permissions as table
-from policies import roles as catalogue
-
-BASIC: Final = frozenset(
-    f"roles/{name}" for name in ("owner", "editor", "viewer", "admin", "writer", "reader")
+RESOURCE, PROJECT, FOLDER, ORGANIZATION, BILLING = (
+    "resource",
+    "project",
+    "folder",
+    "organization",
+    "billing account",
 )
-EVERYBODY: Final = frozenset({"allusers", "allauthenticatedusers"})
-MANY: Final = 100
-"""More permissions than this are too many for one grant; nine roles in ten have fewer than 70."""
+ABOVE: Final = (FOLDER, ORGANIZATION, BILLING)
 
-ESCALATES: Final = frozenset(
-    {
-        "iam.serviceAccounts.actAs",
-        "iam.serviceAccounts.getAccessToken",
-        "iam.serviceAccounts.getOpenIdToken",
-        "iam.serviceAccounts.implicitDelegation",
-        "iam.serviceAccounts.signBlob",
-        "iam.serviceAccounts.signJwt",
-        "iam.serviceAccounts.setIamPolicy",
-        "iam.serviceAccountKeys.create",
-        "iam.roles.update",
-        "resourcemanager.projects.setIamPolicy",
-        "resourcemanager.folders.setIamPolicy",
-        "resourcemanager.organizations.setIamPolicy",
-    }
-)
-"""Enough, on a whole project, to become something stronger in one step."""
+MODULES: Final = {
+    "gcp:projects": PROJECT,
+    "gcp:folder": FOLDER,
+    "gcp:organizations": ORGANIZATION,
+    "gcp:billing": BILLING,
+}
+# Where a grant says itself what it is on, as PAM and access policies do.
+NAMES: Final = {
+    "projects/": PROJECT,
+    "folders/": FOLDER,
+    "organizations/": ORGANIZATION,
+    "billingAccounts/": BILLING,
+}
 
-STARTS_CODE: Final = frozenset(
-    f"aiplatform.{name}"
-    for name in (
-        "batchPredictionJobs.create",
-        "customJobs.create",
-        "endpoints.deploy",
-        "hyperparameterTuningJobs.create",
-        "nasJobs.create",
-        "notebookExecutionJobs.create",
-        "notebookRuntimeTemplates.create",
-        "notebookRuntimes.assign",
-        "persistentResources.create",
-        "pipelineJobs.create",
-        "reasoningEngines.create",
-        "schedules.create",
-        "trainingPipelines.create",
-        "tuningJobs.create",
-    )
-)
-"""Launchers of Vertex AI: they run code of the caller's choice under a service account."""
+# Properties that name who gets the role beside them, and the kind of member that makes.
+PRINCIPALS: Final = {
+    "member": "",
+    "members": "",
+    "iamMember": "",
+    "principal": "",
+    "principals": "",
+    "specialGroup": "",
+    "entity": "",
+    "userByEmail": "user:",
+    "groupByEmail": "group:",
+    "domain": "domain:",
+    "user": "user:",
+    "group": "group:",
+}
+ACL_ENTITIES: Final = {"user-": "user:", "group-": "group:", "domain-": "domain:"}
 
-WIDE: Final = ("gcp:projects/", "gcp:folder/", "gcp:organizations/")
-"""Types that grant on a project or above; every other type grants on one resource."""
+GOOGLES_OWN: Final = "Google's own agent"
+"""Stands for a member that is unknown but comes from a ServiceIdentity, or from a log sink."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """One role given to some members. None stands for what a preview cannot know."""
+    """One role, or a list of permissions, given to some members. Parts may be UNKNOWN."""
 
-    role: str | None
-    members: tuple[str, ...] | None
-    wide: bool
+    role: Any
+    members: tuple[Any, ...]
+    level: str
+    at: str
+    """Property that grants, such as `policyData.bindings[1]`."""
+    condition: Any = None
+    permissions: frozenset[str] | None = None
+    """Where they are known from the grant itself, or from the role it depends on."""
+    authoritative: str = ""
+    """`policy` sets all grants, `binding` all of one role; each takes the others' grants away."""
+    acl: bool = False
+    """Whether the role is one of an access list, such as OWNER, and not of IAM."""
+
+    @property
+    def wide(self) -> bool:
+        """On a project or above: it holds for every resource there, also for those to come."""
+        return self.level != RESOURCE
+
+    def known_role(self) -> str:
+        """Raises CannotJudge."""
+        if self.role is UNKNOWN:
+            raise CannotJudge(f"{self.at}.role" if self.at else "role")
+        return str(self.role)
+
+    def each_member(self) -> Iterator[str]:
+        """The members that are known; then CannotJudge when there are others."""
+        yield from (member for member in self.members if member is not UNKNOWN)
+        if UNKNOWN in self.members:
+            raise CannotJudge(f"{self.at}.members" if self.at else "member")
 
 
-def granted(type_: str, props: Mapping[str, Any]) -> Iterator[Grant]:
-    """The grants that a resource makes, recognised by its shape: a role, and who gets it.
+def granted(resource: Resource) -> list[Grant]:
+    """The grants that a resource makes; a removal makes none."""
+    if not resource.kind.startswith("gcp:") or resource.kind.endswith("memberremove"):
+        return []
+    level = _level(resource)
+    found = list(_policy(resource, level))
+    for at, values in inside(resource.props):
+        found += _beside(resource, at, values, level)
+    found += _access_lists(resource.props)
+    found += _entitled(resource)
+    found += _allowed(resource)
+    found += _other_members(resource)
+    return found
 
-    The role is read first: an unknown member must not hide a bad role.
-    """
-    if type_.endswith("MemberRemove"):
+
+def normal_member(member: str) -> str:
+    """As Google compares members: without spaces around, the kind in its own spelling."""
+    kind, colon, rest = member.strip().partition(":")
+    if not colon:
+        return kind.lower()
+    spelled = next((k for k in KINDS if k.lower() == kind.strip().lower()), kind)
+    return f"{spelled}:{rest.strip()}"
+
+
+KINDS: Final = (
+    "user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted",
+    "projectOwner", "projectEditor", "projectViewer",
+)  # fmt: skip
+
+
+def _level(resource: Resource) -> str:
+    if level := MODULES.get(resource.module):
+        return level
+    type_ = resource.kind.rpartition(":")[2]
+    for name in ("project", "folder", "organization"):
+        if resource.module == "gcp:iam" and type_ == f"{name}accesspolicy":
+            return name
+    return RESOURCE
+
+
+def _beside(resource: Resource, at: str, values: Props, level: str) -> Iterator[Grant]:
+    """A role with principals beside it; the role is kept even where the members are unknown."""
+    role = values.get("role")
+    # `role` alone is no grant: subnetworks, for one, have a role of their own.
+    principals = [key for key in PRINCIPALS if values.get(key) is not None]
+    if role is None or not principals:
         return
-    if "role" in list(props.keys()):  # asking the mapping itself raises where it is unknown
-        role = _known(lambda: props["role"])
-        yield Grant(role, _known(lambda: _members(props)), type_.startswith(WIDE))
-
-
-def _members(props: Mapping[str, Any]) -> tuple[str, ...]:
-    single, several = props.get("member"), props.get("members")
-    return (*([single] if single else []), *(several or []))
-
-
-def _known(read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except UnknownValueError:
-        return None
-
-
-def why_broad(grant: Grant) -> str | None:
-    """What is wrong with a grant, in numbers where it can be; None when nothing is."""
-    for member in grant.members or ():
-        if member.strip().lower() in EVERYBODY:
-            return f"{member} is everybody"
-    if grant.role is None:
-        return None
-    role = grant.role.strip()
-    if role.lower() in BASIC:
-        return f"{role} is a basic role: it reaches every service"
-    held = catalogue.permissions(role)
-    if held is None or not grant.wide or _to_google(grant):
-        return None
-    launchers = sorted(held & STARTS_CODE)
-    escalating = sorted(held & ESCALATES)
-    if escalating:
-        return f"{role} on a whole project holds {escalating[0]}, enough to become another account"
-    if len(held) > MANY or launchers:
-        used = sorted({need.permission for need in table.NEEDS} & held)
-        return (
-            f"{role} on a whole project: {len(held)} permissions, "
-            f"{len(launchers)} that start code, {sum('.delete' in name for name in held)} deletes; "
-            f"this stack's table needs {len(used)} of them"
-        )
-    return None
-
-
-def _to_google(grant: Grant) -> bool:
-    """Whether a service agent's role goes to Google's own agents, as far as that is known."""
-    service_agent_role = bool(grant.role and grant.role.strip().endswith("erviceAgent"))
-    return service_agent_role and all(
-        re.fullmatch(r"serviceAccount:service-\d+@gcp-sa-[\w-]+\.iam\.gserviceaccount\.com", member)
-        for member in grant.members or ()
+    if isinstance(role, dict):
+        role = role.get("predefinedRole", role.get("customRole"))
+    members = tuple(
+        _member(key, member) for key in principals for member in texts(values[key]) if member
+    )
+    declared = None
+    if role is UNKNOWN and not at:
+        role, declared = _declared(resource.depends.get("role", ()))
+    if not at:
+        members = tuple(_from_dependencies(resource, members))
+    kind = resource.kind
+    yield Grant(
+        role,
+        members,
+        level,
+        at,
+        values.get("condition"),
+        declared,
+        "binding" if kind.endswith("iambinding") else "",
+        acl="entity" in values or (isinstance(role, str) and role.isupper()),
     )
 
 
-REMEDY: Final = (
-    "Declare a custom role with the permissions of components/permissions.py and grant it on the "
-    "one resource that needs it (see components/access.py)."
-)
+def _member(key: str, member: Any) -> Any:
+    if member is UNKNOWN:
+        return UNKNOWN
+    if key == "entity":
+        return _entity(str(member))
+    return normal_member(PRINCIPALS[key] + str(member))
 
 
-def broad_grant(args: ResourceValidationArgs, report: ReportViolation) -> None:
-    """Blocks a broad role, and any grant to everybody."""
-    for grant in granted(args.resource_type, args.props):
-        if reason := why_broad(grant):
-            report(f"{reason}. {REMEDY}", None)
+def _entity(entity: str) -> str:
+    for prefix, kind in ACL_ENTITIES.items():
+        if entity.strip().lower().startswith(prefix):
+            return kind + entity.strip()[len(prefix) :]
+    return normal_member(entity)
+
+
+def _declared(depends: tuple[Resource, ...]) -> tuple[Any, frozenset[str] | None]:
+    """The custom role that an unknown role name comes from, when it is this stack's."""
+    for role in depends:
+        if role.kind.endswith(":iamcustomrole"):
+            return custom_role_name(role), custom_permissions(role)
+    return UNKNOWN, None
+
+
+def _from_dependencies(resource: Resource, members: tuple[Any, ...]) -> Iterator[Any]:
+    sources = [*resource.depends.get("member", ()), *resource.depends.get("members", ())]
+    for member in members:
+        yield _source(sources) if member is UNKNOWN else member
+
+
+def _source(sources: list[Resource]) -> Any:
+    for source in sources:
+        sink = source.module == "gcp:logging" and source.kind.endswith("sink")
+        if source.kind.endswith(":serviceidentity") or (
+            sink and not source.props.get("customWriterIdentity")
+        ):
+            return GOOGLES_OWN
+        if source.kind == "gcp:serviceaccount/account:account":
+            return account_member(source) or UNKNOWN
+    return UNKNOWN
+
+
+def account_member(account: Resource) -> str:
+    """The member that a declared service account is; empty where its name is unknown."""
+    id, project = account.props.get("accountId"), account.props.get("project", account.project)
+    if not isinstance(id, str) or not isinstance(project, str) or not project:
+        return ""
+    return f"serviceAccount:{id}@{project}.iam.gserviceaccount.com"
+
+
+def custom_role_name(role: Resource) -> Any:
+    """The full name of a declared custom role; UNKNOWN where a part of it is."""
+    id, organization = role.props.get("roleId"), role.props.get("orgId")
+    project = role.props.get("project", role.project)
+    if id is UNKNOWN or organization is UNKNOWN or (project is UNKNOWN and not organization):
+        return UNKNOWN
+    parent = f"organizations/{organization}" if organization else f"projects/{project}"
+    return f"{parent}/roles/{id}"
+
+
+def custom_permissions(role: Resource) -> frozenset[str] | None:
+    """What a declared custom role holds; None where a part of it is unknown."""
+    held = role.props.get("permissions", [])
+    if held is UNKNOWN or UNKNOWN in held:
+        return None
+    return frozenset(str(name).strip() for name in held)
+
+
+def _policy(resource: Resource, level: str) -> Iterator[Grant]:
+    """Whole allow policies, which arrive as JSON."""
+    data = resource.props.get("policyData")
+    if data is None:
+        return
+    if data is UNKNOWN:
+        yield Grant(UNKNOWN, (UNKNOWN,), level, "policyData", authoritative="policy")
+        return
+    try:
+        bindings = json.loads(data)["bindings"] if isinstance(data, str) else data["bindings"]
+        for index, binding in enumerate(bindings):
+            members = tuple(normal_member(str(member)) for member in texts(binding.get("members")))
+            yield Grant(
+                str(binding["role"]),
+                members,
+                level,
+                f"policyData.bindings[{index}]",
+                binding.get("condition"),
+                authoritative="policy",
+            )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        yield Grant(UNREADABLE, (), level, "policyData", authoritative="policy")
+
+
+UNREADABLE: Final = "policyData that is no policy"
+
+
+def _access_lists(props: Mapping[str, Any]) -> Iterator[Grant]:
+    for index, item in enumerate(texts(props.get("roleEntities"))):
+        known = item is not UNKNOWN
+        role, _, entity = str(item).partition(":")
+        member = _entity(entity) if known else UNKNOWN
+        at = f"roleEntities[{index}]"
+        yield Grant(role if known else UNKNOWN, (member,), RESOURCE, at, acl=True)
+    for key in ("predefinedAcl", "defaultAcl"):
+        if (acl := props.get(key)) is not None:
+            yield Grant("acl", (_canned(acl),), RESOURCE, key, acl=True)
+
+
+def _canned(acl: Any) -> Any:
+    if acl is UNKNOWN:
+        return UNKNOWN
+    lowered = str(acl).strip().lower()
+    if lowered.startswith("public"):
+        return "allusers"
+    return "allauthenticatedusers" if lowered.startswith("authenticated") else f"acl {lowered}"
+
+
+def _named_level(name: Any) -> str:
+    text = str(name).removeprefix("//cloudresourcemanager.googleapis.com/")
+    return next((level for prefix, level in NAMES.items() if text.startswith(prefix)), RESOURCE)
+
+
+def _entitled(resource: Resource) -> Iterator[Grant]:
+    """Privileged access manager: roles that may be had for some hours."""
+    access = resource.props.get("privilegedAccess")
+    if access is None:
+        return
+    people = [
+        UNKNOWN if principal is UNKNOWN else normal_member(str(principal))
+        for _, values in inside(resource.props.get("eligibleUsers", []))
+        for principal in texts(values.get("principals"))
+    ]
+    if access is UNKNOWN:
+        yield Grant(UNKNOWN, tuple(people), PROJECT, "privilegedAccess")
+        return
+    for at, values in inside(access, "privilegedAccess"):
+        level = _named_level(values.get("resource", ""))
+        for index, binding in enumerate(texts(values.get("roleBindings"))):
+            where = f"{at}.roleBindings[{index}]"
+            if binding is UNKNOWN:
+                yield Grant(UNKNOWN, tuple(people), level, where)
+            else:
+                condition = {"expression": binding.get("conditionExpression") or "", "ends": True}
+                yield Grant(binding.get("role"), tuple(people), level, where, condition)
+
+
+def _allowed(resource: Resource) -> Iterator[Grant]:
+    """Access policies, which allow permissions without any role."""
+    details = resource.props.get("details")
+    if details is UNKNOWN and resource.kind.endswith("accesspolicy"):
+        yield Grant(UNKNOWN, (UNKNOWN,), _level(resource), "details")
+    for at, values in inside(details, "details"):
+        if str(values.get("effect", "")).upper() != "ALLOW":
+            continue
+        operation = values.get("operation") or {}
+        named = texts(operation.get("permissions")) if isinstance(operation, dict) else (UNKNOWN,)
+        people = tuple(
+            UNKNOWN if principal is UNKNOWN else normal_member(str(principal))
+            for principal in texts(values.get("principals"))
+        )
+        known = UNKNOWN not in named
+        held = frozenset(_full_name(str(name)) for name in named) if known else None
+        role = f"the permissions in {at}" if known else UNKNOWN
+        yield Grant(role, people, _level(resource), at, permissions=held)
+
+
+def _full_name(permission: str) -> str:
+    """Access policies spell a permission with its service's host; most roles do not."""
+    host, _, name = permission.partition("/")
+    if roles.exists(permission) or not host.endswith(".googleapis.com"):
+        return permission
+    return f"{host.partition('.')[0]}.{name}"
+
+
+def _other_members(resource: Resource) -> Iterator[Grant]:
+    """Members of groups, and whom a deny policy leaves out: access without any role."""
+    for at, values in inside(resource.props):
+        if "exceptionPrincipals" in values:
+            people = tuple(texts(values["exceptionPrincipals"]))
+            yield Grant("an exception to a deny policy", people, RESOURCE, at, permissions=NOTHING)
+        for key in ("preferredMemberKey", "memberKey"):
+            if isinstance(key_of := values.get(key), dict) and (id := key_of.get("id")):
+                member = UNKNOWN if id is UNKNOWN else normal_member(f"user:{id}")
+                yield Grant("membership of a group", (member,), RESOURCE, key, permissions=NOTHING)
+
+
+NOTHING: Final = frozenset[str]()

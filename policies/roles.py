@@ -2,8 +2,10 @@
 
 The catalogue is made from the public iam-dataset dump of predefined roles
 (github.com/iann0036/iam-dataset, MIT licence), one role a line with `name`, `title`, `stage` and
-`includedPermissions`. To make it again from a newer dump:
+`includedPermissions`. To make it again, from Google's API (`iam.roles.list`; any credentials do) or
+from a newer dump:
 
+    python -m policies.roles
     python -m policies.roles predefined_roles.jsonl.gz
 
 Every permission is written once, in sorted order; a role is a list of index ranges, each the gap
@@ -12,6 +14,7 @@ since the last one and its length in hexadecimal.
 
 from __future__ import annotations
 
+import difflib
 import gzip
 import json
 import sys
@@ -19,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 FILE = Path(__file__).with_name("roles.txt.gz")
 
@@ -76,6 +80,19 @@ def permissions(role: str) -> frozenset[str] | None:
     return found.permissions if found else None
 
 
+def spelled(role: str) -> str:
+    """Google's own spelling of a role's name, whatever its case and the spaces around it."""
+    return _spellings().get(role.strip().lower(), role.strip())
+
+
+def nearest_permission(permission: str) -> str:
+    """The existing permission most like a name that is none."""
+    within = permission.partition(".")[0]
+    known = [name for name in _catalogue()[0] if name.startswith(f"{within}.")]
+    found = difflib.get_close_matches(permission, known or _catalogue()[0], 1, 0)
+    return found[0]
+
+
 def exists(permission: str) -> bool:
     """Whether any predefined role holds this permission."""
     return permission in _known()
@@ -106,6 +123,11 @@ def _catalogue() -> tuple[list[str], dict[str, Role]]:
 
 
 @cache
+def _spellings() -> dict[str, str]:
+    return {name.lower(): name for name in ROLES}
+
+
+@cache
 def _known() -> frozenset[str]:
     return frozenset(_catalogue()[0])
 
@@ -133,10 +155,14 @@ def _pack(indexes: Iterable[int]) -> str:
     return ",".join(packed)
 
 
-def build(source: Path) -> bytes:
-    """The catalogue file's bytes, from a dump in JSON lines, plain or gzipped."""
+def read(source: Path) -> list[dict[str, Any]]:
+    """The roles of a dump in JSON lines, plain or gzipped."""
     text = gzip.decompress(source.read_bytes()) if source.suffix == ".gz" else source.read_bytes()
-    roles = [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def build(roles: list[dict[str, Any]]) -> bytes:
+    """The catalogue file's bytes."""
     names = sorted({name for role in roles for name in role.get("includedPermissions", ())})
     index = {name: position for position, name in enumerate(names)}
     lines = [
@@ -153,6 +179,21 @@ def build(source: Path) -> bytes:
     return gzip.compress("\n".join((*names, "", *lines)).encode(), 9, mtime=0)
 
 
+def write(roles: list[dict[str, Any]], file: Path = FILE) -> str:
+    """Write the catalogue and say what it holds.
+
+    Raises ValueError when roles are gone by the hundred: half an answer must not become the
+    catalogue.
+    """
+    before = len(ROLES) if FILE.is_file() else 0
+    if len(roles) < before * 0.9:
+        raise ValueError(f"{len(roles)} roles where there were {before}; the catalogue is kept")
+    file.write_bytes(build(roles))
+    return f"{file}: {len(roles):,} roles (before: {before:,}), {file.stat().st_size:,} bytes"
+
+
 if __name__ == "__main__":
-    FILE.write_bytes(build(Path(sys.argv[1])))
-    print(f"{FILE}: {FILE.stat().st_size:,} bytes")
+    from policies.lookup import Lookup, every_predefined_role
+
+    found = read(Path(sys.argv[1])) if sys.argv[1:] else list(every_predefined_role(Lookup()))
+    print(write(found))

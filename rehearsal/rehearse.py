@@ -338,14 +338,21 @@ AGENTS_OWN: Final = "roles/aiplatform.serviceAgent"
 
 def _hold(stage: Stage, outcome: Outcome, run: Rehearsal) -> None:
     stage.note = outcome.summary()
+    said = run.report.summary.setdefault("violations", [])
+    said += [[level, message] for level, message in outcome.violations]
     for level, message in outcome.violations:
         if level != "mandatory":
-            run.report.console.print(f"  advice: {message}", style="yellow", highlight=False)
+            text = f"  advice: {message}"
+            run.report.console.print(text, style="yellow", highlight=False, markup=False)
     explain_failure(outcome)
 
 
 def explain_failure(outcome: Outcome) -> None:
-    blocked = [message for level, message in outcome.violations if level == "mandatory"]
+    blocked = [
+        message
+        for level, message in outcome.violations
+        if level == "mandatory" or "can't run policy" in message
+    ]
     if blocked:
         raise StageFailed("stopped by the policy pack", "\n".join(blocked))
     if not outcome.ok:

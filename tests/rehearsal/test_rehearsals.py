@@ -19,6 +19,7 @@ def test_staging_is_rehearsed_from_preview_to_nothing_left() -> None:
     assert summary["resources"] > 40
     assert summary["http_requests"] > summary["predictions"]
     assert summary["refused_hosts"] == {}
+    assert summary["violations"] == []
     stages = {"preview", "up", "predict", "up again", "refresh", "destroy"}
     assert stages <= set(summary["stages"])
     spare = {
@@ -39,6 +40,7 @@ def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
     code, output, summary = play("up", "prod")
     assert code == 0, output
     assert "refuse to destroy" in summary["stages"]
+    assert summary["violations"] == []
     assert "aiplatform.endpoints.delete" not in summary["identities"]["deployer"]["granted"]
 
 
@@ -96,7 +98,7 @@ def test_a_broad_grant_in_prod_is_stopped_before_anything_is_created() -> None:
     code, output, summary = play("up", "prod", "--with-grant", "roles/aiplatform.user")
     assert code == 1
     assert "stopped by the policy pack" in output
-    assert "roles/aiplatform.user on a whole project: 446 permissions" in output
+    assert "roles/aiplatform.user: 446 permissions" in output
     assert "up" not in summary["stages"]
 
 
@@ -104,7 +106,7 @@ def test_a_broad_grant_in_staging_is_advised_and_goes_on() -> None:
     code, output, summary = play("up", "staging", "--with-grant", "roles/aiplatform.user")
     assert code == 0, output
     assert "advice:" in output
-    assert "roles/aiplatform.user on a whole project: 446 permissions" in output
+    assert "roles/aiplatform.user: 446 permissions" in output
     assert "destroy" in summary["stages"]
 
 

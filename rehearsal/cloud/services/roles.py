@@ -267,9 +267,19 @@ def get_predefined(call: Call) -> dict[str, Any]:
     name = call.params["name"]
     if name not in roles.ROLES:
         raise not_found(f"The role named {name} was not found.")
-    role = roles.ROLES[name]
-    held = sorted(role.permissions)
-    return {"name": name, "title": role.title, "stage": role.stage, "includedPermissions": held}
+    return _predefined(roles.ROLES[name], full=True)
+
+
+@method("iam.roles.list", permission=None)
+def list_predefined(call: Call) -> dict[str, Any]:
+    full = call.params.get("view") == "FULL"
+    items = {name: _predefined(role, full=full) for name, role in roles.ROLES.items()}
+    return listing("roles", items, call.params, default=300, most=1000)
+
+
+def _predefined(role: roles.Role, *, full: bool) -> dict[str, Any]:
+    described = {"name": role.name, "title": role.title, "stage": role.stage}
+    return described | ({"includedPermissions": sorted(role.permissions)} if full else {})
 
 
 # Asking what could be granted is not itself a permission.

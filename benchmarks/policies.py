@@ -1,0 +1,270 @@
+"""What the policy pack costs, and finds, next to checkov on the same resources.
+
+python benchmarks/policies.py [--sizes 50,500,5000] [--checkov .venv-bench/bin/checkov]
+
+Ours: the real engine's preview of a program without a pack, with an empty one and with ours; its
+provider takes every resource and asks nobody. Checkov: the same resources as Terraform files. Times
+are seconds by the clock, the best of as many runs as are asked for, and of all processors together;
+everything is measured in one run, in turns, so that the ratios count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi import automation
+from pulumi.automation._server import LanguageServer
+from pulumi.runtime import proto
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, resource_pb2_grpc
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "policies")]
+
+from policy_support import PACK, Engine  # noqa: E402
+
+from policies.rules.examples import BUCKET, PROJECT, account, custom_role, on_project  # noqa: E402
+from policies.rules.rule import Example  # noqa: E402
+from providers.plugin import to_struct  # noqa: E402
+from rehearsal.toolchain import pulumi_cli  # noqa: E402
+
+BROAD: Final = (
+    "roles/aiplatform.user",
+    "roles/editor",
+    "roles/iam.serviceAccountTokenCreator",
+    "roles/bigquery.admin",
+    "roles/run.developer",
+)
+SMALL: Final = ("roles/pubsub.publisher", "roles/monitoring.metricWriter", "roles/browser")
+EMPTY: Final = ROOT / "benchmarks" / "empty_pack"
+BREADTH: Final = {"G2", "G3", "G4", "G5", "G6", "S2"}
+"""Rules by which a grant is too broad."""
+
+
+def resources(size: int) -> tuple[Example, str, int]:
+    """As many resources for Pulumi, the same for Terraform, and how many grants are too broad.
+
+    Of ten, two are broad grants, three are small ones, three are buckets, two are custom roles.
+    """
+    made: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    blocks: list[str] = []
+    broad = 0
+    for n in range(size):
+        kind = n % 10
+        name = f"r{n}"
+        if kind < 5:
+            role = BROAD[n // 10 * 2 % 5 - kind] if kind < 2 else SMALL[kind - 2]
+            broad += kind < 2
+            made[name] = on_project(role, account("pm-training"))
+            blocks.append(
+                f'resource "google_project_iam_member" "{name}" {{\n  project = "{PROJECT}"\n'
+                f'  role = "{role}"\n  member = "{account("pm-training")}"\n}}'
+            )
+        elif kind < 8:
+            made[name] = (
+                BUCKET,
+                {
+                    "name": f"b-{n}",
+                    "location": "us-central1",
+                    "uniformBucketLevelAccess": True,
+                    "publicAccessPrevention": "enforced",
+                    "versioning": {"enabled": True},
+                },
+            )
+            blocks.append(
+                f'resource "google_storage_bucket" "{name}" {{\n  name = "b-{n}"\n'
+                '  location = "us-central1"\n  uniform_bucket_level_access = true\n'
+                '  public_access_prevention = "enforced"\n  versioning {\n    enabled = true\n'
+                "  }\n}"
+            )
+        else:
+            held = ("aiplatform.endpoints.get", "aiplatform.endpoints.predict")
+            made[name] = custom_role(f"role{n}", *held)
+            blocks.append(
+                f'resource "google_project_iam_custom_role" "{name}" {{\n  role_id = "role{n}"\n'
+                f'  title = "role{n}"\n  permissions = {json.dumps(held)}\n}}'
+            )
+    return made, "\n\n".join(blocks), broad
+
+
+@dataclass(frozen=True, order=True)
+class Spent:
+    """Seconds by the clock, and of all processors together; the latter care less for the load."""
+
+    wall: float
+    cpu: float
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.wall - other.wall, self.cpu - other.cpu)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Spent, Any]:
+    started, before = time.perf_counter(), sum(os.times()[:4])
+    result = work()
+    return Spent(time.perf_counter() - started, sum(os.times()[:4]) - before), result
+
+
+class Program(LanguageServer):
+    """Registers resources with the engine as fast as it takes them.
+
+    Pulumi's Python SDK keeps all that is under way in one event loop, which at 5,000 resources
+    works longer than the engine, and the more the longer the engine takes.
+    """
+
+    def __init__(self, example: Example) -> None:
+        super().__init__(lambda: None)
+        self._example = example
+
+    def Run(self, request: Any, context: Any) -> Any:
+        channel = grpc.insecure_channel(request.monitor_address, options=_GRPC_CHANNEL_OPTIONS)
+        monitor = resource_pb2_grpc.ResourceMonitorStub(channel)
+        root = monitor.RegisterResource(
+            proto.RegisterResourceRequest(
+                type="pulumi:pulumi:Stack", name=f"{request.project}-{request.stack}"
+            )
+        )
+
+        def register(item: tuple[str, tuple[str, Mapping[str, Any]]]) -> None:
+            name, (type_, inputs) = item
+            monitor.RegisterResource(
+                proto.RegisterResourceRequest(
+                    type=type_, name=name, parent=root.urn, custom=True, object=to_struct(inputs)
+                )
+            )
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(register, self._example.items()))
+        monitor.SignalAndWaitForShutdown(empty_pb2.Empty())
+        return language_pb2.RunResponse()
+
+
+def preview(stack: automation.Stack, example: Example, pack: Path | None) -> str:
+    """What `pulumi preview` prints, as a person runs it; `Stack.preview` would log every event."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=4), options=_GRPC_CHANNEL_OPTIONS)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Program(example), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    command = ["pulumi", "preview", "--stack", stack.name, "--exec-kind", "auto.inline",
+               f"--client=127.0.0.1:{port}", "--suppress-progress", "--non-interactive",
+               "--color=never", *(["--policy-pack", str(pack)] if pack else [])]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command,
+            cwd=stack.workspace.work_dir,
+            env={**os.environ, **stack.workspace.env_vars},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        server.stop(0)
+    if done.returncode:
+        raise SystemExit(done.stdout[-2000:] + done.stderr)
+    return done.stdout
+
+
+def ours(
+    size: int, example: Example, folder: Path, runs: int
+) -> tuple[Spent, Spent, Spent, set[str]]:
+    """A preview without a pack, with an empty one and with ours; and what ours called too broad."""
+    stack = Engine(folder / f"engine-{size}").stack("staging", lambda: None)
+    packs = (None, EMPTY, PACK)
+    spent: dict[Path | None, list[Spent]] = {pack: [] for pack in packs}
+    said = ""
+    for _ in range(runs):
+        for pack in packs:
+            seconds, said = timed(lambda pack=pack: preview(stack, example, pack))
+            spent[pack].append(seconds)
+    bare, empty, judged = (min(spent[pack]) for pack in packs)
+    return bare, empty, judged, too_broad(said)
+
+
+def too_broad(said: str) -> set[str]:
+    """The grants that a preview's output says are too broad."""
+    found: set[str] = set()
+    resource = ""
+    for line in said.splitlines():
+        if named := re.search(r"\[advisory\].*\(gcp:projects:IAMMember: (\S+)\)", line):
+            resource = named[1]
+        elif "[advisory]" in line:
+            resource = ""
+        elif resource and line.strip().partition(" ")[0] in BREADTH:
+            found.add(resource)
+    return found
+
+
+def checkov(program: str, text: str, folder: Path, runs: int) -> tuple[Spent, int]:
+    """Seconds of checkov, and how many grants any of its checks failed."""
+    folder.mkdir()
+    (folder / "main.tf").write_text(text)
+    command = [program, "-d", str(folder), "--framework", "terraform", "--compact", "--quiet",
+               "--skip-download", "-o", "json"]  # fmt: skip
+    spent: list[Spent] = []
+    said = ""
+    for _ in range(runs):
+        seconds, done = timed(
+            lambda: subprocess.run(command, capture_output=True, text=True, check=False)
+        )
+        spent.append(seconds)
+        if done.returncode not in (0, 1):  # 1: it found something
+            raise SystemExit(done.stderr)
+        said = done.stdout
+    failed = json.loads(said)["results"]["failed_checks"]
+    grants = {
+        check["resource"]
+        for check in failed
+        if check["resource"].startswith("google_project_iam_member.")
+    }
+    return min(spent), len(grants)
+
+
+HEADER: Final = (
+    "resources  preview  added by ours (cpu)  by an empty pack (cpu)  budget"
+    "   checkov (cpu)  ratio   broad grants  ours  checkov"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="50,500,5000")
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--checkov", default=str(ROOT / ".venv-bench" / "bin" / "checkov"))
+    options = parser.parse_args()
+    print(HEADER)
+    kept = True
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        for size in map(int, options.sizes.split(",")):
+            example, text, broad = resources(size)
+            bare, empty, judged, found = ours(size, example, folder, options.runs)
+            other, others = checkov(options.checkov, text, folder / f"tf-{size}", options.runs)
+            added, any_pack, budget = judged - bare, empty - bare, 1 + size / 1000
+            kept &= added.wall <= budget and added.wall <= other.wall / 2
+            print(
+                f"{size:>9,} {bare.wall:>7.2f}s {added.wall:>11.2f}s {added.cpu:>6.2f}s "
+                f"{any_pack.wall:>14.2f}s {any_pack.cpu:>7.2f}s {budget:>6.2f}s "
+                f"{other.wall:>8.2f}s {other.cpu:>5.2f}s {added.wall / other.wall:>6.2f} "
+                f"{broad:>14,} {len(found):>5,} {others:>8,}",
+                flush=True,
+            )
+    if not kept:
+        sys.exit("the pack is over its budget, or takes more than half of checkov's time")
+
+
+if __name__ == "__main__":
+    os.environ["PATH"] = os.pathsep.join([str(pulumi_cli().parent), os.environ["PATH"]])
+    main()

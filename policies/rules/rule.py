@@ -1,0 +1,98 @@
+"""What a rule is: data about it, an example of each kind, and one function that checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final, Literal
+
+from policies.config import Config
+from policies.grants import Grant
+from policies.judge import Judge
+from policies.stack import Stack
+from policies.view import CannotJudge, Resource
+
+Example = Mapping[str, tuple[str, Mapping[str, Any]]]
+"""Resources by name: type and inputs. `${name.property}` is another one's output."""
+
+IN_30_DAYS: Final = "<30 days from today>T00:00:00Z"
+"""In an example, a time that is always to come."""
+
+Severity = Literal["low", "medium", "high", "critical"]
+Each = Literal["grant", "resource", "stack"]
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+@dataclass
+class Context:
+    """What a check may ask: the environment's configuration, the judge of roles, the date."""
+
+    config: Config
+    judge: Judge
+    today: date = field(default_factory=today)
+
+
+Findings = Iterator[str]
+StackFindings = Iterator[tuple[Resource, str]]
+GrantCheck = Callable[[Grant, Resource, Context], Findings]
+ResourceCheck = Callable[[Resource, Context], Findings]
+StackCheck = Callable[[Stack, Context], StackFindings]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. A check yields what is wrong, and may raise CannotJudge."""
+
+    id: str
+    title: str
+    severity: Severity
+    protects: str
+    bad: Example
+    good: Example
+    remedy: str
+    """The code that cures it."""
+    each: Each
+    check: Callable[..., Iterator[Any]]
+    types: frozenset[str]
+    """Lower-case types that it looks at; empty for every type."""
+    mandatory: bool
+
+    def on(self, resource: Resource, context: Context, grants: list[Grant]) -> Findings:
+        """What is wrong with one resource. Raises CannotJudge."""
+        if self.each == "resource":
+            yield from self.check(resource, context)
+            return
+        unknown: Exception | None = None
+        for grant in grants:
+            try:
+                yield from self.check(grant, resource, context)
+            except CannotJudge as error:  # the other grants are judged all the same
+                unknown = error
+        if unknown:
+            raise unknown
+
+
+def rule(
+    id: str,
+    title: str,
+    severity: Severity,
+    *,
+    each: Each,
+    protects: str,
+    bad: Example,
+    good: Example,
+    remedy: str,
+    types: tuple[str, ...] = (),
+    mandatory: bool = True,
+) -> Callable[[Callable[..., Iterator[Any]]], Rule]:
+    """Makes a rule of the function that checks it."""
+
+    def made(check: Callable[..., Iterator[Any]]) -> Rule:
+        kinds = frozenset(name.lower() for name in types)
+        return Rule(id, title, severity, protects, bad, good, remedy, each, check, kinds, mandatory)
+
+    return made

@@ -1,0 +1,110 @@
+"""A resource as rules see it: plain values, and UNKNOWN for what only `pulumi up` will know.
+
+Pulumi's own proxies raise on every read of an unknown value, and a policy that lets that through
+turns into advice for the whole resource. Here one unknown value stops only the rules that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pulumi_policy.proxy import UnknownValueError
+
+from providers.plugin import UNKNOWN as UNKNOWN
+from providers.plugin import Props as Props
+
+
+class CannotJudge(Exception):
+    """A rule needs a value that only `pulumi up` will know; `path` is where it stands."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """One resource's inputs. `depends` is known when the whole stack is: resources by property."""
+
+    type: str
+    name: str
+    urn: str
+    props: Props
+    project: str = ""
+    """The project of the resource's provider; empty where it is not set or not known."""
+    depends: dict[str, tuple[Resource, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def kind(self) -> str:
+        """The type, by which rules find it: old tokens differ from new ones in case alone."""
+        return self.type.lower()
+
+    @property
+    def module(self) -> str:
+        """Such as `gcp:projects`."""
+        return self.kind.partition("/")[0]
+
+    @property
+    def stack(self) -> str:
+        """The stack's name; it is in the URN in every way of running a pack."""
+        return self.urn.removeprefix("urn:pulumi:").partition("::")[0]
+
+    @property
+    def where(self) -> str:
+        return f"{self.type}::{self.name}"
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """The value at a dotted path. Raises CannotJudge when it, or the way to it, is unknown."""
+        value: Any = self.props
+        for part in path.split("."):
+            if value is UNKNOWN:
+                raise CannotJudge(path)
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is UNKNOWN:
+            raise CannotJudge(path)
+        return default if value is None else value
+
+    def in_project(self) -> str:
+        """The project the resource is in. Raises CannotJudge when it is unknown."""
+        return str(self.get("project", self.project))
+
+
+def plain(value: Any) -> Any:
+    """A property value without Pulumi's proxies: dict, list, text, number, bool, None, UNKNOWN."""
+    if isinstance(value, Mapping):
+        return {key: _item(value, key) for key in value}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_item(value, index) for index in range(len(value))]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # the protocol knows no whole numbers
+    return value
+
+
+def _item(values: Any, key: Any) -> Any:
+    try:
+        return plain(values[key])
+    except UnknownValueError:
+        return UNKNOWN
+
+
+def inside(value: Any, path: str = "") -> Iterator[tuple[str, Props]]:
+    """Every map in `value`, with its path, such as `accesses[1]`."""
+    if isinstance(value, dict):
+        yield path, value
+        for key, item in value.items():
+            if isinstance(item, dict | list):
+                yield from inside(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                yield from inside(item, f"{path}[{index}]")
+
+
+def texts(value: Any) -> tuple[Any, ...]:
+    """A list of texts, or one text, as a tuple; UNKNOWN stays among them."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list) else (value,)

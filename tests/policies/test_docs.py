@@ -1,0 +1,22 @@
+"""The page about the rules is made from them."""
+
+from pathlib import Path
+
+from policies.docs import page
+from policies.rules import RULES
+
+DOCS = Path(__file__).parents[2] / "docs" / "policies.md"
+
+
+def test_the_page_is_current() -> None:
+    assert DOCS.read_text() == page(), "run: python -m policies.docs > docs/policies.md"
+
+
+def test_every_rule_says_what_it_protects_and_how_to_comply() -> None:
+    for rule in RULES:
+        assert rule.protects and rule.remedy and rule.title, rule.id
+        assert f"### {rule.id}: {rule.title}" in page()
+
+
+def test_rules_have_ids_of_their_own() -> None:
+    assert len({rule.id for rule in RULES}) == len(RULES)

@@ -1,16 +1,12 @@
 """What the policy pack costs, and finds, next to checkov on the same resources.
 
-python benchmarks/policies.py [--sizes 50,500,5000] [--checkov .venv-bench/bin/checkov]
-
 Ours: the real engine's preview of a program without a pack, with an empty one and with ours; its
 provider takes every resource and asks nobody. Checkov: the same resources as Terraform files. Times
-are seconds by the clock, the best of as many runs as are asked for, and of all processors together;
-everything is measured in one run, in turns, so that the ratios count.
+are seconds by the clock and of all processors together, everything in turns within one run.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -21,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "policies")]
 
 from policy_support import PACK, Engine  # noqa: E402
 
+from benchmarks.table import Ratio, show_figures  # noqa: E402
 from policies.rules.examples import BUCKET, PROJECT, account, custom_role, on_project  # noqa: E402
 from policies.rules.rule import Example  # noqa: E402
 from providers.plugin import to_struct  # noqa: E402
@@ -50,6 +48,8 @@ BROAD: Final = (
     "roles/run.developer",
 )
 SMALL: Final = ("roles/pubsub.publisher", "roles/monitoring.metricWriter", "roles/browser")
+SIZES: Final = (50, 500, 5_000)
+CHECKOV: Final = ROOT / ".venv-bench" / "bin" / "checkov"
 EMPTY: Final = ROOT / "benchmarks" / "empty_pack"
 BREADTH: Final = {"G2", "G3", "G4", "G5", "G6", "S2"}
 """Rules by which a grant is too broad."""
@@ -107,6 +107,9 @@ class Spent:
 
     wall: float
     cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} ({self.cpu:.2f})"
 
     def __sub__(self, other: Spent) -> Spent:
         return Spent(self.wall - other.wall, self.cpu - other.cpu)
@@ -177,19 +180,13 @@ def preview(stack: automation.Stack, example: Example, pack: Path | None) -> str
     return done.stdout
 
 
-def ours(
-    size: int, example: Example, folder: Path, runs: int
-) -> tuple[Spent, Spent, Spent, set[str]]:
+def ours(size: int, example: Example, folder: Path) -> tuple[Spent, Spent, Spent, set[str]]:
     """A preview without a pack, with an empty one and with ours; and what ours called too broad."""
     stack = Engine(folder / f"engine-{size}").stack("staging", lambda: None)
     packs = (None, EMPTY, PACK)
-    spent: dict[Path | None, list[Spent]] = {pack: [] for pack in packs}
-    said = ""
-    for _ in range(runs):
-        for pack in packs:
-            seconds, said = timed(lambda pack=pack: preview(stack, example, pack))
-            spent[pack].append(seconds)
-    bare, empty, judged = (min(spent[pack]) for pack in packs)
+    (bare, _), (empty, _), (judged, said) = (
+        timed(partial(preview, stack, example, pack)) for pack in packs
+    )
     return bare, empty, judged, too_broad(said)
 
 
@@ -207,64 +204,51 @@ def too_broad(said: str) -> set[str]:
     return found
 
 
-def checkov(program: str, text: str, folder: Path, runs: int) -> tuple[Spent, int]:
+def checkov(text: str, folder: Path) -> tuple[Spent, int]:
     """Seconds of checkov, and how many grants any of its checks failed."""
     folder.mkdir()
     (folder / "main.tf").write_text(text)
-    command = [program, "-d", str(folder), "--framework", "terraform", "--compact", "--quiet",
+    command = [str(CHECKOV), "-d", str(folder), "--framework", "terraform", "--compact", "--quiet",
                "--skip-download", "-o", "json"]  # fmt: skip
-    spent: list[Spent] = []
-    said = ""
-    for _ in range(runs):
-        seconds, done = timed(
-            lambda: subprocess.run(command, capture_output=True, text=True, check=False)
-        )
-        spent.append(seconds)
-        if done.returncode not in (0, 1):  # 1: it found something
-            raise SystemExit(done.stderr)
-        said = done.stdout
-    failed = json.loads(said)["results"]["failed_checks"]
+    seconds, done = timed(
+        lambda: subprocess.run(command, capture_output=True, text=True, check=False)
+    )
+    if done.returncode not in (0, 1):  # 1: it found something
+        raise RuntimeError(done.stderr)
+    failed = json.loads(done.stdout)["results"]["failed_checks"]
     grants = {
         check["resource"]
         for check in failed
         if check["resource"].startswith("google_project_iam_member.")
     }
-    return min(spent), len(grants)
+    return seconds, len(grants)
 
 
-HEADER: Final = (
-    "resources  preview  added by ours (cpu)  by an empty pack (cpu)  budget"
-    "   checkov (cpu)  ratio   broad grants  ours  checkov"
-)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", default="50,500,5000")
-    parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--checkov", default=str(ROOT / ".venv-bench" / "bin" / "checkov"))
-    options = parser.parse_args()
-    print(HEADER)
-    kept = True
+def run() -> list[Ratio]:
+    os.environ["PATH"] = os.pathsep.join([str(pulumi_cli().parent), os.environ["PATH"]])
+    ratios: list[Ratio] = []
+    rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        for size in map(int, options.sizes.split(",")):
+        for size in SIZES:
             example, text, broad = resources(size)
-            bare, empty, judged, found = ours(size, example, folder, options.runs)
-            other, others = checkov(options.checkov, text, folder / f"tf-{size}", options.runs)
-            added, any_pack, budget = judged - bare, empty - bare, 1 + size / 1000
-            kept &= added.wall <= budget and added.wall <= other.wall / 2
-            print(
-                f"{size:>9,} {bare.wall:>7.2f}s {added.wall:>11.2f}s {added.cpu:>6.2f}s "
-                f"{any_pack.wall:>14.2f}s {any_pack.cpu:>7.2f}s {budget:>6.2f}s "
-                f"{other.wall:>8.2f}s {other.cpu:>5.2f}s {added.wall / other.wall:>6.2f} "
-                f"{broad:>14,} {len(found):>5,} {others:>8,}",
-                flush=True,
+            bare, empty, judged, found = ours(size, example, folder)
+            other, others = checkov(text, folder / f"tf-{size}")
+            added = judged - bare
+            rows.append(
+                (f"{size:,}", f"{bare}", f"{added}", f"{empty - bare}", f"{other}")
+                + (str(broad), str(len(found)), str(others))
             )
-    if not kept:
-        sys.exit("the pack is over its budget, or takes more than half of checkov's time")
+            ratios += [
+                Ratio(
+                    f"pack / (1 s + 1 ms a resource), {size:,}", added.wall / _budget(size), None, 1
+                ),
+                Ratio(f"pack / checkov, {size:,} resources", added.wall / other.wall, None, 0.5),
+            ]
+    columns = ("resources", "preview", "+ pack", "+ empty", "checkov", "broad", "ours", "checkov")
+    show_figures("policy pack: s by the clock (of all processors), grants found", columns, rows)
+    return ratios
 
 
-if __name__ == "__main__":
-    os.environ["PATH"] = os.pathsep.join([str(pulumi_cli().parent), os.environ["PATH"]])
-    main()
+def _budget(size: int) -> float:
+    return 1 + size / 1000

@@ -120,7 +120,7 @@ def _rule(rule: Rule) -> Iterator[str]:
     for title, example in (("Bad", rule.bad), ("Good", rule.good)):
         if example:
             yield f"{title}:\n\n```yaml\n{_yaml(example)}```\n"
-    yield f"Fix:\n\n```python\n{rule.remedy}\n```\n"
+    yield f"Fix:\n\n```\n{rule.remedy}\n```\n"
 
 
 def _yaml(example: Example) -> str:

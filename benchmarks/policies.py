@@ -235,15 +235,12 @@ def run() -> list[Ratio]:
             bare, empty, judged, found = ours(size, example, folder)
             other, others = checkov(text, folder / f"tf-{size}")
             added = judged - bare
-            rows.append(
-                (f"{size:,}", f"{bare}", f"{added}", f"{empty - bare}", f"{other}")
-                + (str(broad), str(len(found)), str(others))
-            )
+            figures = (size, bare, added, empty - bare, other, broad, len(found), others)
+            rows.append(tuple(map(str, figures)))
+            of_budget, of_checkov = added.wall / _budget(size), added.wall / other.wall
             ratios += [
-                Ratio(
-                    f"pack / (1 s + 1 ms a resource), {size:,}", added.wall / _budget(size), None, 1
-                ),
-                Ratio(f"pack / checkov, {size:,} resources", added.wall / other.wall, None, 0.5),
+                Ratio(f"pack / (1 s + 1 ms a resource), {size:,}", of_budget, most=1),
+                Ratio(f"pack / checkov, {size:,} resources", of_checkov, most=0.5),
             ]
     columns = ("resources", "preview", "+ pack", "+ empty", "checkov", "broad", "ours", "checkov")
     show_figures("policy pack: s by the clock (of all processors), grants found", columns, rows)

@@ -136,17 +136,6 @@ def test_an_account_has_ten_keys_at_most(cloud: Cloud, admin: Client) -> None:
     admin.done("POST", KEYS, {})
 
 
-def test_a_policy_against_keys_is_honoured(cloud: Cloud, admin: Client) -> None:
-    cloud.keys.may_create = lambda account: account.email != WORKER
-    status, answer = admin.call("POST", KEYS, {})
-    assert (status, answer["error"]["status"]) == (400, "FAILED_PRECONDITION")
-    assert answer["error"]["message"] == "Key creation is not allowed on this service account."
-    [violation] = answer["error"]["details"][0]["violations"]
-    assert violation["type"] == "constraints/iam.disableServiceAccountKeyCreation"
-    assert violation["subject"].startswith(f"{WORKER_NAME}?configvalue=worker%40{PROJECT}")
-    admin.done("POST", KEYS.replace(WORKER, ADMIN), {})
-
-
 def test_a_key_that_is_disabled_or_deleted_signs_in_no_more(cloud: Cloud, admin: Client) -> None:
     key = admin.done("POST", KEYS, {})
     file, url = key_file(key), f"{IAM}/{key['name']}"

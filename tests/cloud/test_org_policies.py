@@ -245,13 +245,14 @@ class TestTheHierarchy:
 
 
 class TestServiceAccounts:
-    def test_a_key_is_refused_with_googles_error(self, cloud: Cloud) -> None:
-        cloud.org_policies.check_key_creation(WORKER_NAME)
+    def test_a_key_is_refused_with_googles_error(
+        self, admin: requests.Session, cloud: Cloud
+    ) -> None:
+        url = f"https://iam.googleapis.com/v1/{WORKER_NAME}/keys"
+        assert admin.post(url, json={}).status_code == 200
         put(cloud, KEYS, ENFORCE, "organizations/1")
-        with pytest.raises(ApiError) as refused:
-            cloud.org_policies.check_key_creation(WORKER_NAME)
         text = "Key creation is not allowed on this service account."
-        answer = refused.value.render("iam")["error"]
+        answer = admin.post(url, json={}).json()["error"]
         assert (answer["code"], answer["status"]) == (400, "FAILED_PRECONDITION")
         assert answer["message"] == text
         assert answer["details"] == [

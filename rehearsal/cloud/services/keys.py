@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from rehearsal.cloud.api import (
-    INFO,
-    ApiError,
     Call,
     Principal,
     failed_precondition,
@@ -81,9 +78,6 @@ class Keys:
         self._cloud = cloud
         # unique id of the account -> its keys by id; a deleted account takes them along
         self._keys: dict[str, dict[str, AccountKey]] = {}
-        # Whether organization policy (iam.disableServiceAccountKeyCreation) lets the account have
-        # keys; whoever enforces such policies puts its own check here.
-        self.may_create: Callable[[Account], bool] = lambda account: True
 
     def of(self, account: Account) -> dict[str, AccountKey]:
         return self._keys.setdefault(account.unique_id, {})
@@ -174,18 +168,6 @@ def _user_managed(call: Call) -> list[AccountKey]:
     return [key for key in call.cloud.keys.of(_account(call)).values() if key.kind == USER]
 
 
-def key_creation_not_allowed(account: Account) -> ApiError:
-    """As google/create-service-account#21 and GaloyMoney/galoy-infra#242 saw it."""
-    error = failed_precondition("Key creation is not allowed on this service account.")
-    violation = {
-        "type": "constraints/iam.disableServiceAccountKeyCreation",
-        "subject": f"{account.name}?configvalue={account.email.replace('@', '%40')}",
-        "description": error.message,
-    }
-    error.details.append({"@type": f"{INFO}PreconditionFailure", "violations": [violation]})
-    return error
-
-
 @method(
     "iam.projects.serviceAccounts.keys.create",
     permission="iam.serviceAccountKeys.create",
@@ -193,8 +175,7 @@ def key_creation_not_allowed(account: Account) -> ApiError:
 )
 def create(call: Call) -> dict[str, Any]:
     account, keys = _account(call), call.cloud.keys
-    if not keys.may_create(account):
-        raise key_creation_not_allowed(account)
+    call.cloud.org_policies.check_key_creation(account.name)
     if len(_user_managed(call)) >= MAX_KEYS:
         # As firebase/firebase-tools#6192 saw it; it says no more than that.
         raise failed_precondition("Precondition check failed.")

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK ?= staging
 
-.PHONY: help setup rehearse test lint format model plugin clean
+.PHONY: help setup rehearse test lint format crash faults policies roles docs bench model plugin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,30 @@ rehearse: setup ## Rehearse the whole stack offline; STACK=prod for another one
 	$(BIN)/python -m rehearsal up $(STACK)
 
 test: setup lint ## Check style and types, and run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+crash: setup ## Kill the engine after each of its changes; each time it has to recover
+	$(BIN)/python -m rehearsal crash $(STACK)
+
+faults: setup ## Bring the stack up under 20 seeds of faults
+	$(BIN)/python -m rehearsal faults $(STACK) --seeds 20
+
+policies: setup ## Judge the checked-in stacks by the policy pack
+	$(BIN)/python -m rehearsal.review
+
+roles: setup ## Refresh the role catalogue from Google; needs the network and credentials
+	$(BIN)/python -m policies.roles
+
+docs: setup ## Write docs/policies.md anew from the rules
+	$(BIN)/python -m policies.docs > docs/policies.md
+
+bench: setup .venv-bench/.installed ## Measure, as ratios, beside a bare server, an emulator and checkov
+	$(BIN)/python -m benchmarks
+
+.venv-bench/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
+	@touch $@
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from recordings import contract, load, recorded
 
 from access.__main__ import main
-from access.recover import IDS, REPEATABLE, UnknownKind, recovered
+from access.recover import IDS, REPEATABLE, UnknownKind, recovered, resource_id
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "gcp:serviceaccount/account:Account"
@@ -45,6 +46,17 @@ def test_what_cannot_be_created_twice_is_written_down_as_if_it_had_been_created(
 def test_its_outputs_are_what_the_program_gave_and_no_defaults() -> None:
     [made] = resources_of(state(begun()))
     assert made["outputs"] == {"accountId": "pm-deployer", "project": "p"}
+
+
+@recorded
+@pytest.mark.parametrize("folder", ["core", "more"])
+def test_the_ids_are_those_of_the_official_plugin(folder: str) -> None:
+    items = load(contract() / folder / "state.jsonl")
+    known = [item for item in items if item["type"] in IDS]
+    assert len(known) > 5
+    for item in known:
+        inputs = {"project": "iot-prod", **item["inputs"]}
+        assert resource_id(item["type"], inputs) == item["id"], item["name"]
 
 
 @pytest.mark.parametrize("kind", REPEATABLE)

@@ -42,8 +42,8 @@ DIFFERS = frozenset(
         "versionUpdateTime",
     }
 )
-# What services keep to do their work, and does not exist as far as a client can tell.
-INTERNAL = frozenset({"cloud", "started", "uploads", "logging_failures", "withheld"})
+# What services keep to do their work, and the past: neither is content.
+INTERNAL = frozenset({"cloud", "started", "uploads", "logging_failures", "scaled", "withheld"})
 PLAIN = (str, int, float, bool, type(None))
 
 

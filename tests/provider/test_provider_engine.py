@@ -267,7 +267,7 @@ def test_what_only_the_plugin_knows_to_be_secret_is_encrypted_in_the_state(
     here = Path(__file__)
     plugin = tmp_path / "plugin" / "pulumi-resource-gcp"
     plugin.parent.mkdir()
-    path = [str(here.parents[2]), str(here.parent)]
+    path = [str(here.parents[2]), str(here.parents[1]), str(here.parent)]
     plugin.write_text(PLUGIN.format(python=sys.executable, path=path, account=ACCOUNT))
     plugin.chmod(0o755)
     assert workspace.env_vars is not None

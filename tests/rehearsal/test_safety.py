@@ -23,7 +23,7 @@ from rehearsal import telemetry, toolchain
 from rehearsal.crash import World
 from rehearsal.engine import Apart, Engine, session_of
 from rehearsal.report import Report
-from rehearsal.sandbox import Sandbox, clean_environment
+from rehearsal.sandbox import GoogleError, Sandbox, clean_environment
 
 ENGINEER = "platform@example.com"
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
@@ -203,15 +203,26 @@ def test_two_rehearsals_of_a_stack_share_neither_ports_nor_directories(models: P
         )
         for name in own:
             assert len({engine.variables[name] for engine in engines}) == 2, name
-        token = one.environment(ENGINEER)["GOOGLE_APPLICATION_CREDENTIALS"]
-        refresh = json.loads(Path(token).read_text())["refresh_token"]
-        with pytest.raises(Exception, match="400"):
+        credentials = json.loads(Path(own_credentials(one)).read_text())
+        token = Path(credentials["credential_source"]["file"]).read_text()
+        kind = "urn:ietf:params:oauth:token-type"
+        with pytest.raises(GoogleError, match="400"):
             other.google(ENGINEER).call(
                 "POST",
-                "https://oauth2.googleapis.com/token",
-                f"grant_type=refresh_token&refresh_token={refresh}".encode(),
-                {"Content-Type": "application/x-www-form-urlencoded"},
+                credentials["token_url"],
+                {
+                    "grantType": "urn:ietf:params:oauth:grant-type:token-exchange",
+                    "audience": credentials["audience"],
+                    "scope": "https://www.googleapis.com/auth/cloud-platform",
+                    "requestedTokenType": f"{kind}:access_token",
+                    "subjectToken": token,
+                    "subjectTokenType": credentials["subject_token_type"],
+                },
             )
+
+
+def own_credentials(sandbox: Sandbox) -> str:
+    return sandbox.environment(ENGINEER)["GOOGLE_APPLICATION_CREDENTIALS"]
 
 
 def in_threads(work: Any, times: int = 4) -> None:

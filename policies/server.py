@@ -126,5 +126,5 @@ def read(value: struct_pb2.Value) -> Any:
 def serve(name: str, policies: list[Policy]) -> None:
     """Serve the pack to the engine that started this process; does not return."""
     if VERSION in KNOWN:
-        setattr(sdk, "_PolicyAnalyzerServicer", Servicer)  # PolicyPack looks it up there
+        vars(sdk).update(_PolicyAnalyzerServicer=Servicer)  # PolicyPack looks it up there
     PolicyPack(name, policies)

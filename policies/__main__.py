@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from policies.config import ConfigError, load
 from policies.pack import Pack, policies
 from policies.rules import RULES
-from policies.server import serve
+from policies.serve import serve
 
 try:
     configs = load({rule.id: rule.mandatory for rule in RULES})

@@ -5,8 +5,8 @@ The SDK sets up its runtime each time, and turns the properties into JSON, value
 guard them, anew for each policy; at the end of the program it does so with the whole stack. That
 is longer than the rules take. Here properties are read once, straight from the message.
 
-It stands on parts that are the SDK's own, so only on the releases in `KNOWN`; on any other the
-SDK serves the pack, slower, and nothing is judged differently.
+It stands on parts that are the SDK's own, so `serve` starts it only with releases that it knows;
+with any other the SDK serves the pack, slower, and nothing is judged differently.
 """
 
 from __future__ import annotations
@@ -17,20 +17,16 @@ from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2
-from pulumi_policy import EnforcementLevel, Policy, PolicyPack, ResourceValidationPolicy, proxy
+from pulumi_policy import EnforcementLevel, Policy, ResourceValidationPolicy, proxy
 from pulumi_policy import policy as sdk
 from pulumi_policy.deserialize import (
     SPECIAL_SECRET_SIG,
     SPECIAL_SIG_KEY,
     deserialize_properties,
 )
-from pulumi_policy.version import VERSION
 
 from policies.pack import Given, Whole
 from policies.view import UNKNOWN, Props, Resource, plain
-
-KNOWN: Final = ("1.21.0",)
-"""Releases of pulumi_policy whose server was read and tried with this one."""
 
 UNKNOWNS: Final = frozenset(
     value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_")
@@ -123,8 +119,6 @@ def read(value: struct_pb2.Value) -> Any:
     return None
 
 
-def serve(name: str, policies: list[Policy]) -> None:
-    """Serve the pack to the engine that started this process; does not return."""
-    if VERSION in KNOWN:
-        vars(sdk).update(_PolicyAnalyzerServicer=Servicer)  # PolicyPack looks it up there
-    PolicyPack(name, policies)
+def install() -> None:
+    """Have PolicyPack, which looks the class up there, start this server."""
+    vars(sdk).update(_PolicyAnalyzerServicer=Servicer)

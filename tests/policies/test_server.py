@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Any
 
+import pytest
 from google.protobuf import json_format, struct_pb2
 from policy_support import pack
 from pulumi.runtime.proto import analyzer_pb2
 from pulumi_policy import EnforcementLevel
+from pulumi_policy import policy as sdk
 from pulumi_policy.deserialize import (
     SPECIAL_ARCHIVE_SIG,
     SPECIAL_ASSET_SIG,
@@ -17,20 +20,21 @@ from pulumi_policy.deserialize import (
 )
 from pulumi_policy.policy import _PolicyAnalyzerServicer
 from pulumi_policy.proxy import UNKNOWN_BOOLEAN_VALUE, unknown_checking_proxy
-from pulumi_policy.version import VERSION
 
+from policies import serve
 from policies.pack import policies
 from policies.rules import RULES
 from policies.rules.examples import PROJECT
 from policies.rules.rule import Example
-from policies.server import KNOWN, UNKNOWNS, Servicer, read_struct
+from policies.serve import KNOWN
+from policies.server import UNKNOWNS, Servicer, read_struct
 from policies.view import plain
 
 WITH_EXAMPLES = [rule for rule in RULES if rule.bad]
 BLOCKS, ADVISES = policies(pack())[0].name, policies(pack())[2].name
 
 
-def server(kind: type[_PolicyAnalyzerServicer]) -> _PolicyAnalyzerServicer:
+def server(kind: type[_PolicyAnalyzerServicer]) -> Any:
     return kind("pack", "1.0.0", policies(pack()), EnforcementLevel.ADVISORY)
 
 
@@ -69,7 +73,7 @@ def messages(example: Example) -> list[analyzer_pb2.AnalyzerResource]:
     return made
 
 
-def said(by: _PolicyAnalyzerServicer, example: Example) -> list[Any]:
+def said(by: Any, example: Example) -> list[Any]:
     sent = messages(example)
     answers = [
         by.Analyze(
@@ -132,4 +136,14 @@ def test_a_policy_that_the_engine_switches_off_says_nothing() -> None:
 
 
 def test_the_installed_sdk_is_one_it_was_tried_with() -> None:
-    assert VERSION in KNOWN
+    assert metadata.version("pulumi_policy") in KNOWN
+
+
+def test_any_other_release_serves_the_pack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(sdk, "_PolicyAnalyzerServicer", _PolicyAnalyzerServicer)  # put back after
+    monkeypatch.setattr(serve, "PolicyPack", lambda *_: started.append(sdk._PolicyAnalyzerServicer))
+    for release in ("99.0.0", KNOWN[0]):
+        monkeypatch.setattr(metadata, "version", lambda _, release=release: release)
+        serve.serve("pack", policies(pack()))
+    assert started == [_PolicyAnalyzerServicer, Servicer]

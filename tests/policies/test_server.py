@@ -112,6 +112,7 @@ def test_it_reads_every_kind_of_value_as_the_sdk_does() -> None:
             "nothing": None,
             "list": [1, "x", None, [UNKNOWN_BOOLEAN_VALUE], {"deep": {}}],
             "unknown": [*UNKNOWNS],
+            "hidden": {SPECIAL_SIG_KEY: SPECIAL_SECRET_SIG, "value": UNKNOWN_BOOLEAN_VALUE},
             "secret": {SPECIAL_SIG_KEY: SPECIAL_SECRET_SIG, "value": {"a": [*UNKNOWNS]}},
         }
     )

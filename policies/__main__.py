@@ -5,15 +5,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pulumi_policy import PolicyPack
-
 from policies.config import ConfigError, load
 from policies.pack import Pack, policies
 from policies.rules import RULES
+from policies.serve import serve
 
 try:
     configs = load({rule.id: rule.mandatory for rule in RULES})
 except ConfigError as error:
     sys.exit(str(error))
 
-PolicyPack("predictive-maintenance", policies(Pack(RULES, configs)))
+serve("predictive-maintenance", policies(Pack(RULES, configs)))

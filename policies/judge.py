@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from components import permissions as table
@@ -74,6 +74,7 @@ class Judgement:
     def used(self) -> tuple[str, ...]:
         return tuple(sorted(self.held & self.needed))
 
+    @cached_property
     def numbers(self) -> str:
         """Such as `roles/x: 446 permissions, 13 that start code, 69 deletes; the deployer uses…`"""
         counts = {
@@ -142,7 +143,7 @@ class Judge:
         if held is None:
             return None
         who = self.identity(member, project) if member else ""
-        return Judgement(str(role), held, self.needs(who, grant), who)
+        return _judgement(str(role), held, self.needs(who, grant), who)
 
     def identity(self, member: str, project: str) -> str:
         """The table's name of a service account of the stack; empty for anybody else."""
@@ -158,10 +159,13 @@ class Judge:
             return frozenset(self.config.needed)
         return frozenset(
             need.permission
-            for need in self.config.needs
-            if need.identity == identity and (not grant.wide or need.on in _PROJECTS)
+            for need in self.config.needs_of.get(identity, ())
+            if not grant.wide or need.on in _PROJECTS
         )
 
+
+_judgement = lru_cache(maxsize=1024)(Judgement)
+"""A stack grants few roles often, and several rules look at each grant."""
 
 _PROJECTS: Final = (table.PROJECT, table.SOURCE_PROJECT)
 

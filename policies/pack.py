@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +52,22 @@ class Finding:
     urn: str
 
 
+@dataclass(frozen=True)
+class Given:
+    """A resource at the end of the program: URNs by the property that depends on them."""
+
+    urn: str
+    depends: Mapping[str, Sequence[str]]
+    read: Callable[[], Resource]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The resources of a stack."""
+
+    resources: tuple[Given, ...]
+
+
 def message(rule: Rule, said: str) -> str:
     fix = rule.remedy.replace("\n", "\n    ")
     return f"{rule.id} ({rule.severity}) {said}\n  Fix:\n    {fix}"
@@ -69,9 +86,9 @@ class Pack:
     _waived: set[Waiver] = field(default_factory=set)
     _by_kind: dict[tuple[str, bool], list[Rule]] = field(default_factory=dict)
 
-    def resource(self, args: ResourceValidationArgs) -> list[Finding]:
+    def resource(self, args: ResourceValidationArgs | Resource) -> list[Finding]:
         """What is wrong with one resource; what cannot be told yet is kept for the stack."""
-        resource = _resource(args)
+        resource = args if isinstance(args, Resource) else _resource(args)
         config = self.configs.of(resource.stack)
         self._seen[resource.urn] = resource
         self._declared.note(resource)
@@ -90,9 +107,9 @@ class Pack:
         self._pending[resource.urn] = pending
         return findings
 
-    def stack(self, args: StackValidationArgs) -> list[Finding]:
+    def stack(self, args: StackValidationArgs | Whole) -> list[Finding]:
         """What is wrong with the stack as a whole, and what only dependencies can tell."""
-        resources = self._connected(args.resources)
+        resources = self._connected((args if isinstance(args, Whole) else _whole(args)).resources)
         if not resources:
             return []
         config = self.configs.of(resources[0].stack)
@@ -131,19 +148,18 @@ class Pack:
             (resource, tuple(ids), path) for (_, path), (resource, ids) in unread.items()
         ]
 
-    def _connected(self, given: Sequence[PolicyResource]) -> list[Resource]:
+    def _connected(self, given: Sequence[Given]) -> list[Resource]:
         """The stack's resources with what each property depends on.
 
         Inputs as the resource policies saw them: among outputs an unset flag is unknown.
         """
-        found = {resource.urn: self._seen.get(resource.urn) or _resource(resource)
-                 for resource in given}  # fmt: skip
-        for resource in given:
-            depends = found[resource.urn].depends
+        found = {one.urn: self._seen.get(one.urn) or one.read() for one in given}
+        for one in given:
+            depends = found[one.urn].depends
             depends.clear()
-            for name, sources in resource.property_dependencies.items():
-                if sources:
-                    depends[name] = tuple(found[source.urn] for source in sources)
+            for name, urns in one.depends.items():
+                if sources := tuple(found[urn] for urn in urns if urn in found):
+                    depends[name] = sources
         return list(found.values())
 
     def _rules_for(self, kind: str, grants: bool) -> list[Rule]:
@@ -225,6 +241,19 @@ def _resource(given: ResourceValidationArgs | PolicyResource) -> Resource:
         given.urn,
         plain(given.props),
         project if isinstance(project, str) else "",
+    )
+
+
+def _whole(args: StackValidationArgs) -> Whole:
+    return Whole(
+        tuple(
+            Given(
+                one.urn,
+                {name: [r.urn for r in of] for name, of in one.property_dependencies.items()},
+                partial(_resource, one),
+            )
+            for one in args.resources
+        )
     )
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -135,12 +136,20 @@ class Config(_Frozen):
     def strict(self) -> bool:
         return self.enforcement == "mandatory"
 
-    @property
+    @cached_property
     def needs(self) -> tuple[table.Need, ...]:
         """The lines of the permission table that apply; none where the stack has a list instead."""
         if self.needed != "table":
             return ()
         return table.NEEDS if self.capabilities is None else table.needs(self.capabilities)
+
+    @cached_property
+    def needs_of(self) -> Mapping[str, list[table.Need]]:
+        """The same by identity."""
+        found: dict[str, list[table.Need]] = {}
+        for need in self.needs:
+            found.setdefault(need.identity, []).append(need)
+        return found
 
 
 @dataclass(frozen=True)

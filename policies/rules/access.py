@@ -116,7 +116,7 @@ def escalation(grant: Grant, resource: Resource, context: Context) -> Findings:
         beyond = set(judged.escalating)
         if beyond - powers.IMPERSONATES:  # S2 says what to do about those alone
             yield (
-                f"{judged.numbers()}. On a {grant.level}, {powers.some(beyond, 4)} is enough to "
+                f"{judged.numbers}. On a {grant.level}, {powers.some(beyond, 4)} is enough to "
                 f"become stronger in one step.{_cure(judged)}"
             )
 
@@ -136,7 +136,7 @@ def launchers(grant: Grant, resource: Resource, context: Context) -> Findings:
     for judged in judgements(grant, resource, context):
         if judged.launching:
             yield (
-                f"{judged.numbers()}. On a {grant.level}, {powers.some(judged.launching, 4)} runs "
+                f"{judged.numbers}. On a {grant.level}, {powers.some(judged.launching, 4)} runs "
                 f"code under its service accounts.{_cure(judged)}"
             )
 
@@ -165,7 +165,7 @@ def breadth(grant: Grant, resource: Resource, context: Context) -> Findings:
         if outside:
             too.append(f"services outside roleServices: {powers.some(outside)}")
         if too:
-            yield f"{judged.numbers()}. Too much: {'; '.join(too)}.{_cure(judged)}"
+            yield f"{judged.numbers}. Too much: {'; '.join(too)}.{_cure(judged)}"
 
 
 @rule(
@@ -180,7 +180,7 @@ def policy_setters(grant: Grant, resource: Resource, context: Context) -> Findin
     for judged in judgements(grant, resource, context):
         if setters := set(judged.setting_policy) - powers.ESCALATES:
             yield (
-                f"{judged.numbers()}. On a {grant.level}, {powers.some(setters, 4)} decides who "
+                f"{judged.numbers}. On a {grant.level}, {powers.some(setters, 4)} decides who "
                 f"else may do what.{_cure(judged)}"
             )
 

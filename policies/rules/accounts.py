@@ -92,7 +92,7 @@ def on_one_account(grant: Grant, resource: Resource, context: Context) -> Findin
     for judged in judgements(grant, resource, context):
         becomes = set(judged.escalating)
         if becomes and becomes <= powers.IMPERSONATES:
-            yield f"{judged.numbers()}. On a {grant.level}, that is every service account there"
+            yield f"{judged.numbers}. On a {grant.level}, that is every service account there"
 
 
 @rule(

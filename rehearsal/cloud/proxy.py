@@ -77,10 +77,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        # What takes a connection over hears of its end, and nobody else.
+        self._proxy.transports = {t for t in self._proxy.transports if not t.is_closing()}
         self._proxy.transports.add(self._transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._proxy.transports.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._head += data

@@ -6,15 +6,19 @@ An answer that need not be waited for is made and written where its request is r
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import httptools
 
 from rehearsal.cloud.dispatch import Answer, Request
+
+log = logging.getLogger(__name__)
 
 Waited = Coroutine[Any, Any, Answer | None]
 Answers = Callable[[Request], Answer | Waited]
@@ -25,6 +29,11 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MALFORMED = Answer(400, "text/plain", {}, b"This is no HTTP request.")
 # Linux only
 TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+@lru_cache(256)
+def _name(sent: bytes) -> str:
+    return sent.decode("latin-1").lower()
 
 
 class Asked(NamedTuple):
@@ -83,7 +92,7 @@ class Http(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[_name(name)] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._body_to_come = True
@@ -127,7 +136,12 @@ class Http(asyncio.Protocol):
             self._transport.write(CONTINUE)
 
     async def _wait(self, asked: Asked, waited: Waited) -> None:
-        answer = await waited
+        try:
+            answer = await waited
+        except Exception:
+            # A fault of the simulator: seen in its log, and by the client as a broken connection.
+            log.exception("an answer that was waited for")
+            answer = None
         self._waiting = False
         if answer is None:
             self._transport.abort()

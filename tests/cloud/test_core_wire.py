@@ -15,6 +15,7 @@ import pytest
 from core_support import ADMIN, CRM, IAM, PROJECT, new_cloud, session
 
 from rehearsal.cloud.cloud import Cloud
+from rehearsal.cloud.faults import Faults
 from rehearsal.cloud.proxy import Running
 
 HOST = CRM.removeprefix("https://")
@@ -227,3 +228,18 @@ def test_a_client_that_leaves_amid_a_request_changes_nothing(
         other.send(other.get())
         assert other.answer()[0].status == 200
     assert not any(name.startswith("half-sent") for name in cloud.state()["serviceAccounts"])
+
+
+def test_a_fault_of_the_simulator_breaks_the_connection_and_is_logged(
+    raw: Raw, running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*given: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(Faults, "handle", broken)
+    control = session(running, running.control_token)
+    assert control.post(f"{running.control_url}/faults", json={"seed": 1}).ok
+    raw.send(raw.get())
+    with pytest.raises((ConnectionError, ssl.SSLError)):
+        raw.answer()
+    assert "out of order" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import ssl
@@ -15,6 +16,7 @@ import pytest
 from core_support import ADMIN, CRM, IAM, PROJECT, new_cloud, session
 
 from rehearsal.cloud.cloud import Cloud
+from rehearsal.cloud.dispatch import Answer, Dispatcher, Request
 from rehearsal.cloud.faults import Faults
 from rehearsal.cloud.proxy import Running
 
@@ -116,12 +118,17 @@ def test_a_request_may_come_byte_by_byte(raw: Raw) -> None:
     assert json.loads(raw.answer()[1])["projectId"] == PROJECT
 
 
-def test_an_answer_that_waits_holds_up_those_behind_it_only(
-    raw: Raw, cloud: Cloud, running: Running
+def test_an_answer_that_waits_is_not_overtaken(
+    raw: Raw, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def waits(faults: Faults, request: Request, dispatcher: Dispatcher) -> Answer:
+        for _ in range(100 if request.path == PROJECT_PATH else 0):
+            await asyncio.sleep(0)
+        return dispatcher.handle(request)
+
+    monkeypatch.setattr(Faults, "handle", waits)
     control = session(running, running.control_token)
-    slow = {"seed": 1, "rate": 0, "slow": 0}
-    assert control.post(f"{running.control_url}/faults", json=slow).ok
+    assert control.post(f"{running.control_url}/faults", json={"seed": 1}).ok
     raw.send(raw.get() + raw.head("GET /v1/nothing HTTP/1.1") + raw.get("Connection: close"))
     assert [raw.answer()[0].status for _ in range(3)] == [200, 404, 200]
     assert raw.ended()

@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from rehearsal.cloud.cloud import Cloud
-from rehearsal.cloud.proxy import Running, Served
+from rehearsal.cloud.proxy import Running
 
 
 def application(content: Any) -> Starlette:
@@ -30,7 +33,18 @@ def application(content: Any) -> Starlette:
 
 def main() -> None:
     content = json.loads(sys.stdin.readline())
-    running = Running(Cloud(), Path(sys.argv[1]), cast(Served, application(content)))
+    state = ServerState()
+    config = Config(
+        application(content),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=3600,
+    )
+    config.load()
+    running = Running(Cloud(), Path(sys.argv[1]), lambda: HttpToolsProtocol(config, state, {}))
     running.start()
     print(json.dumps({"proxy_url": running.proxy_url, "ca_bundle": str(running.ca_bundle)}))
     sys.stdout.flush()

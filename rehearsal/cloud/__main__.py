@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -50,8 +51,7 @@ def main() -> None:
     else:
         text = sys.stdin.readline() if options.stop_with_parent else sys.stdin.read()
         cloud.seed(json.loads(text or "{}"))
-    # The first deployment would wait for this import.
-    threading.Thread(target=import_module, args=("sklearn.ensemble",), daemon=True).start()
+    threading.Thread(target=warm_up, daemon=True).start()
     with cloud.serve(options.directory) as running:
         ready = options.directory / "ready.json"
         write_private(
@@ -69,6 +69,12 @@ def main() -> None:
         if options.stop_with_parent:
             threading.Thread(target=wait_for_end_of_input, args=(stop,), daemon=True).start()
         stop.wait()
+
+
+def warm_up() -> None:
+    import_module("sklearn.ensemble")  # the first deployment would wait for it
+    # What is here now stays; each full collection would go through it again.
+    gc.freeze()
 
 
 def wait_for_end_of_input(stop: threading.Event) -> None:

@@ -39,12 +39,15 @@ class Policy:
 class Index:
     """One resource's bindings by member, as decisions read them."""
 
-    __slots__ = ("by_member", "convenience")
+    __slots__ = ("basic", "by_member", "convenience")
 
     def __init__(self, policy: Policy) -> None:
         # member -> (role, permissions of a predefined role, condition expression)
         self.by_member: dict[str, list[tuple[str, frozenset[str] | None, str]]] = {}
-        self.convenience: list[str] = []
+        # basic role -> its members
+        self.basic: dict[str, set[str]] = {}
+        # projectOwner:P and its like, with the basic role and the project that each stands for
+        self.convenience: dict[str, tuple[str, str]] = {}
         for (role, condition), members in policy.bindings.items():
             for member in members:
                 self.add(role, condition, member)
@@ -53,8 +56,11 @@ class Index:
         expression = json.loads(condition)["expression"] if condition else ""
         entry = (role, roles.permissions(role), expression)
         self.by_member.setdefault(member, []).append(entry)
-        if member.partition(":")[0] in BASIC_ROLES and member not in self.convenience:
-            self.convenience.append(member)
+        if role in BASIC_ROLES.values():
+            self.basic.setdefault(role, set()).add(member)
+        kind, _, project = member.partition(":")
+        if kind in BASIC_ROLES:
+            self.convenience[member] = (BASIC_ROLES[kind], f"projects/{project}")
 
 
 def condition_key(condition: dict[str, Any] | None) -> str:

@@ -33,6 +33,8 @@ ANONYMOUS = Principal("allUsers")
 FORM = "application/x-www-form-urlencoded"
 UPLOADS = ("/upload/", "/resumable/")
 PROJECT_PARAMETERS = ("project", "projectId")
+# Made once, as json.dumps() would make one a call.
+ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 # Methods that are no GET and change nothing, by the beginning of their last word.
 READING = (
@@ -84,9 +86,11 @@ class Answer(NamedTuple):
 
 def changes(method: Method, verb: str) -> bool:
     """Whether a call of `method` may change what the cloud holds."""
+    if verb == "GET":
+        return False
     handler = HANDLERS.get(method.id)
     asked = handler is not None and handler.authenticated
-    return asked and verb != "GET" and not method.id.rpartition(".")[2].startswith(READING)
+    return asked and not method.id.rpartition(".")[2].startswith(READING)
 
 
 class Dispatcher:
@@ -159,7 +163,7 @@ class Dispatcher:
         fields = params.get("fields") or params.get("$fields")
         if fields and isinstance(reply.body, dict):
             reply.body = masked(reply.body, fields)
-        return _encoded(reply)._replace(resource=call.resource)
+        return _encoded(reply, call.resource)
 
     def _authorize(self, call: Call, handler: Handler) -> None:
         if handler.on is None:
@@ -250,11 +254,11 @@ def _parsed(body: bytes, media_type: str) -> dict[str, Any]:
     return content
 
 
-def _encoded(reply: Reply) -> Answer:
+def _encoded(reply: Reply, resource: str = "") -> Answer:
     body = reply.body
     if isinstance(body, dict):
-        body = json.dumps(body, separators=(",", ":")).encode()
-    return Answer(reply.status, reply.content_type, reply.headers, body or b"")
+        body = ENCODE(body).encode()
+    return Answer(reply.status, reply.content_type, reply.headers, body or b"", "", resource)
 
 
 def encoded_error(error: ApiError, api: str) -> Answer:

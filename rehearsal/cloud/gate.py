@@ -7,7 +7,8 @@ program sees that is killed at that moment. Until the halt is lifted nothing els
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rehearsal.cloud.dispatch import Answer, Dispatcher, Request
 from rehearsal.cloud.faults import Faults
@@ -35,8 +36,16 @@ class Gate:
         self.stopped_at = ""
         self.faults: Faults | None = None
 
-    async def handle(self, request: Request) -> Answer | None:
-        """The answer; None when the connection is to be dropped instead."""
+    def handle(self, request: Request) -> Answer | Coroutine[Any, Any, Answer | None]:
+        """The answer, to be waited for while there is a halt or faults are injected.
+
+        None when the connection is to be dropped instead.
+        """
+        if self._halt is None and self.faults is None:
+            return self._dispatcher.handle(request)
+        return self._troubled(request)
+
+    async def _troubled(self, request: Request) -> Answer | None:
         if self.stopped_at:
             await self._lifted.wait()
             return None

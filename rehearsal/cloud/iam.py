@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from rehearsal.cloud import conditions
 from rehearsal.cloud.allow import (
-    BASIC_ROLES,
     Index,
     Policy,
     check_binding,
@@ -213,15 +212,10 @@ class Iam:
     def _convenience(self, index: Index, identities: list[str]) -> list[str]:
         """Those of projectOwner:P, projectEditor:P… in the index that the caller stands behind."""
         found = []
-        for member in index.convenience:
-            kind, _, project = member.partition(":")
-            for ancestor in self.ancestors(f"projects/{project}"):
+        for member, (role, project) in index.convenience.items():
+            for ancestor in self.ancestors(project):
                 above = self._effective.get(ancestor)
-                if above and any(
-                    role == BASIC_ROLES[kind]
-                    for identity in identities
-                    for role, _, _ in above.by_member.get(identity, ())
-                ):
+                if above and not above.basic.get(role, NOTHING).isdisjoint(identities):
                     found.append(member)
                     break
         return found

@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import trustme
 import uvloop
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from rehearsal.cloud.control import CONTROL_HOST, Control
-from rehearsal.cloud.dispatch import Request
+from rehearsal.cloud.dispatch import Answer, Request
 from rehearsal.cloud.gate import Gate
+from rehearsal.cloud.wire import Http, Waited
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Served = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+# What speaks HTTP on a connection that has come through the proxy.
+Served = Callable[[], asyncio.Protocol]
 MAX_HEAD = 16_384
-DROP_SECONDS = 1.0
-# Linux only
-TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Certificates:
@@ -59,50 +52,6 @@ class Certificates:
         return self._contexts[host]
 
 
-class Application:
-    """The ASGI application behind every simulated host."""
-
-    def __init__(self, gate: Gate, control: Control) -> None:
-        self._gate, self._control = gate, control
-
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        received = bytearray()
-        if "content-length" in headers or "transfer-encoding" in headers:
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return
-                received += message.get("body", b"")
-                more = message.get("more_body", False)
-        host = headers.get("host", "").partition(":")[0]
-        request = Request(
-            host,
-            scope["method"],
-            scope["raw_path"].decode("latin-1"),
-            scope["query_string"].decode("latin-1"),
-            headers,
-            bytes(received),
-        )
-        if host == CONTROL_HOST:
-            answer = self._control.handle(request)
-        elif (given := await self._gate.handle(request)) is not None:
-            answer = given
-        else:
-            scope["extensions"]["connection"]["transport"].abort()
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            return
-        sent = [
-            (b"content-type", answer.content_type.encode()),
-            (b"content-length", str(len(answer.body)).encode()),
-        ]
-        sent += [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
-        await send({"type": "http.response.body", "body": answer.body})
-
-
 class Handshake(asyncio.Protocol):
     """Keeps what the client sends after the handshake until the HTTP protocol takes over."""
 
@@ -117,25 +66,6 @@ class Handshake(asyncio.Protocol):
         self.lost = True
 
 
-class Http(HttpToolsProtocol):
-    """Acknowledges a request's head at once while its body is still to come.
-
-    urllib3 leaves Nagle's algorithm on behind a proxy and sends head and body apart; waiting for
-    the delayed acknowledgement would cost each such request 40 ms. The application gets at the
-    transport, to drop connections.
-    """
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {"connection": {"transport": self.transport}}
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if TCP_QUICKACK and self.cycle is not None and self.cycle.more_body:
-            connection = self.transport.get_extra_info("socket")
-            connection.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 1)
-
-
 class Connection(asyncio.Protocol):
     """One client connection, until its CONNECT is answered."""
 
@@ -147,10 +77,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        # What takes a connection over hears of its end, and nobody else.
+        self._proxy.transports = {t for t in self._proxy.transports if not t.is_closing()}
         self._proxy.transports.add(self._transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._proxy.transports.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._head += data
@@ -199,7 +128,7 @@ class Connection(asyncio.Protocol):
             return
         if transport is None or handshake.lost:
             return
-        http = self._proxy.http_protocol()
+        http = self._proxy.served()
         transport.set_protocol(http)
         http.connection_made(transport)
         if handshake.data:
@@ -207,30 +136,28 @@ class Connection(asyncio.Protocol):
 
 
 class Proxy:
+    """`control` answers on its host, `gate` on all others, unless `served` takes their place."""
+
     def __init__(
-        self, cloud: Cloud, gate: Gate, application: Served, certificates: Certificates
+        self,
+        cloud: Cloud,
+        certificates: Certificates,
+        gate: Gate,
+        control: Control,
+        served: Served | None,
     ) -> None:
-        self.cloud, self._gate = cloud, gate
+        self.cloud, self._gate, self._control = cloud, gate, control
         self.certificates = certificates
+        self.served = served or (lambda: Http(self._answers, self.spawn))
         self.transports: set[asyncio.Transport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._config = Config(
-            application,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=3600,
-        )
-        self._config.load()
-        self._state = ServerState()
 
     def serves(self, host: str, port: str) -> bool:
         return port == "443" and (host == CONTROL_HOST or self.cloud.discovery.serves(host))
 
-    def http_protocol(self) -> Http:
-        return Http(self._config, self._state, {})
+    def _answers(self, request: Request) -> Answer | Waited:
+        at = self._control if request.host == CONTROL_HOST else self._gate
+        return at.handle(request)
 
     def spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -246,8 +173,6 @@ class Proxy:
         self._gate.lift()
         for transport in list(self.transports):
             transport.abort()
-        if dropped := list(self._state.tasks):
-            await asyncio.wait(dropped, timeout=DROP_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         await server.wait_closed()
@@ -256,17 +181,17 @@ class Proxy:
 class Running:
     """A cloud being served. `environment()` sends unmodified clients to it.
 
-    Another `application` takes the cloud's place behind the same proxy, to be measured against.
+    What `served` makes takes the cloud's place behind the same proxy, to be measured against.
     """
 
-    def __init__(self, cloud: Cloud, directory: Path, application: Served | None = None) -> None:
+    def __init__(self, cloud: Cloud, directory: Path, served: Served | None = None) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)  # it may have been there before
         self.control_token = secrets.token_urlsafe(32)
         self._certificates = Certificates(directory)
         gate = Gate(cloud)
-        served = application or Application(gate, Control(cloud, self.control_token, gate))
-        self._proxy = Proxy(cloud, gate, served, self._certificates)
+        control = Control(cloud, self.control_token, gate)
+        self._proxy = Proxy(cloud, self._certificates, gate, control, served)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._listening = threading.Event()

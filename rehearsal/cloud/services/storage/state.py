@@ -117,15 +117,24 @@ def precondition_failed(
     return ApiError(412, "FAILED_PRECONDITION", message)
 
 
+# A parameter's name after its prefix, what it is compared with, whether they are to be equal.
+CONDITIONS = (
+    ("GenerationMatch", "generation", True),
+    ("GenerationNotMatch", "generation", False),
+    ("MetagenerationMatch", "metageneration", True),
+    ("MetagenerationNotMatch", "metageneration", False),
+)
+
+
 def check_conditions(
     params: Mapping[str, Any], info: Mapping[str, Any] | None, prefix: str = "if"
 ) -> None:
     """`ifGenerationMatch` and its siblings; generation 0 stands for "does not exist"."""
-    for what in ("generation", "metageneration"):
-        current = int(info[what]) if info else 0
-        for suffix, wanted in (("Match", True), ("NotMatch", False)):
-            given = params.get(f"{prefix}{what.capitalize()}{suffix}")
-            if given is not None and (int(given) == current) is not wanted:
+    for name, what, wanted in CONDITIONS:
+        given = params.get(prefix + name)
+        if given is not None:
+            current = int(info[what]) if info else 0
+            if (int(given) == current) is not wanted:
                 raise precondition_failed()
 
 

@@ -79,7 +79,7 @@ def test_points_are_counted_from_one() -> None:
 
 
 def test_under_faults_the_stack_comes_up_or_says_why_and_comes_up_then() -> None:
-    code, output, summary = play("faults", "staging", "--seeds", "3", "--fault-rate", "0.1")
+    code, output, summary = play("faults", "staging", "--seeds", "3", "--fault-rate", "0.2")
     assert code == 0, output
     assert set(summary["seeds"]) == {"1", "2", "3"}
     for seed in summary["seeds"].values():

@@ -67,14 +67,23 @@ class _Client(asyncio.Protocol):
         self._established = self._loop.create_future()
         self._received = b""
         self._sent = 0.0
+        self._ended = False
         self.error = ""
 
     def begin(self) -> None:
         """Connect and send. A server that ends each connection makes its client pay for this."""
+        if self._ended:
+            return
         self._sent = time.perf_counter()
         task = self._loop.create_task(self._connect())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        self._ended = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connect(self) -> None:
         target = self._target
@@ -127,6 +136,7 @@ async def _load(target: Target, clients: int, seconds: float) -> Load:
     await asyncio.sleep(seconds)
     taken, spent = sorted(times), time.perf_counter() - begin
     for client in asking:
+        await client.end()
         if client.error:
             raise SystemExit(f"{target.host}{target.path}: {client.error}")
     return Load(len(taken) / spent, 1000 * taken[int(len(taken) * 0.99)])

@@ -32,7 +32,8 @@ PATH: Final = f"/storage/v1/b/{BUCKET}"
 READER: Final = f"reader@{PROJECT}.iam.gserviceaccount.com"
 EMULATOR: Final = ROOT / ".venv-bench" / "bin" / "gcp-storage-emulator"
 ROUNDS: Final = 3
-SECONDS: Final = 2.0
+SECONDS: Final = 5.0
+"""Long enough to be a load that lasts: a server that ends each connection runs out of ports."""
 SEED: Final = {
     "projects": [{"id": PROJECT, "services": [HOST]}],
     "accounts": [{"project": PROJECT, "id": "reader"}],

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 from conformance import held_to_documents
+from core_support import new_cloud
 from pubsub_support import Client
 from service_support import Sandbox, serve
+
+from rehearsal.cloud.cloud import Cloud
+from rehearsal.cloud.proxy import Running
 
 
 @pytest.fixture
@@ -14,6 +18,20 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox
     with held_to_documents(monkeypatch) as problems:
         yield from serve(tmp_path, monkeypatch)
     assert not problems, "\n".join(sorted(set(problems)))
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    """Its clock starts at the wall clock, which google-auth goes by, and is only stepped."""
+    return new_cloud()
+
+
+@pytest.fixture
+def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    with cloud.serve(tmp_path) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        yield running
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from core_support import PROJECT, new_cloud, session
+from core_support import PROJECT, session
 from identity_support import (
     AUDIENCE,
     OF_REPOSITORY,
@@ -32,20 +31,6 @@ from rehearsal.cloud.proxy import Running
 ISSUER = "https://issuer.example.com"
 PROPAGATION = 60
 NO_TARGET = "invalid_target"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    # Its clock starts at the wall clock, which google-auth goes by, and is only stepped.
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import google.auth.jwt
 import google.oauth2.id_token
 import google.oauth2.service_account
 import pytest
-from core_support import ADMIN, IAM, PROJECT, WORKER, WORKER_NAME, new_cloud, session
+from core_support import ADMIN, IAM, PROJECT, WORKER, WORKER_NAME, session
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key, pkcs12
@@ -26,19 +24,6 @@ from rehearsal.cloud.proxy import Running
 
 KEYS = f"{IAM}/{WORKER_NAME}/keys"
 TOKEN_URI = "https://oauth2.googleapis.com/token"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from core_support import PROJECT, WORKER, WORKER_NAME, new_cloud
+from core_support import PROJECT, WORKER, WORKER_NAME
 from google.auth import identity_pool
 from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession
@@ -34,20 +33,6 @@ from rehearsal.cloud.proxy import Running
 ISSUER = "https://issuer.example.com"
 MEMBER = f"principal:{PRINCIPALS}/subject/{SUBJECT}"
 PROPAGATION = 60
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    # Its clock starts at the wall clock, which google-auth goes by, and is only stepped.
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

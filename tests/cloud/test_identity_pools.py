@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from core_support import NUMBER, PROJECT, WORKER, new_cloud
+from core_support import NUMBER, PROJECT, WORKER
 from identity_support import ACTIONS, FULL_NAME, POOL, POOLS, PROVIDER, Client
 
 from rehearsal.cloud.cloud import Cloud
@@ -16,17 +14,6 @@ from rehearsal.cloud.jwt import Key
 from rehearsal.cloud.proxy import Running
 
 DAY = 86_400
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

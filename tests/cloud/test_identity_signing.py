@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import google.auth.jwt
 import google.oauth2.id_token
 import google.oauth2.service_account
 import pytest
-from core_support import ADMIN, IAM, PROJECT, WORKER, WORKER_NAME, new_cloud, session
+from core_support import ADMIN, IAM, PROJECT, WORKER, WORKER_NAME, session
 from google.auth import impersonated_credentials
 from google.auth.crypt import RSAVerifier
 from google.auth.transport.requests import Request
@@ -24,19 +22,6 @@ from rehearsal.cloud.proxy import Running
 KEYS = f"{IAM}/{WORKER_NAME}/keys"
 CREDENTIALS = f"https://iamcredentials.googleapis.com/v1/{WORKER_NAME}"
 CREATOR = "roles/iam.serviceAccountTokenCreator"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

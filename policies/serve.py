@@ -16,5 +16,6 @@ def serve(name: str, policies: list[Policy]) -> None:
     if metadata.version("pulumi_policy") in KNOWN:
         from policies import server  # its imports are the SDK's own: others may not have them
 
-        server.install()
-    PolicyPack(name, policies)
+        server.serve(name, policies)
+    else:
+        PolicyPack(name, policies)

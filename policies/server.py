@@ -1,21 +1,24 @@
-"""How the engine's questions reach the pack: the SDK's server, without what this pack does not use.
+"""How the engine's questions reach the pack: as the SDK serves them, without what no rule needs.
 
 For each resource the engine asks twice, one after the other: what to remediate, and what is wrong.
 The SDK sets up its runtime each time, and turns the properties into JSON, values, and proxies that
-guard them, anew for each policy; at the end of the program it does so with the whole stack. That
-is longer than the rules take. Here properties are read once, straight from the message.
+guard them, anew for each policy; at the end of the program it does so with the whole stack. That,
+and Python's gRPC server, take longer than the rules. Here properties are read once, straight from
+the message, over the little HTTP/2 that the engine speaks. The pack changes nothing, so it does not
+have `Remediate` at all, which the engine takes for an answer.
 
-It stands on parts that are the SDK's own, so `serve` starts it only with releases that it knows;
-with any other the SDK serves the pack, slower, and nothing is judged differently.
+It stands on parts that are the SDK's own, so `policies.serve` starts it only with releases that it
+knows; with any other the SDK serves the pack, slower, and nothing is judged differently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import json_format, message_factory, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2
 from pulumi_policy import EnforcementLevel, Policy, ResourceValidationPolicy, proxy
 from pulumi_policy import policy as sdk
@@ -25,9 +28,18 @@ from pulumi_policy.deserialize import (
     deserialize_properties,
 )
 
+from policies.http2 import Method, Server
 from policies.pack import Given, Whole
 from policies.view import UNKNOWN, Props, Resource, plain
 
+CALLS: Final = (
+    "GetPluginInfo",
+    "GetAnalyzerInfo",
+    "ConfigureStack",
+    "Configure",
+    "Analyze",
+    "AnalyzeStack",
+)
 UNKNOWNS: Final = frozenset(
     value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_")
 )
@@ -49,10 +61,6 @@ class Servicer(sdk._PolicyAnalyzerServicer):
             Given(one.urn, dependencies(one), partial(resource, one)) for one in request.resources
         )
         return self._judged(self._of_stacks, Whole(given))
-
-    def Remediate(self, _request: Any, _context: Any) -> analyzer_pb2.RemediateResponse:
-        """The pack changes nothing."""
-        return analyzer_pb2.RemediateResponse()
 
     def _judged(self, policies: Iterable[Any], args: Any) -> analyzer_pb2.AnalyzeResponse:
         response = analyzer_pb2.AnalyzeResponse()
@@ -119,6 +127,26 @@ def read(value: struct_pb2.Value) -> Any:
     return None
 
 
-def install() -> None:
-    """Have PolicyPack, which looks the class up there, start this server."""
-    vars(sdk).update(_PolicyAnalyzerServicer=Servicer)
+def methods(servicer: Servicer) -> dict[str, Method]:
+    """What the servicer does, by the path that the engine calls it by."""
+    service = analyzer_pb2.DESCRIPTOR.services_by_name["Analyzer"]
+    answers: dict[str, Method] = {}
+    for name in CALLS:
+        request = message_factory.GetMessageClass(service.methods_by_name[name].input_type)
+        answers[f"/{service.full_name}/{name}"] = partial(
+            _answer, getattr(servicer, name), request.FromString
+        )
+    return answers
+
+
+def _answer(method: Callable[..., Any], read: Callable[[bytes], Any], message: bytes) -> bytes:
+    return bytes(method(read(message), None).SerializeToString())
+
+
+def serve(name: str, policies: list[Policy]) -> None:
+    """As PolicyPack: prints the port, then serves until the engine ends the process."""
+    # The version in PulumiPolicy.yaml, where there is one, counts for more than this.
+    servicer = Servicer(name, "0.0.1", policies, EnforcementLevel.ADVISORY)
+    with Server(methods(servicer)) as server, suppress(KeyboardInterrupt):
+        print(server.port, flush=True)
+        server.serve_forever()

@@ -98,13 +98,17 @@ def granted(resource: Resource) -> list[Grant]:
     if not resource.kind.startswith("gcp:") or resource.kind.endswith("memberremove"):
         return []
     level = _level(resource)
-    found = list(_policy(resource, level))
-    for at, values in inside(resource.props):
-        found += _beside(resource, at, values, level)
-    found += _access_lists(resource.props)
-    found += _entitled(resource)
-    found += _allowed(resource)
-    found += _other_members(resource)
+    props = resource.props
+    found = list(_policy(resource, level)) if "policyData" in props else []
+    for at, values in inside(props):
+        if "role" in values:
+            found += _beside(resource, at, values, level)
+        found += _other_members(at, values)
+    found += _access_lists(props)
+    if "privilegedAccess" in props:
+        found += _entitled(resource)
+    if "details" in props:
+        found += _allowed(resource)
     return found
 
 
@@ -335,16 +339,15 @@ def _full_name(permission: str) -> str:
     return f"{host.partition('.')[0]}.{name}"
 
 
-def _other_members(resource: Resource) -> Iterator[Grant]:
+def _other_members(at: str, values: Props) -> Iterator[Grant]:
     """Members of groups, and whom a deny policy leaves out: access without any role."""
-    for at, values in inside(resource.props):
-        if "exceptionPrincipals" in values:
-            people = tuple(texts(values["exceptionPrincipals"]))
-            yield Grant("an exception to a deny policy", people, RESOURCE, at, permissions=NOTHING)
-        for key in ("preferredMemberKey", "memberKey"):
-            if isinstance(key_of := values.get(key), dict) and (id := key_of.get("id")):
-                member = UNKNOWN if id is UNKNOWN else normal_member(f"user:{id}")
-                yield Grant("membership of a group", (member,), RESOURCE, key, permissions=NOTHING)
+    if "exceptionPrincipals" in values:
+        people = tuple(texts(values["exceptionPrincipals"]))
+        yield Grant("an exception to a deny policy", people, RESOURCE, at, permissions=NOTHING)
+    for key in ("preferredMemberKey", "memberKey"):
+        if isinstance(key_of := values.get(key), dict) and (id := key_of.get("id")):
+            member = UNKNOWN if id is UNKNOWN else normal_member(f"user:{id}")
+            yield Grant("membership of a group", (member,), RESOURCE, key, permissions=NOTHING)
 
 
 NOTHING: Final = frozenset[str]()

@@ -6,6 +6,7 @@ For the engine on loopback only: unary calls, no TLS, no compression.
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import struct
 import traceback
@@ -63,8 +64,12 @@ class Refused(Exception):
         self.status = status
 
 
+HEAD: Final = struct.Struct(">IBI")
+"""A frame's length and kind, flags, and stream."""
+
+
 def frame(kind: Frame, flags: int, stream: int, payload: bytes | memoryview = b"") -> bytes:
-    return struct.pack(">IBI", len(payload) << 8 | kind, flags, stream) + payload
+    return HEAD.pack(len(payload) << 8 | kind, flags, stream) + payload
 
 
 def block(headers: Mapping[str, str]) -> bytes:
@@ -97,13 +102,13 @@ class Call:
         return bytes(memoryview(self.body)[5:])
 
 
-class Connection(socketserver.StreamRequestHandler):
+class Connection(socketserver.BaseRequestHandler):
     methods: ClassVar[Mapping[bytes, Method]]
-    disable_nagle_algorithm = True
-    rbufsize = 1 << 16
+    request: socket.socket
 
     def setup(self) -> None:
-        super().setup()
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        self._received = bytearray()
         self._calls: dict[int, Call] = {}
         self._ready: list[int] = []
         self._paths: dict[bytes, bytes] = {}
@@ -114,28 +119,40 @@ class Connection(socketserver.StreamRequestHandler):
         self._unreported = 0
 
     def handle(self) -> None:
-        if self.rfile.read(len(PREFACE)) != PREFACE:
+        if self.request.recv(len(PREFACE), socket.MSG_WAITALL) != PREFACE:
             return
         # Without a table equal blocks mean equal headers, and each is decoded once.
         settings = struct.pack(
             ">HIHI", Setting.HEADER_TABLE_SIZE, 0, Setting.INITIAL_WINDOW_SIZE, WIDEST_WINDOW
         )
-        self.wfile.write(frame(Frame.SETTINGS, 0, 0, settings))
+        self.request.sendall(frame(Frame.SETTINGS, 0, 0, settings))
         self._widen(WIDEST_WINDOW - FIRST_WINDOW)
         try:
-            while self._read_frame():
+            while self._receive():
                 while self._ready:
                     self._answer(self._ready.pop(0))
         except ConnectionError:
             return  # an engine that is done just goes
 
-    def _read_frame(self) -> bool:
-        head = self.rfile.read(9)
-        if len(head) < 9:
-            return False
-        length_and_kind, flags, stream = struct.unpack(">IBI", head)
-        payload = self.rfile.read(length_and_kind >> 8)
-        match length_and_kind & 0xFF:
+    def _receive(self) -> bool:
+        """Take the frames that are whole by now; False when the client is gone."""
+        read = self.request.recv(1 << 16)
+        received = self._received
+        received += read
+        start = 0
+        while len(received) >= start + HEAD.size:
+            length_and_kind, flags, stream = HEAD.unpack_from(received, start)
+            payload = start + HEAD.size
+            end = payload + (length_and_kind >> 8)
+            if end > len(received):
+                break
+            self._take(length_and_kind & 0xFF, flags, stream, bytes(received[payload:end]))
+            start = end
+        del received[:start]
+        return bool(read)
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        match kind:
             case Frame.DATA:
                 self._unreported += len(payload)
                 if self._unreported > WIDEST_WINDOW // 2:
@@ -159,14 +176,13 @@ class Connection(socketserver.StreamRequestHandler):
             case Frame.SETTINGS if not flags & ACK:
                 self._set(payload)
             case Frame.PING if not flags & ACK:
-                self.wfile.write(frame(Frame.PING, ACK, 0, payload))
+                self.request.sendall(frame(Frame.PING, ACK, 0, payload))
             case Frame.WINDOW_UPDATE:
                 (room,) = struct.unpack(">I", payload)
                 if not stream:
                     self._window += room
                 elif call := self._calls.get(stream):
                     call.window += room
-        return True
 
     def _path(self) -> bytes:
         known = self._paths.get(self._block)
@@ -184,10 +200,10 @@ class Connection(socketserver.StreamRequestHandler):
                 self._window_of_calls = value
             elif name == Setting.MAX_FRAME_SIZE:
                 self._largest_frame = value
-        self.wfile.write(frame(Frame.SETTINGS, ACK, 0))
+        self.request.sendall(frame(Frame.SETTINGS, ACK, 0))
 
     def _widen(self, room: int) -> None:
-        self.wfile.write(frame(Frame.WINDOW_UPDATE, 0, 0, struct.pack(">I", room)))
+        self.request.sendall(frame(Frame.WINDOW_UPDATE, 0, 0, struct.pack(">I", room)))
 
     def _answer(self, stream: int) -> None:
         if not (call := self._calls.get(stream)):
@@ -208,7 +224,7 @@ class Connection(socketserver.StreamRequestHandler):
 
     def _refuse(self, stream: int, status: Status, why: str) -> None:
         payload = refusal(status, why)
-        self.wfile.write(frame(Frame.HEADERS, END_HEADERS | END_STREAM, stream, payload))
+        self.request.sendall(frame(Frame.HEADERS, END_HEADERS | END_STREAM, stream, payload))
 
     def _send(self, stream: int, call: Call, message: bytes) -> None:
         out = frame(Frame.HEADERS, END_HEADERS, stream, OPENED)
@@ -221,11 +237,11 @@ class Connection(socketserver.StreamRequestHandler):
                 self._window -= room
                 call.window -= room
                 continue
-            self.wfile.write(out)
+            self.request.sendall(out)
             out = b""
-            if not self._read_frame() or stream not in self._calls:
+            if not self._receive() or stream not in self._calls:
                 return
-        self.wfile.write(out + frame(Frame.HEADERS, END_HEADERS | END_STREAM, stream, DONE))
+        self.request.sendall(out + frame(Frame.HEADERS, END_HEADERS | END_STREAM, stream, DONE))
 
 
 def _unpadded(flags: int, payload: bytes) -> bytes:

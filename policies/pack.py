@@ -34,7 +34,7 @@ from policies.judge import Declared, Judge
 from policies.lookup import Lookup
 from policies.rules.rule import Context, Rule, today
 from policies.stack import Stack
-from policies.view import CannotJudge, Resource, plain
+from policies.view import Resource, plain
 
 NAME: Final = "google-cloud"
 DESCRIPTION: Final = "Access to Google Cloud stays small (docs/policies.md)"
@@ -194,21 +194,14 @@ class Pack:
         """What a rule says, and the property that it could not read."""
         if rule.id in context.config.not_required:
             return [], None
-        said: list[str] = []
-        unknown = None
         try:
-            for text in rule.on(resource, context, grants):
-                said.append(text)
-        except CannotJudge as error:
-            unknown = error.path
+            said, unread = rule.on(resource, context, grants)
         except Exception as error:
             return [_broken(rule, resource, context.config, error)], None
-        findings = [
-            finding
-            for text in dict.fromkeys(said)
-            for finding in self._report(rule, resource, context.config, text)
-        ]
-        return findings, unknown
+        findings: list[Finding] = []
+        for text in dict.fromkeys(said) if said else ():
+            findings += self._report(rule, resource, context.config, text)
+        return findings, unread
 
     def _report(self, rule: Rule, resource: Resource, config: Config, text: str) -> list[Finding]:
         for waiver in config.waivers:

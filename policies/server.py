@@ -82,8 +82,8 @@ class Servicer(sdk._PolicyAnalyzerServicer):
 def resource(message: Any) -> Resource:
     """A resource of an Analyze or AnalyzeStack request."""
     project = None
-    if message.HasField("provider"):
-        project = read_struct(message.provider.properties).get("project")
+    if message.HasField("provider") and (given := message.provider.properties.fields):
+        project = read(given["project"]) if "project" in given else None
     return Resource(
         message.type,
         message.name,

@@ -42,7 +42,7 @@ class Resource:
         """The type, by which rules find it: old tokens differ from new ones in case alone."""
         return self.type.lower()
 
-    @property
+    @cached_property
     def module(self) -> str:
         """Such as `gcp:projects`."""
         return self.kind.partition("/")[0]

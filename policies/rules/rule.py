@@ -61,19 +61,20 @@ class Rule:
     """Lower-case types that it looks at; empty for every type."""
     mandatory: bool
 
-    def on(self, resource: Resource, context: Context, grants: list[Grant]) -> Findings:
-        """What is wrong with one resource. Raises CannotJudge."""
-        if self.each == "resource":
-            yield from self.check(resource, context)
-            return
-        unknown: Exception | None = None
-        for grant in grants:
+    def on(
+        self, resource: Resource, context: Context, grants: list[Grant]
+    ) -> tuple[list[str], str | None]:
+        """What is wrong with one resource, and the property that could not be read."""
+        said: list[str] = []
+        unread = None
+        about = (resource, context)
+        for given in [(one, *about) for one in grants] if self.each == "grant" else [about]:
             try:
-                yield from self.check(grant, resource, context)
+                for text in self.check(*given):
+                    said.append(text)
             except CannotJudge as error:  # the other grants are judged all the same
-                unknown = error
-        if unknown:
-            raise unknown
+                unread = error.path
+        return said, unread
 
 
 def rule(

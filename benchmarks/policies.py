@@ -2,7 +2,8 @@
 
 Ours: the real engine's preview of a program without a pack, with an empty one and with ours; its
 provider takes every resource and asks nobody. Checkov: the same resources as Terraform files. Times
-are seconds by the clock and of all processors together, everything in turns within one run.
+are seconds by the clock and of all processors together, each the best of three turns: what else the
+machine does only adds to them.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ BROAD: Final = (
 )
 SMALL: Final = ("roles/pubsub.publisher", "roles/monitoring.metricWriter", "roles/browser")
 SIZES: Final = (50, 500, 5_000)
+TURNS: Final = 3
 CHECKOV: Final = ROOT / ".venv-bench" / "bin" / "checkov"
 EMPTY: Final = ROOT / "benchmarks" / "empty_pack"
 BREADTH: Final = {"G2", "G3", "G4", "G5", "G6", "S2"}
@@ -179,9 +181,8 @@ def preview(stack: automation.Stack, example: Example, pack: Path | None) -> str
     return done.stdout
 
 
-def ours(size: int, example: Example, folder: Path) -> tuple[Spent, Spent, Spent, set[str]]:
+def ours(stack: automation.Stack, example: Example) -> tuple[Spent, Spent, Spent, set[str]]:
     """A preview without a pack, with an empty one and with ours; and what ours called too broad."""
-    stack = Engine(folder / f"engine-{size}").stack("staging", lambda: None)
     packs = (None, EMPTY, PACK)
     (bare, _), (empty, _), (judged, said) = (
         timed(partial(preview, stack, example, pack)) for pack in packs
@@ -205,7 +206,7 @@ def too_broad(said: str) -> set[str]:
 
 def checkov(text: str, folder: Path) -> tuple[Spent, int]:
     """Seconds of checkov, and how many grants any of its checks failed."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "main.tf").write_text(text)
     command = [str(CHECKOV), "-d", str(folder), "--framework", "terraform", "--compact", "--quiet",
                "--skip-download", "-o", "json"]  # fmt: skip
@@ -231,8 +232,15 @@ def run() -> list[Ratio]:
         folder = Path(directory)
         for size in SIZES:
             example, text, broad = resources(size)
-            bare, empty, judged, found = ours(size, example, folder)
-            other, others = checkov(text, folder / f"tf-{size}")
+            stack = Engine(folder / f"engine-{size}").stack("staging", lambda: None)
+            turns = [
+                (*ours(stack, example), *checkov(text, folder / f"tf-{size}")) for _ in range(TURNS)
+            ]
+            bare, empty, judged, other = (
+                Spent(min(one.wall for one in column), min(one.cpu for one in column))
+                for column in (list(zip(*turns, strict=True))[n] for n in (0, 1, 2, 4))
+            )
+            *_, found, _, others = turns[-1]
             added = judged - bare
             figures = (size, bare, added, empty - bare, other, broad, len(found), others)
             rows.append(tuple(map(str, figures)))

@@ -10,7 +10,6 @@ from google.protobuf import json_format, struct_pb2
 from policy_support import pack
 from pulumi.runtime.proto import analyzer_pb2
 from pulumi_policy import EnforcementLevel
-from pulumi_policy import policy as sdk
 from pulumi_policy.deserialize import (
     SPECIAL_ARCHIVE_SIG,
     SPECIAL_ASSET_SIG,
@@ -22,12 +21,13 @@ from pulumi_policy.policy import _PolicyAnalyzerServicer
 from pulumi_policy.proxy import UNKNOWN_BOOLEAN_VALUE, unknown_checking_proxy
 
 from policies import serve
+from policies import server as ours
 from policies.pack import policies
 from policies.rules import RULES
 from policies.rules.examples import PROJECT
 from policies.rules.rule import Example
 from policies.serve import KNOWN
-from policies.server import UNKNOWNS, Servicer, read_struct
+from policies.server import UNKNOWNS, Servicer, methods, read_struct
 from policies.view import plain
 
 WITH_EXAMPLES = [rule for rule in RULES if rule.bad]
@@ -141,10 +141,19 @@ def test_the_installed_sdk_is_one_it_was_tried_with() -> None:
 
 
 def test_any_other_release_serves_the_pack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Any] = []
-    monkeypatch.setattr(sdk, "_PolicyAnalyzerServicer", _PolicyAnalyzerServicer)  # put back after
-    monkeypatch.setattr(serve, "PolicyPack", lambda *_: started.append(sdk._PolicyAnalyzerServicer))
+    started: list[str] = []
+    monkeypatch.setattr(serve, "PolicyPack", lambda *_: started.append("the SDK's"))
+    monkeypatch.setattr(ours, "serve", lambda *_: started.append("ours"))
     for release in ("99.0.0", KNOWN[0]):
         monkeypatch.setattr(metadata, "version", lambda _, release=release: release)
         serve.serve("pack", policies(pack()))
-    assert started == [_PolicyAnalyzerServicer, Servicer]
+    assert started == ["the SDK's", "ours"]
+
+
+def test_it_answers_all_that_the_sdks_does_but_what_to_remediate() -> None:
+    """The engine takes a missing Remediate for nothing to remediate."""
+    every = {method.name for method in analyzer_pb2.DESCRIPTOR.services_by_name["Analyzer"].methods}
+    sdks = {name for name in every if name in vars(_PolicyAnalyzerServicer)}
+    assert set(methods(server(Servicer))) == {
+        f"/pulumirpc.Analyzer/{name}" for name in sdks - {"Remediate"}
+    }

@@ -1,7 +1,24 @@
-"""Tests that run the engine find the same Pulumi CLI as a rehearsal does."""
+"""What all tests share: the Pulumi CLI that a rehearsal would use, and a way to show numbers."""
 
 import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 from rehearsal.toolchain import pulumi_cli
 
 os.environ["PATH"] = os.pathsep.join([str(pulumi_cli().parent), os.environ.get("PATH", "")])
+
+
+@pytest.fixture
+def show(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Prints a line at the end of the whole run, from whichever process the test ran in."""
+    return lambda line: record_property("shown", line)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == "shown":
+                terminalreporter.write_line(line)

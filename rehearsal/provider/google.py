@@ -80,9 +80,12 @@ def _broke(error: requests.RequestException) -> bool:
     from requests import exceptions
     from urllib3.exceptions import NewConnectionError
 
-    if isinstance(error, exceptions.ProxyError | exceptions.SSLError):
-        return False
     reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(error, exceptions.ProxyError):
+        # urllib3 says so of every connection through a proxy that ends without an answer.
+        return isinstance(getattr(reason, "original_error", None), ConnectionError)
+    if isinstance(error, exceptions.SSLError):
+        return False
     return not isinstance(reason, NewConnectionError) and isinstance(
         error, exceptions.ConnectionError | exceptions.Timeout | exceptions.ChunkedEncodingError
     )

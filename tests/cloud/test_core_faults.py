@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 from core_support import ADMIN, CRM, IAM, PROJECT, WORKER_NAME, new_cloud, session
 from service_support import ENDPOINT, OPERATION_SECONDS, Sandbox, deployed
@@ -15,21 +13,11 @@ from service_support import ENDPOINT, OPERATION_SECONDS, Sandbox, deployed
 from rehearsal.cloud.cloud import Cloud
 from rehearsal.cloud.faults import ANY, CONFLICT, SOMEONE, Faults
 from rehearsal.cloud.proxy import Running
+from rehearsal.provider.google import Google, new_session
 
 PROJECT_URL = f"{CRM}/v1/projects/{PROJECT}"
 ACCOUNTS = f"{IAM}/projects/{PROJECT}/serviceAccounts"
 RESET = 0
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path) -> Iterator[Running]:
-    with cloud.serve(tmp_path / "sandbox") as running:
-        yield running
 
 
 def inject(running: Running, **how: Any) -> None:
@@ -97,6 +85,15 @@ def test_every_kind_comes_up_and_only_what_was_let_in_is_carried_out(
             "slow": (200, True),
         }[kind]
     assert set(seen) == set(ANY)
+
+
+def test_the_stand_in_for_the_gcp_plugin_outlives_them_all(cloud: Cloud, running: Running) -> None:
+    inject(running, seed=1, rate=0.3)
+    token = cloud.identity.access_token(ADMIN)
+    google = Google(new_session(), lambda: token, sleep=lambda seconds: None)
+    for _ in range(60):
+        assert google.call("GET", PROJECT_URL)["projectId"] == PROJECT
+    assert set(told(running)["injected"]) == set(ANY)
 
 
 def test_a_rate_limit_says_when_to_come_again(cloud: Cloud, running: Running) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,17 +15,6 @@ from rehearsal.cloud.proxy import Running
 
 ACCOUNTS = f"{IAM}/projects/{PROJECT}/serviceAccounts"
 PROJECT_URL = f"{CRM}/v1/projects/{PROJECT}"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path) -> Iterator[Running]:
-    with cloud.serve(tmp_path / "sandbox") as running:
-        yield running
 
 
 class Client:

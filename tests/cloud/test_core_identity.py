@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import google.auth.impersonated_credentials
 import google.oauth2.credentials
 import pytest
 import requests
-from core_support import ADMIN, CRM, PROJECT, WORKER, WORKER_NAME, new_cloud, session
+from core_support import ADMIN, CRM, PROJECT, WORKER, WORKER_NAME, session
 from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import resourcemanager_v3
@@ -23,19 +20,6 @@ USERINFO = "https://openidconnect.googleapis.com/v1/userinfo"
 GENERATE = f"https://iamcredentials.googleapis.com/v1/{WORKER_NAME}:generateAccessToken"
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 CREATOR = "roles/iam.serviceAccountTokenCreator"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        for name, value in running.environment().items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 def person(cloud: Cloud) -> google.oauth2.credentials.Credentials:

@@ -9,11 +9,10 @@ import ssl
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from io import BufferedReader
-from pathlib import Path
 from typing import cast
 
 import pytest
-from core_support import ADMIN, CRM, IAM, PROJECT, new_cloud, session
+from core_support import ADMIN, CRM, IAM, PROJECT, session
 
 from rehearsal.cloud.cloud import Cloud
 from rehearsal.cloud.dispatch import Answer, Dispatcher, Request
@@ -25,17 +24,6 @@ IAM_HOST = IAM.removeprefix("https://").partition("/")[0]
 PROJECT_PATH = f"/v1/projects/{PROJECT}"
 ACCOUNTS_PATH = f"{PROJECT_PATH}/serviceAccounts"
 WAIT_SECONDS = 20
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path) -> Iterator[Running]:
-    with cloud.serve(tmp_path / "sandbox") as running:
-        yield running
 
 
 class Raw:

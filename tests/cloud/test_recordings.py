@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -204,7 +204,7 @@ def _by_id(value: Any) -> Any:
 @recorded
 @pytest.mark.parametrize("folder", ["core", "more"])
 def test_every_recorded_request_is_answered_as_the_official_plugin_needs(
-    folder: str, capsys: pytest.CaptureFixture[str]
+    folder: str, show: Callable[[str], None]
 ) -> None:
     cloud = new_cloud(folder)
     at_first = cloud.state()
@@ -219,8 +219,7 @@ def test_every_recorded_request_is_answered_as_the_official_plugin_needs(
         if kind not in OUTLIVING and (added := sorted(set(names) - set(at_first.get(kind, ()))))
     }
     assert left == {}
-    with capsys.disabled():
-        print(f"\n{folder}: {count} exchanges answered")
+    show(f"{folder}: {count} exchanges answered")
 
 
 # Kinds of which Google keeps something after everything is destroyed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 
 import pytest
 from policy_support import facts, given, ids, pack
@@ -34,18 +35,17 @@ def held(role: str) -> frozenset[str]:
 
 
 def test_every_role_that_escalates_is_blocked(
-    blocked: dict[str, set[str]], capsys: pytest.CaptureFixture[str]
+    blocked: dict[str, set[str]], show: Callable[[str], None]
 ) -> None:
     escalating = [role for role in grantable() if held(role) & powers.ESCALATES]
     stopped = [role for role in escalating if blocked[role] & {"G3", "S2"}]
-    with capsys.disabled():
-        print(f"\n{len(stopped)} of {len(escalating)} grantable roles that escalate are blocked")
+    show(f"{len(stopped)} of {len(escalating)} grantable roles that escalate are blocked")
     assert len(escalating) == 47
     assert stopped == escalating
 
 
 def test_no_small_harmless_role_is_blocked(
-    blocked: dict[str, set[str]], capsys: pytest.CaptureFixture[str]
+    blocked: dict[str, set[str]], show: Callable[[str], None]
 ) -> None:
     small = [
         role
@@ -54,12 +54,11 @@ def test_no_small_harmless_role_is_blocked(
     ]
     setters = [role for role in small if any(map(powers.sets_policy, held(role)))]
     stopped = {role: blocked[role] for role in small if blocked[role] and role not in setters}
-    with capsys.disabled():
-        print(
-            f"\n{len(stopped)} of {len(small) - len(setters)} grantable roles with at most 10 "
-            f"permissions, none of which escalates, starts code or sets policies, are blocked; "
-            f"all {len(setters)} small ones that set policies are, by G6"
-        )
+    show(
+        f"{len(stopped)} of {len(small) - len(setters)} grantable roles with at most 10 "
+        f"permissions, none of which escalates, starts code or sets policies, are blocked; "
+        f"all {len(setters)} small ones that set policies are, by G6"
+    )
     assert stopped == {}
     assert all(blocked[role] == {"G6"} for role in setters)
     assert len(setters) == 17 and len(small) > 1_000

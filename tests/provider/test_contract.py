@@ -242,7 +242,7 @@ def _names(value: Any) -> Iterable[str]:
 @recorded
 @pytest.mark.parametrize("folder", ["core", "more"])
 def test_every_request_and_every_state_is_the_official_plugins(
-    folder: str, capsys: pytest.CaptureFixture[str]
+    folder: str, show: Callable[[str], None]
 ) -> None:
     state = _state(folder)
     exchanges = 0
@@ -321,8 +321,7 @@ def test_every_request_and_every_state_is_the_official_plugins(
     _all(destroy, delete, state[::-1])
     exchanges += destroy.compared()
 
-    with capsys.disabled():
-        print(f"\n{folder}: {len(state)} resources, {exchanges} exchanges, 0 differences")
+    show(f"{folder}: {len(state)} resources, {exchanges} exchanges, 0 differences")
 
 
 def test_the_comparison_notices_a_request_that_was_never_recorded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.client import RemoteDisconnected
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from provider_support import (
     session,
 )
 from urllib3 import HTTPConnectionPool
-from urllib3.exceptions import MaxRetryError, NewConnectionError
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError
 
 from providers.plugin import UNKNOWN, Context, ProviderError
 from rehearsal.provider.gcp import Gcp
@@ -96,12 +97,20 @@ class Failing(Scripted):
         return super().send(request)
 
 
+def behind_a_proxy(error: Exception) -> requests.exceptions.ProxyError:
+    """As requests reports what happens on a connection through a proxy."""
+    wrapped = ProxyError("Unable to connect to proxy", error)
+    return requests.exceptions.ProxyError(MaxRetryError(HTTPConnectionPool("a"), "/x", wrapped))
+
+
 @pytest.mark.parametrize(
     "error",
     [
         requests.ConnectionError("reset by peer"),
         requests.ReadTimeout("silent"),
         requests.exceptions.ChunkedEncodingError("ended early"),
+        behind_a_proxy(RemoteDisconnected("Remote end closed connection without response")),
+        behind_a_proxy(ConnectionResetError("reset by peer")),
     ],
 )
 def test_a_connection_that_breaks_is_tried_again(error: Exception) -> None:
@@ -115,7 +124,8 @@ def test_a_connection_that_breaks_is_tried_again(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        requests.exceptions.ProxyError("Tunnel connection failed: 403 Forbidden"),
+        behind_a_proxy(OSError("Tunnel connection failed: 403 Forbidden")),
+        behind_a_proxy(NewConnectionError(None, "refused")),
         requests.exceptions.SSLError("certificate verify failed"),
         requests.ConnectionError(
             MaxRetryError(HTTPConnectionPool("a"), "/x", NewConnectionError(None, "refused"))

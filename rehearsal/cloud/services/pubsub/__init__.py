@@ -12,13 +12,7 @@ detached or expired. Exports keep no order of their own, and regions of tables a
 compared. Answers are consistent at once, which Google's are not (a GET after a PUT can be a 404).
 """
 
-from rehearsal.cloud.services.pubsub import (
-    delivery,
-    policies,
-    schemas,
-    subscriptions,
-    topics,
-)
+from rehearsal.cloud.services.pubsub import delivery, schemas, subscriptions, topics
 from rehearsal.cloud.services.pubsub.state import PubSub
 
-__all__ = ["PubSub", "delivery", "policies", "schemas", "subscriptions", "topics"]
+__all__ = ["PubSub", "delivery", "schemas", "subscriptions", "topics"]

@@ -19,6 +19,7 @@ from rehearsal.cloud.api import (
     method,
     unimplemented,
 )
+from rehearsal.cloud.services import allowpolicies
 from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.pubsub.avro import Avro
 from rehearsal.cloud.services.pubsub.state import (
@@ -234,3 +235,10 @@ def validate_message(call: Call) -> Result:
         check_definition(schema)
     check_message(body.get("message", ""), schema, body.get("encoding", ""))
     return {}
+
+
+def _require(call: Call, name: str) -> None:
+    call.cloud.pubsub.schema(name)
+
+
+allowpolicies.register("pubsub.projects.schemas", "pubsub.schemas", _require)

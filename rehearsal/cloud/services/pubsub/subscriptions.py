@@ -14,6 +14,7 @@ from rehearsal.cloud.api import (
     method,
     unimplemented,
 )
+from rehearsal.cloud.services import allowpolicies
 from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.pubsub import export, transforms
 from rehearsal.cloud.services.pubsub.backlog import export_next
@@ -274,3 +275,10 @@ def detach(call: Call) -> Result:
     subscription.info["detached"] = True
     subscription.backlog.clear()
     return {}
+
+
+def _require(call: Call, name: str) -> None:
+    call.cloud.pubsub.subscription(name)
+
+
+allowpolicies.register("pubsub.projects.subscriptions", "pubsub.subscriptions", _require)

@@ -7,6 +7,7 @@ import binascii
 from typing import Any
 
 from rehearsal.cloud.api import Call, Result, already_exists, invalid, method, unimplemented
+from rehearsal.cloud.services import allowpolicies
 from rehearsal.cloud.services.compute import REGIONS
 from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.paging import page
@@ -159,3 +160,10 @@ def _check_messages(messages: list[dict[str, Any]]) -> None:
         raise invalid(f"The request's {size} bytes are more than the maximum of {MOST_BYTES}.")
     if len({message.get("orderingKey", "") for message in messages}) > 1:
         raise invalid("All messages of a request must have the same ordering key.")
+
+
+def _require(call: Call, name: str) -> None:
+    call.cloud.pubsub.topic(name)
+
+
+allowpolicies.register("pubsub.projects.topics", "pubsub.topics", _require)

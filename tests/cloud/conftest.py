@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from conformance import held_to_documents
-from core_support import new_cloud
+from core_support import ADMIN, new_cloud, session
 from pubsub_support import Client
 from service_support import Sandbox, serve
 
@@ -32,6 +33,11 @@ def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         yield running
+
+
+@pytest.fixture
+def admin(cloud: Cloud, running: Running) -> requests.Session:
+    return session(running, cloud.identity.access_token(ADMIN))
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ MEMBER = ANN.member
 OBJECT = "projects/_/buckets/b/objects/models/v1/model.joblib"
 
 
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
 def may(
     cloud: Cloud, permission: str = CREATE, resource: str = LOCATION, who: Principal = ANN
 ) -> bool:

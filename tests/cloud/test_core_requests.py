@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import requests
 from core_support import (
@@ -18,7 +15,6 @@ from core_support import (
     VERTEX,
     WORKER,
     WORKER_NAME,
-    new_cloud,
     session,
 )
 
@@ -26,22 +22,6 @@ from rehearsal.cloud.api import Principal, permission_denied
 from rehearsal.cloud.audit import Audit, Via
 from rehearsal.cloud.cloud import Cloud
 from rehearsal.cloud.proxy import Running
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path) -> Iterator[Running]:
-    with cloud.serve(tmp_path / "sandbox") as running:
-        yield running
-
-
-@pytest.fixture
-def admin(cloud: Cloud, running: Running) -> requests.Session:
-    return session(running, cloud.identity.access_token(ADMIN))
 
 
 @pytest.fixture

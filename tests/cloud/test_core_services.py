@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,6 @@ from core_support import (
     USAGE,
     WORKER,
     WORKER_NAME,
-    new_cloud,
-    session,
 )
 
 from rehearsal.cloud.api import Principal
@@ -29,17 +25,6 @@ ROLE = f"projects/{PROJECT}/roles/deployer"
 ACCOUNTS = f"{IAM}/projects/{PROJECT}/serviceAccounts"
 GET, CREATE = "aiplatform.endpoints.get", "aiplatform.endpoints.create"
 AGENT = f"service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"
-
-
-@pytest.fixture
-def cloud() -> Cloud:
-    return new_cloud()
-
-
-@pytest.fixture
-def admin(cloud: Cloud, tmp_path: Path) -> Iterator[requests.Session]:
-    with cloud.serve(tmp_path) as running:
-        yield session(running, cloud.identity.access_token(ADMIN))
 
 
 def make_role(admin: requests.Session, *permissions: str, role_id: str = "deployer") -> Any:

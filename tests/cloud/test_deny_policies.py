@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -36,17 +34,6 @@ def cloud() -> Cloud:
     cloud.iam.grant("organizations/1", "roles/iam.denyAdmin", f"serviceAccount:{ADMIN}")
     cloud.iam.grant("organizations/1", "roles/aiplatform.user", ANN.member)
     return cloud
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def admin(cloud: Cloud, running: Running) -> requests.Session:
-    return session(running, cloud.identity.access_token(ADMIN))
 
 
 def rule(*permissions: str, to: tuple[str, ...] = (EVERYONE,), **more: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,17 +59,6 @@ def cloud() -> Cloud:
     cloud.services.seed(PROJECT, ["orgpolicy.googleapis.com"])
     cloud.iam.grant("organizations/1", "roles/orgpolicy.policyAdmin", f"serviceAccount:{ADMIN}")
     return cloud
-
-
-@pytest.fixture
-def running(cloud: Cloud, tmp_path: Path) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def admin(cloud: Cloud, running: Running) -> requests.Session:
-    return session(running, cloud.identity.access_token(ADMIN))
 
 
 def put(cloud: Cloud, constraint: str, spec: dict[str, Any], on: str = HERE) -> None:

@@ -11,6 +11,11 @@ from rehearsal.toolchain import pulumi_cli
 os.environ["PATH"] = os.pathsep.join([str(pulumi_cli().parent), os.environ.get("PATH", "")])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole rehearsals first: the short tests then fill what a processor has left."""
+    items.sort(key=lambda item: "rehearsal" not in item.path.parts)
+
+
 @pytest.fixture
 def show(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Prints a line at the end of the whole run, from whichever process the test ran in."""

@@ -1,4 +1,4 @@
-"""The crash sweep at a few points, and faults: the engine recovers, and nothing is there twice."""
+"""Crashes at a few points (`make crash` tries them all), and faults: the engine outlives both."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ def test_a_first_up_that_was_killed_is_finished_by_the_next_one() -> None:
         "serviceAccounts.create",
         "roles.create:3",
         "serviceAccounts.setIamPolicy",
-        "objects.insert",
         "models.upload",
         "endpoints.create",
         "endpoints.deployModel",
-        "endpoints.patch",
     )
     found = sweep("first", *points)
     assert sum(found["stopped_after"].values()) == len(points)
@@ -44,7 +42,6 @@ def test_an_update_that_was_killed_is_finished_by_the_next_one() -> None:
         "models.upload",
         "endpoints.deployModel",
         "endpoints.patch",
-        "endpoints.undeployModel",
         "models.deleteVersion",
     )
     assert len(found["changes"]) == 7
@@ -79,9 +76,9 @@ def test_points_are_counted_from_one() -> None:
 
 
 def test_under_faults_the_stack_comes_up_or_says_why_and_comes_up_then() -> None:
-    code, output, summary = play("faults", "staging", "--seeds", "3", "--fault-rate", "0.2")
+    code, output, summary = play("faults", "staging", "--seeds", "2", "--fault-rate", "0.2")
     assert code == 0, output
-    assert set(summary["seeds"]) == {"1", "2", "3"}
+    assert set(summary["seeds"]) == {"1", "2"}
     for seed in summary["seeds"].values():
         assert seed["outcome"].startswith(("passed", "clear error, then recovered"))
         assert seed["injected"]

@@ -42,6 +42,23 @@ def judgements(grant: Grant, resource: Resource, context: Context) -> Iterator[J
 
     Where members are unknown, what holds whoever they are comes first. Raises CannotJudge.
     """
+    # Five rules ask about each grant, one after the other.
+    if context.judged is None or context.judged[0] is not grant:
+        found: list[Judgement] = []
+        unread = None
+        try:
+            for judged in _judgements(grant, resource, context):
+                found.append(judged)
+        except CannotJudge as error:
+            unread = error.path
+        context.judged = grant, found, unread
+    _, known, path = context.judged
+    yield from known
+    if path is not None:
+        raise CannotJudge(path)
+
+
+def _judgements(grant: Grant, resource: Resource, context: Context) -> Iterator[Judgement]:
     if not grant.wide or grant.acl or (grant.role is not UNKNOWN and is_basic(str(grant.role))):
         return
     members = [member for member in grant.members if member is not UNKNOWN]

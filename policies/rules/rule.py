@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from policies.config import Config
 from policies.grants import Grant
-from policies.judge import Judge
+from policies.judge import Judge, Judgement
 from policies.stack import Stack
 from policies.view import CannotJudge, Resource
 
@@ -34,6 +34,8 @@ class Context:
     config: Config
     judge: Judge
     today: date = field(default_factory=today)
+    judged: tuple[Grant, list[Judgement], str | None] | None = None
+    """The last grant judged, what its members get, and the property that could not be read."""
 
 
 Findings = Iterator[str]

@@ -165,12 +165,10 @@ class Connection(socketserver.BaseRequestHandler):
             case Frame.HEADERS:
                 unpadded = _unpadded(flags, payload)
                 self._block = unpadded[5:] if flags & PRIORITY else unpadded
-                if flags & END_HEADERS:
-                    self._calls[stream] = Call(self._path(), self._window_of_calls)
+                self._open(flags, stream)
             case Frame.CONTINUATION:
                 self._block += payload
-                if flags & END_HEADERS:
-                    self._calls[stream] = Call(self._path(), self._window_of_calls)
+                self._open(flags, stream)
             case Frame.RST_STREAM:
                 self._calls.pop(stream, None)
             case Frame.SETTINGS if not flags & ACK:
@@ -183,6 +181,10 @@ class Connection(socketserver.BaseRequestHandler):
                     self._window += room
                 elif call := self._calls.get(stream):
                     call.window += room
+
+    def _open(self, flags: int, stream: int) -> None:
+        if flags & END_HEADERS:
+            self._calls[stream] = Call(self._path(), self._window_of_calls)
 
     def _path(self) -> bytes:
         known = self._paths.get(self._block)

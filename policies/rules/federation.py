@@ -114,7 +114,7 @@ def _holds(expression: str, names: set[str], texts: list[str]) -> bool:
     if equal := re.fullmatch(r"§(\d+)§\s*==\s*([\w.\"/-]+)", expression):
         return equal[2] in names and bool(texts[int(equal[1])].strip("* "))
     among = re.fullmatch(r"([\w.\"/-]+)\s+in\s+\[\s*§\d+§(\s*,\s*§\d+§)*\s*\]", expression)
-    return bool(among) and among[1] in names  # type: ignore[index]
+    return among is not None and among[1] in names
 
 
 def _bare(expression: str) -> str:

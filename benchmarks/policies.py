@@ -59,7 +59,8 @@ BREADTH: Final = {"G2", "G3", "G4", "G5", "G6", "S2"}
 def resources(size: int) -> tuple[Example, str, int]:
     """As many resources for Pulumi, the same for Terraform, and how many grants are too broad.
 
-    Of ten, two are broad grants, three are small ones, three are buckets, two are custom roles.
+    Of ten, two are broad grants, three are small ones, three are buckets, two are custom roles; no
+    rule of ours says a word about the other eight.
     """
     made: dict[str, tuple[str, Mapping[str, Any]]] = {}
     blocks: list[str] = []
@@ -84,13 +85,17 @@ def resources(size: int) -> tuple[Example, str, int]:
                     "uniformBucketLevelAccess": True,
                     "publicAccessPrevention": "enforced",
                     "versioning": {"enabled": True},
+                    "lifecycleRules": [
+                        {"action": {"type": "Delete"}, "condition": {"numNewerVersions": 5}}
+                    ],
                 },
             )
             blocks.append(
                 f'resource "google_storage_bucket" "{name}" {{\n  name = "b-{n}"\n'
                 '  location = "us-central1"\n  uniform_bucket_level_access = true\n'
                 '  public_access_prevention = "enforced"\n  versioning {\n    enabled = true\n'
-                "  }\n}"
+                '  }\n  lifecycle_rule {\n    action {\n      type = "Delete"\n    }\n'
+                "    condition {\n      num_newer_versions = 5\n    }\n  }\n}"
             )
         else:
             held = ("aiplatform.endpoints.get", "aiplatform.endpoints.predict")

@@ -117,14 +117,16 @@ def normal_member(member: str) -> str:
     kind, colon, rest = member.strip().partition(":")
     if not colon:
         return kind.lower()
-    spelled = next((k for k in KINDS if k.lower() == kind.strip().lower()), kind)
-    return f"{spelled}:{rest.strip()}"
+    return f"{KINDS.get(kind.strip().lower(), kind)}:{rest.strip()}"
 
 
-KINDS: Final = (
-    "user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted",
-    "projectOwner", "projectEditor", "projectViewer",
-)  # fmt: skip
+KINDS: Final = {
+    kind.lower(): kind
+    for kind in (
+        "user", "serviceAccount", "group", "domain", "principal", "principalSet", "deleted",
+        "projectOwner", "projectEditor", "projectViewer",
+    )
+}  # fmt: skip
 
 
 def _level(resource: Resource) -> str:
@@ -141,7 +143,7 @@ def _beside(resource: Resource, at: str, values: Props, level: str) -> Iterator[
     """A role with principals beside it; the role is kept even where the members are unknown."""
     role = values.get("role")
     # `role` alone is no grant: subnetworks, for one, have a role of their own.
-    principals = [key for key in PRINCIPALS if values.get(key) is not None]
+    principals = [key for key in values if key in PRINCIPALS and values[key] is not None]
     if role is None or not principals:
         return
     if isinstance(role, dict):

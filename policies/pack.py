@@ -101,8 +101,9 @@ class Pack:
         findings: list[Finding] = []
         for rule in self._rules_for(resource.kind, bool(grants)):
             said, unknown = self._run(rule, resource, context, grants)
-            findings += said
-            if unknown is not None and not said:
+            if said:
+                findings += said
+            elif unknown is not None:
                 pending[rule.id] = rule
         self._pending[resource.urn] = pending
         return findings
@@ -198,8 +199,10 @@ class Pack:
             said, unread = rule.on(resource, context, grants)
         except Exception as error:
             return [_broken(rule, resource, context.config, error)], None
+        if not said:
+            return [], unread
         findings: list[Finding] = []
-        for text in dict.fromkeys(said) if said else ():
+        for text in dict.fromkeys(said):
             findings += self._report(rule, resource, context.config, text)
         return findings, unread
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from pulumi_policy.proxy import UnknownValueError
@@ -25,7 +24,7 @@ class CannotJudge(Exception):
         self.path = path
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Resource:
     """One resource's inputs. `depends` is known when the whole stack is: resources by property."""
 
@@ -36,16 +35,14 @@ class Resource:
     project: str = ""
     """The project of the resource's provider; empty where it is not set or not known."""
     depends: dict[str, tuple[Resource, ...]] = field(default_factory=dict)
+    kind: str = field(init=False)
+    """The type, by which rules find it: old tokens differ from new ones in case alone."""
+    module: str = field(init=False)
+    """Such as `gcp:projects`."""
 
-    @cached_property
-    def kind(self) -> str:
-        """The type, by which rules find it: old tokens differ from new ones in case alone."""
-        return self.type.lower()
-
-    @cached_property
-    def module(self) -> str:
-        """Such as `gcp:projects`."""
-        return self.kind.partition("/")[0]
+    def __post_init__(self) -> None:
+        self.kind = self.type.lower()
+        self.module = self.kind.partition("/")[0]
 
     @property
     def stack(self) -> str:

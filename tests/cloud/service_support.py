@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 import requests
 from google.cloud import aiplatform_v1, bigquery, storage
 from google.oauth2.credentials import Credentials
+from google_auth_httplib2 import AuthorizedHttp
+from googleapiclient import discovery
+from googleapiclient.http import build_http
 from sklearn.linear_model import LogisticRegression
 
 from rehearsal.cloud.clock import Clock
@@ -47,6 +51,8 @@ def artifact(weight: float = 1.0) -> bytes:
 class Sandbox:
     cloud: Cloud
     running: Running
+    opened: ExitStack = field(default_factory=ExitStack)
+    """Clients that have to be closed."""
 
     def grant(self, resource: str, role: str, name: str) -> None:
         self.cloud.iam.grant(resource, role, f"serviceAccount:{email(name)}")
@@ -88,6 +94,15 @@ class Sandbox:
         token = self.cloud.identity.access_token(email(name))
         session.headers["Authorization"] = f"Bearer {token}"
         return session
+
+    def google(self, api: str, version: str, name: str = "admin") -> Any:
+        """googleapiclient's service, made from the discovery document."""
+        plain = build_http()
+        # httplib2 has read the environment's certificates when it was imported.
+        plain.ca_certs = str(self.running.ca_bundle)
+        http = AuthorizedHttp(self.credentials(name), http=plain)
+        service = discovery.build(api, version, http=http, static_discovery=True)
+        return self.opened.enter_context(service)
 
     def finish(self, operation: Any) -> Any:
         """Let an operation become due, and its result through Google's own polling."""
@@ -191,4 +206,6 @@ def serve(directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> I
     with cloud.serve(directory) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
-        yield Sandbox(cloud, running)
+        sandbox = Sandbox(cloud, running)
+        with sandbox.opened:
+            yield sandbox

@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import io
 import json
-import os
 
-import google_auth_httplib2
 import pytest
 from google.api_core.exceptions import Conflict, Forbidden, NotFound, PreconditionFailed
 from google.cloud import aiplatform, bigquery, iam_credentials_v1, resourcemanager_v3, storage
 from google.iam.v1 import policy_pb2
-from googleapiclient import discovery
 from googleapiclient.errors import HttpError
-from googleapiclient.http import MediaIoBaseUpload, build_http
+from googleapiclient.http import MediaIoBaseUpload
 from service_support import IMAGE, PROJECT, REGION, Sandbox, artifact, email
 
 PROJECT_NAME = f"projects/{PROJECT}"
 
 
-def api(sandbox: Sandbox, name: str, version: str, who: str = "admin") -> discovery.Resource:
-    """A googleapiclient service. httplib2 reads its CA variable once, on import: too early here."""
-    plain = build_http()
-    plain.ca_certs = os.environ["HTTPLIB2_CA_CERTS"]
-    http = google_auth_httplib2.AuthorizedHttp(sandbox.credentials(who), http=plain)
-    return discovery.build(name, version, http=http, static_discovery=True)
-
-
 def test_googleapiclient_makes_an_account_and_meets_googles_errors(sandbox: Sandbox) -> None:
     sandbox.cloud.services.seed(PROJECT, ["iam.googleapis.com"])
-    accounts = api(sandbox, "iam", "v1").projects().serviceAccounts()
+    accounts = sandbox.google("iam", "v1").projects().serviceAccounts()
     body = {"accountId": "robot-arm", "serviceAccount": {"displayName": "Robot"}}
     made = accounts.create(name=PROJECT_NAME, body=body).execute()
     assert made["email"] == email("robot-arm")
@@ -48,7 +37,7 @@ def test_googleapiclient_makes_an_account_and_meets_googles_errors(sandbox: Sand
         accounts.create(name=PROJECT_NAME, body=body).execute()
     assert twice.value.resp.status == 409
     with pytest.raises(HttpError) as denied:
-        theirs = api(sandbox, "iam", "v1", "serving").projects().serviceAccounts()
+        theirs = sandbox.google("iam", "v1", "serving").projects().serviceAccounts()
         theirs.create(name=PROJECT_NAME, body=body).execute()
     assert denied.value.resp.status == 403
     assert denied.value.error_details[0]["metadata"]["permission"] == "iam.serviceAccounts.create"
@@ -59,7 +48,7 @@ def test_googleapiclient_uploads_an_object_in_pieces(sandbox: Sandbox) -> None:
     content = bytes(range(256)) * 2048
     media = MediaIoBaseUpload(io.BytesIO(content), "text/plain", chunksize=262_144, resumable=True)
     request = (
-        api(sandbox, "storage", "v1")
+        sandbox.google("storage", "v1")
         .objects()
         .insert(bucket="iot-prod-models", name="big", media_body=media)
     )

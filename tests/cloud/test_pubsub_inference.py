@@ -6,10 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httplib2
 import pytest
-from google_auth_httplib2 import AuthorizedHttp
-from googleapiclient import discovery
 from pubsub_support import DEAD, HERE, PULL, TOPIC, Client, agent, email, encoded, json_of
 from service_support import ENDPOINT, NUMBER, REGION, Sandbox
 
@@ -23,14 +20,6 @@ def steps(endpoint: str = ENDPOINT, who: str = "serving", **fields: Any) -> dict
     """A resource's `messageTransforms`; the service agent asks when there is nobody."""
     account = {"serviceAccountEmail": email(who)} if who else {}
     return {"messageTransforms": [{"aiInference": {"endpoint": endpoint, **account}, **fields}]}
-
-
-def google(sandbox: Sandbox, name: str) -> Any:
-    """Google's own client, made from the discovery document, as one account."""
-    # Its HTTP library has read the environment's certificates when it was imported.
-    http = httplib2.Http(ca_certs=str(sandbox.running.ca_bundle))
-    authorised = AuthorizedHttp(sandbox.credentials(name), http=http)
-    return discovery.build("pubsub", "v1", http=authorised).projects()
 
 
 @pytest.fixture
@@ -52,7 +41,10 @@ def test_telemetry_goes_in_and_a_prediction_comes_out(sandbox: Sandbox, scored: 
     )
     sandbox.cloud.accounts.create("iot-prod", "device")
     sandbox.role("device", "pubsub.topics.publish")
-    deployer, device, serving = (google(sandbox, n) for n in ("deployer", "device", "serving"))
+    deployer, device, serving = (
+        sandbox.google("pubsub", "v1", name).projects()
+        for name in ("deployer", "device", "serving")
+    )
     deployer.topics().create(name=SCORED, body=steps()).execute()
     deployer.subscriptions().create(name=PULL, body={"topic": SCORED}).execute()
     sandbox.grant(PULL, "roles/pubsub.subscriber", "serving")

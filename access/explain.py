@@ -6,7 +6,6 @@ engine prints around them.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,18 +87,16 @@ def place(need: table.Need) -> str:
 @cache
 def _places() -> dict[tuple[str, ...], int]:
     """Line numbers in the table's source, by identity, role, resource, step and permission."""
-    source = Path(table.__file__).read_text()
-    places = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "_rows":
-            block = [
-                getattr(table, part.id) if isinstance(part, ast.Name) else ast.literal_eval(part)
-                for part in node.args[:3]
-            ]
-            for row in node.args[3:]:
-                step, _, permission = ast.literal_eval(row)
-                places[*block, step, permission] = row.lineno
-    return places
+    lines = enumerate(Path(table.__file__).read_text().splitlines(), 1)
+    rows = [number for number, line in lines if line.startswith(ROW)]
+    return {
+        (need.identity, need.role, need.on, need.step, need.permission): row
+        for need, row in zip(table.NEEDS, rows, strict=True)
+    }
+
+
+ROW: Final = '        ("'
+"""Begins each row of the table, and no other line of its file."""
 
 
 def explain(denial: Denial, identity: str | None = None) -> list[str]:

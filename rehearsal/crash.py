@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from access.recover import UnknownKind, recovered
 from rehearsal import environment as environments
-from rehearsal import telemetry, toolchain
+from rehearsal import toolchain
 from rehearsal.engine import Apart, Engine, EngineError, Outcome
+from rehearsal.environment import Environment
 from rehearsal.report import Report
 from rehearsal.sandbox import Sandbox
 
@@ -67,6 +68,7 @@ class Found:
 class World:
     """A cloud and a stack in it, for one point."""
 
+    environment: Environment
     sandbox: Sandbox
     engine: Engine
 
@@ -95,19 +97,11 @@ def first(world: World, models: Path) -> None:
 
 
 def model_update(world: World, models: Path) -> None:
-    """A stack that is up, and a newer artifact of each of its own models."""
+    """A stack that is up, and a newer version of each of its models."""
     hold(world.up().outcome())
-    world.engine.configure(environments.load("staging", newer(models)))
-
-
-def newer(models: Path) -> Path:
-    """Where the newer artifacts are; trained beside the first ones when they are not there yet."""
-    folder = models.with_name("models-2")
-    for model in models.iterdir():
-        path = folder / model.name / "model.joblib"
-        if not path.is_file():
-            telemetry.train(path, trees=12)
-    return folder
+    world.engine.configure(environments.renewed(world.environment, world.sandbox, models))
+    if any(model.source for model in world.environment.settings.models):
+        hold(world.engine.refresh())  # follows an alias to the newer version
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {"first": first, "model-update": model_update}
@@ -122,8 +116,6 @@ def hold(outcome: Outcome) -> None:
 def sweep(stack: str, scenario: str, points: Sequence[Point], report: Report) -> bool:
     """Try `points`, or every change that an undisturbed run makes when there are none."""
     models = report.folder / "models"
-    environments.load(stack, models)
-    newer(models)
     started = time.monotonic()
     with opened(stack, scenario, models) as world:
         number = len(world.sandbox.control("GET", "/changes")["changes"])
@@ -163,7 +155,7 @@ def opened(stack: str, scenario: str, models: Path) -> Iterator[World]:
     with Sandbox(environments.seed(environment), at_once=True) as sandbox:
         environments.prepare_source(environment, sandbox, models)
         engine = Engine(sandbox, environment, toolchain.gcp_plugin(), policies=False)
-        world = World(sandbox, engine)
+        world = World(environment, sandbox, engine)
         SCENARIOS[scenario](world, models)
         yield world
 

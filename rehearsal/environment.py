@@ -150,8 +150,25 @@ def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> 
         _register(model, settings, scientist, artifact(models, model.id))
 
 
-def _register(model: Model, settings: Settings, scientist: Google, path: Path) -> None:
-    bucket, folder = settings.source_artifacts_bucket, f"models/{model.id}"
+def renewed(environment: Environment, sandbox: Sandbox, models: Path) -> Environment:
+    """The environment with a newer version of each model; its own ones are beside `models`.
+
+    A looked-up model's owner registers his as the default version.
+    """
+    newer = models.with_name(f"{models.name}-2")
+    for model in environment.settings.models:
+        path = newer / model.id / "model.joblib"
+        if not path.is_file():
+            telemetry.train(path, trees=12)
+        if model.source:
+            _register(model, environment.settings, sandbox.google(SCIENTIST), path, again=True)
+    return load(environment.stack, newer)
+
+
+def _register(
+    model: Model, settings: Settings, scientist: Google, path: Path, again: bool = False
+) -> None:
+    bucket, folder = settings.source_artifacts_bucket, f"models/{model.id}{'-2' if again else ''}"
     scientist.call(
         "POST",
         f"https://storage.googleapis.com/upload/storage/v1/b/{bucket}/o"
@@ -160,15 +177,17 @@ def _register(model: Model, settings: Settings, scientist: Google, path: Path) -
         {"Content-Type": "application/octet-stream"},
     )
     assert model.source is not None
-    parent, _, name = model.source.partition("/models/")
+    name, _, _ = model.source.partition("@")
+    parent, _, id = name.partition("/models/")
     api = f"https://{settings.region}-aiplatform.googleapis.com/v1"
     operation = scientist.call(
         "POST",
         f"{api}/{parent}/models:upload",
         {
-            "modelId": name.partition("@")[0],
+            **({"parentModel": name} if again else {"modelId": id}),
             "model": {
                 "displayName": model.id,
+                "versionAliases": ["default"],
                 "artifactUri": f"gs://{bucket}/{folder}",
                 "containerSpec": {"imageUri": settings.serving_container},
             },

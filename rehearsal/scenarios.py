@@ -156,11 +156,8 @@ def model_update(report: Report) -> bool:
             before = {model["id"] for model in run.engine.outputs()["deployedModels"]}
             client = _Client(run)
             with report.stage("update the model") as stage, client:
-                newer = report.folder / "models-2"
-                for model in run.environment.settings.models:
-                    path = newer / model.id / "model.joblib"
-                    telemetry.train(path, trees=12) if model.artifact else None
-                run.engine.configure(environments.load("staging", newer))
+                models = report.folder / "models"
+                run.engine.configure(environments.renewed(run.environment, run.sandbox, models))
                 outcome = run.engine.up()
                 stage.note = outcome.summary()
                 if not outcome.ok:

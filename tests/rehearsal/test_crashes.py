@@ -12,9 +12,9 @@ from rehearsal.crash import Point, differences
 from rehearsal.engine import Outcome
 
 
-def sweep(scenario: str, *points: str) -> dict[str, Any]:
+def sweep(scenario: str, *points: str, stack: str = "staging") -> dict[str, Any]:
     at = [argument for point in points for argument in ("--at", point)]
-    code, output, summary = play("crash", "staging", "--scenario", scenario, *at)
+    code, output, summary = play("crash", stack, "--scenario", scenario, *at)
     assert code == 0, output
     assert f"{len(points)} points tried, {len(points)} converged" in output
     found: dict[str, Any] = summary[scenario]
@@ -44,7 +44,13 @@ def test_an_update_that_was_killed_is_finished_by_the_next_one() -> None:
         "endpoints.patch",
         "models.deleteVersion",
     )
-    assert len(found["changes"]) == 7
+    assert len(found["changes"]) == 9
+
+
+def test_a_newer_version_of_a_looked_up_model_is_rolled_out_all_the_same() -> None:
+    found = sweep("model-update", "endpoints.deployModel", stack="prod")
+    methods = [change.partition(" ")[0].rpartition(".locations.")[2] for change in found["changes"]]
+    assert methods == ["endpoints.deployModel", "endpoints.patch", "endpoints.undeployModel"]
 
 
 def test_a_sweep_tells_what_differs() -> None:

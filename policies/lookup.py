@@ -90,15 +90,13 @@ class Lookup:
 
 def _session(seconds: float) -> Any:
     import google.auth
-    import requests
     from google.auth.transport.requests import AuthorizedSession, Request
 
     # A refresh of the credentials waits no longer than the question itself.
-    plain = requests.Session()
-    plain.request = _within(plain.request, seconds)  # type: ignore[method-assign]
-    credentials, _ = google.auth.default(scopes=SCOPES, request=Request(plain))
+    request = _within(Request(), seconds)
+    credentials, _ = google.auth.default(scopes=SCOPES, request=request)
     made: Any = AuthorizedSession
-    return made(credentials, auth_request=Request(plain), max_refresh_attempts=1)
+    return made(credentials, auth_request=request, max_refresh_attempts=1)
 
 
 def _within(request: Any, seconds: float) -> Any:

@@ -101,9 +101,8 @@ class Pack:
         findings: list[Finding] = []
         for rule in self._rules_for(resource.kind, bool(grants)):
             said, unknown = self._run(rule, resource, context, grants)
-            if said:
-                findings += said
-            elif unknown is not None:
+            findings += said
+            if unknown is not None and not said:
                 pending[rule.id] = rule
         self._pending[resource.urn] = pending
         return findings
@@ -199,10 +198,8 @@ class Pack:
             said, unread = rule.on(resource, context, grants)
         except Exception as error:
             return [_broken(rule, resource, context.config, error)], None
-        if not said:
-            return [], unread
         findings: list[Finding] = []
-        for text in dict.fromkeys(said):
+        for text in dict.fromkeys(said) if said else ():
             findings += self._report(rule, resource, context.config, text)
         return findings, unread
 

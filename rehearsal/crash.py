@@ -23,7 +23,6 @@ from access.recover import UnknownKind, recovered
 from rehearsal import environment as environments
 from rehearsal import toolchain
 from rehearsal.engine import Apart, Engine, EngineError, Outcome
-from rehearsal.environment import Environment
 from rehearsal.report import Report
 from rehearsal.sandbox import Sandbox
 
@@ -68,7 +67,6 @@ class Found:
 class World:
     """A cloud and a stack in it, for one point."""
 
-    environment: Environment
     sandbox: Sandbox
     engine: Engine
 
@@ -99,9 +97,8 @@ def first(world: World, models: Path) -> None:
 def model_update(world: World, models: Path) -> None:
     """A stack that is up, and a newer version of each of its models."""
     hold(world.up().outcome())
-    world.engine.configure(environments.renewed(world.environment, world.sandbox, models))
-    if any(model.source for model in world.environment.settings.models):
-        hold(world.engine.refresh())  # follows an alias to the newer version
+    world.engine.configure(environments.renewed(world.engine.environment, world.sandbox, models))
+    hold(world.engine.refresh())  # follows an alias to the newer version
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {"first": first, "model-update": model_update}
@@ -155,7 +152,7 @@ def opened(stack: str, scenario: str, models: Path) -> Iterator[World]:
     with Sandbox(environments.seed(environment), at_once=True) as sandbox:
         environments.prepare_source(environment, sandbox, models)
         engine = Engine(sandbox, environment, toolchain.gcp_plugin(), policies=False)
-        world = World(environment, sandbox, engine)
+        world = World(sandbox, engine)
         SCENARIOS[scenario](world, models)
         yield world
 

@@ -92,7 +92,7 @@ class Engine:
         *,
         policies: bool = True,
     ) -> None:
-        self._sandbox, self._environment = sandbox, environment
+        self._sandbox, self.environment = sandbox, environment
         self._policies = [str(ROOT / "policies")] if policies else []
         self.directory = work = sandbox.directory / f"stack-{environment.stack}"
         (work / "state").mkdir(parents=True)
@@ -175,7 +175,7 @@ class Engine:
         """Start an operation on the stack's own program in a session of its own, to be killed."""
         return Apart(
             {
-                "stack": self._environment.stack,
+                "stack": self.environment.stack,
                 "directory": str(self.directory),
                 "variables": self._variables,
                 "operation": operation,

@@ -85,10 +85,10 @@ def load(stack: str, models: Path, **overrides: Any) -> Environment:
     return Environment(stack, values, parse(raw, ROOT))
 
 
-def artifact(models: Path, model: str) -> Path:
-    """Where the artifact of `model` is kept; trained when it is not there yet."""
+def artifact(models: Path, model: str, **forest: int) -> Path:
+    """Where the artifact of `model` is kept; trained, as `forest`, when it is not there yet."""
     path = models / model / "model.joblib"
-    return path if path.is_file() else telemetry.train(path)
+    return path if path.is_file() else telemetry.train(path, **forest)
 
 
 def seed(environment: Environment) -> dict[str, Any]:
@@ -157,9 +157,7 @@ def renewed(environment: Environment, sandbox: Sandbox, models: Path) -> Environ
     """
     newer = models.with_name(f"{models.name}-2")
     for model in environment.settings.models:
-        path = newer / model.id / "model.joblib"
-        if not path.is_file():
-            telemetry.train(path, trees=12)
+        path = artifact(newer, model.id, trees=12)
         if model.source:
             _register(model, environment.settings, sandbox.google(SCIENTIST), path, again=True)
     return load(environment.stack, newer)

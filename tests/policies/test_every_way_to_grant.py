@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from policies.rules.accounts import WORKLOADS
 from policies.rules.examples import GROUP
 
 EVERYBODY = "allUsers"
-PROVIDER = Path(importlib.util.find_spec("pulumi_gcp").origin or "").parent  # type: ignore[union-attr]
+PROVIDER = Path(distribution("pulumi_gcp").locate_file("pulumi_gcp"))
 
 
 @cache

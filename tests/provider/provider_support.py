@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -65,11 +66,12 @@ def key(exchange: Exchange) -> str:
     )
 
 
-class Recorder(BaseAdapter):
+class Recorder(BaseAdapter, ABC):
     """A transport that turns each request into an exchange and asks `answer` for the rest."""
 
+    @abstractmethod
     def answer(self, exchange: Exchange) -> tuple[int, Any]:
-        raise NotImplementedError
+        """Status and content."""
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         url = urlsplit(str(request.url))

@@ -53,7 +53,7 @@ def world(models: Path) -> Iterator[World]:
     with sandbox:
         engine = Engine(sandbox, environment, toolchain.gcp_plugin("standin"), policies=False)
         environments.prepare_source(environment, sandbox, models)
-        yield World(environment, sandbox, engine)
+        yield World(sandbox, engine)
 
 
 def open_ports(pids: list[int]) -> set[str]:

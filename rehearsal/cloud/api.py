@@ -283,6 +283,7 @@ class Handler:
     permissions: tuple[str, ...]
     on: Callable[[Call], str] | None
     authenticated: bool
+    reads: frozenset[str]
 
 
 HANDLERS: dict[str, Handler] = {}
@@ -293,10 +294,12 @@ def method(
     permission: str | tuple[str, ...] | None,
     on: Callable[[Call], str] | None = None,
     authenticated: bool = True,
+    reads: str = "",
 ) -> Callable[[Function], Function]:
     """Register a handler for discovery method ids.
 
     Every permission is checked on the resource that `on` names, before the body is validated.
+    `reads` names the query parameters that the handler acts on; the others are refused.
     `authenticated=False` is for the few calls that take no access token, such as the one that
     hands them out.
     """
@@ -308,7 +311,9 @@ def method(
         for method_id in ids:
             if method_id in HANDLERS:
                 raise ValueError(f"{method_id} already has a handler")
-            HANDLERS[method_id] = Handler(function, permissions, on, authenticated)
+            HANDLERS[method_id] = Handler(
+                function, permissions, on, authenticated, frozenset(reads.split())
+            )
         return function
 
     return register

@@ -13,6 +13,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
 from rehearsal.cloud.api import ApiError, invalid, not_found
+from rehearsal.cloud.honoured import Shape
 from rehearsal.cloud.schema import Validator, camel
 
 OAUTH = "rehearsal-oauth"
@@ -193,7 +194,13 @@ class Method:
         """Checks request bodies; None for a method that takes none."""
         if self._request is None:
             return None
-        return Validator(self.document.schemas, self._request, self.id)
+        bound = self._parameters if self._request.endswith("Request") else ()
+        return Validator(self.document.schemas, self._request, self.id, bound)
+
+    @cached_property
+    def shape(self) -> Shape | None:
+        """What is honoured of the body; None for a method that takes none."""
+        return Shape(self.document, {"$ref": self._request}, "") if self._request else None
 
     def query_parameters(self, query: str) -> dict[str, Any]:
         """Values by name, converted; 400 for one the method does not have, or one it lacks."""

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from rehearsal.cloud import honoured
 from rehearsal.cloud.api import (
     HANDLERS,
     INFO,
@@ -132,9 +133,10 @@ class Dispatcher:
         if handler is None:
             raise unimplemented(method.id)
         params: dict[str, Any] = {name: self._by_id(name, values[name]) for name in values}
+        query: dict[str, Any] = {}
         if request.query or method.required_query:
-            for name, value in method.query_parameters(request.query).items():
-                params[name] = self._by_id(name, value)
+            query = method.query_parameters(request.query)
+            params |= {name: self._by_id(name, query[name]) for name in query}
         uploads = bool(method.upload_paths) and request.path.startswith(UPLOADS)
         media_type = request.headers.get("content-type", "")
         call = Call(
@@ -158,6 +160,8 @@ class Dispatcher:
         self._authorize(call, handler)
         if not sets_policy:
             self._validate(call, request.body)
+        if query or call.body:
+            honoured.require(method, handler, query, call.body)
         result = handler.function(call)
         reply = result if isinstance(result, Reply) else Reply(result)
         fields = params.get("fields") or params.get("$fields")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -24,9 +24,19 @@ WIDE_INTEGERS = ("int64", "uint64")
 
 
 class Validator:
-    """Compiled once for a method's request schema."""
+    """Compiled once for a method's request schema.
 
-    def __init__(self, schemas: dict[str, dict[str, Any]], name: str, method_id: str) -> None:
+    `bound` names what the path gives the request message: a body may repeat it to no effect
+    (google/api/http.proto, `body: "*"`).
+    """
+
+    def __init__(
+        self,
+        schemas: dict[str, dict[str, Any]],
+        name: str,
+        method_id: str,
+        bound: Collection[str] = (),
+    ) -> None:
         self._keep_nulls = method_id.partition(".")[0] in MERGE_PATCH_APIS
         self._schemas = schemas
         self._name = name
@@ -37,6 +47,8 @@ class Validator:
         self._field = "" if short.endswith("Request") else snake(short)
         definitions: dict[str, Any] = {}
         root = self._translate({"$ref": name}, definitions)
+        for repeated in bound:
+            definitions[name]["properties"].setdefault(repeated, {})
         self._compiled = jsonschema_rs.validator_for({**root, "$defs": definitions})
 
     def check(self, body: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:

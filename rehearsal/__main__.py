@@ -12,6 +12,7 @@ from rich.console import Console
 
 from components.settings import SettingsError
 from rehearsal import crash, scenarios, trouble
+from rehearsal.callers import UnknownCaller
 from rehearsal.cloud.faults import RATE
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
@@ -19,7 +20,6 @@ from rehearsal.rehearse import Options, rehearse, unknown_permissions
 from rehearsal.report import Report
 from rehearsal.sandbox import clean_environment
 from rehearsal.toolchain import ToolchainError
-from rehearsal.workforce import NotAPerson
 
 
 def without_noise(said: sys.UnraisableHookArgs) -> None:
@@ -87,7 +87,7 @@ def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
     report = Report(stack, Console(), output=output)
     try:
         passed = rehearse(options, report)
-    except (UnknownStack, NotAPerson, SettingsError, ToolchainError, EngineError) as error:
+    except (UnknownStack, UnknownCaller, SettingsError, ToolchainError, EngineError) as error:
         raise click.ClickException(str(error)) from error
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     sys.exit(0 if passed else 1)

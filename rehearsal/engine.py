@@ -25,6 +25,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
+from rehearsal.callers import Caller
 from rehearsal.environment import NAME, Environment
 from rehearsal.sandbox import Sandbox
 from rehearsal.toolchain import ROOT, GcpPlugin, pulumi_cli
@@ -102,7 +103,7 @@ class Engine:
         (work / "Pulumi.yaml").write_text(yaml.safe_dump(project))
         self._settings = work / f"Pulumi.{environment.stack}.yaml"
         self._variables = {
-            **sandbox.environment(environment.engineer),
+            **sandbox.environment(environment.platform),
             "PATH": os.pathsep.join(
                 [
                     str(pulumi_cli().parent),
@@ -137,9 +138,9 @@ class Engine:
         written["config"] = {f"{NAME}:{key}": v for key, v in environment.values.items()}
         self._settings.write_text(yaml.safe_dump(written))
 
-    def as_person(self, email: str, impersonate: str = "") -> None:
-        """Run what follows with the credentials of `email`, or of an account it may become."""
-        given = self._sandbox.environment(email, impersonate)
+    def run_as(self, who: Caller, impersonate: str = "") -> None:
+        """Run what follows with the credentials of `who`, or of an account it may become."""
+        given = self._sandbox.environment(who, impersonate)
         self._variables.update(given)
         self._stack.workspace.env_vars = self._variables
 

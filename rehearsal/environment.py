@@ -13,10 +13,10 @@ import yaml
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Model, Settings, parse
-from rehearsal import telemetry, workforce
+from rehearsal import callers, telemetry
+from rehearsal.callers import Caller
 from rehearsal.sandbox import Google, Sandbox
 from rehearsal.toolchain import ROOT
-from rehearsal.workforce import Person
 
 NAME: Final = "predictive-maintenance"
 SCIENTIST: Final = "data-science@example.com"
@@ -36,35 +36,24 @@ class UnknownStack(ValueError):
 
 @dataclass(frozen=True)
 class Environment:
-    """`values` is the stack's configuration as its file holds it; `settings` what it means."""
+    """`values` is the stack's configuration as its file holds it; `settings` what it means.
+
+    `platform` runs Pulumi as the platform identity, `reviewer` runs previews of pull requests.
+    """
 
     stack: str
     values: Mapping[str, Any]
     settings: Settings
-
-    @property
-    def platform(self) -> Person:
-        """Who runs Pulumi as the platform identity."""
-        return workforce.person(self.settings.platform_member, "engineer")
-
-    @property
-    def reviewer(self) -> Person | None:
-        """Who runs previews of pull requests."""
-        member = self.settings.preview_member
-        return workforce.person(member, "reviewer") if member else None
-
-    @property
-    def engineer(self) -> str:
-        """The address of who runs Pulumi as the platform identity."""
-        return self.platform.email
+    platform: Caller
+    reviewer: Caller | None
 
 
 def load(stack: str, models: Path, **overrides: Any) -> Environment:
     """The environment in `Pulumi.<stack>.yaml`, with the models to upload found in `models`.
 
-    Its people come in by workforce identity federation (rehearsal/workforce.py).
+    Its people and pipelines come in by identity federation (rehearsal/callers.py).
 
-    Raises UnknownStack, NotAPerson, SettingsError.
+    Raises UnknownStack, UnknownCaller, SettingsError.
     """
     file = ROOT / f"Pulumi.{stack}.yaml"
     if not file.is_file():
@@ -77,12 +66,20 @@ def load(stack: str, models: Path, **overrides: Any) -> Environment:
     values |= overrides
     for key in ("platformMember", "previewMember"):
         if values.get(key):
-            values[key] = workforce.member(values[key])
+            values[key] = callers.member(values[key])
     for model in values["models"]:
         if "artifact" in model:
             model["artifact"] = str(artifact(models, model["id"]))
     raw = {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    return Environment(stack, values, parse(raw, ROOT))
+    settings = parse(raw, ROOT)
+    reviewing = settings.preview_member
+    return Environment(
+        stack,
+        values,
+        settings,
+        callers.caller(settings.platform_member, "engineer"),
+        callers.caller(reviewing, "reviewer") if reviewing else None,
+    )
 
 
 def artifact(models: Path, model: str, **forest: int) -> Path:
@@ -112,16 +109,26 @@ def seed(environment: Environment) -> dict[str, Any]:
     if settings.source_project:
         source = f"projects/{settings.source_project}"
         grants.append({"resource": source, "role": "roles/owner", "member": f"user:{SCIENTIST}"})
-    people = (environment.platform, *filter(None, (environment.reviewer,)))
+    who = (environment.platform, *filter(None, (environment.reviewer,)))
+    homes = {caller.home for caller in who}
+    entering = callers.seed(who, {number: id for id, number, _ in projects})
     return {
+        **entering,
         "organization": {"id": "1"},
         "projects": [
-            {"id": id, "number": number, "parent": "organizations/1", "services": list(services)}
-            for id, number, services in projects
+            *(
+                {
+                    "id": id,
+                    "number": number,
+                    "parent": "organizations/1",
+                    "services": [*apis, *(callers.HOME_APIS if id in homes else ())],
+                }
+                for id, number, apis in projects
+            ),
+            *entering.get("projects", ()),
         ],
-        **workforce.seed(people),
         "roles": [{"name": names[project], "permissions": held[project]} for project in held],
-        "grants": grants,
+        "grants": [*grants, *entering.get("grants", ())],
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal import telemetry, timing, toolchain, trouble, workforce
+from rehearsal import telemetry, timing, toolchain, trouble
 from rehearsal.cloud.faults import RATE
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.environment import Environment
@@ -64,8 +64,8 @@ class Rehearsal:
         accounts = {settings.member(identity): identity for identity in table.ACCOUNTS}
         return {
             **accounts,
-            workforce.member(f"user:{self.environment.engineer}"): table.PLATFORM,
-            **({workforce.member(f"user:{reviewer.email}"): table.REVIEWER} if reviewer else {}),
+            self.environment.platform.member: table.PLATFORM,
+            **({reviewer.member: table.REVIEWER} if reviewer else {}),
             environments.vertex_agent(): table.AGENT,
         }
 

@@ -2,7 +2,7 @@
 
 Everything lives in a private directory that is gone with the sandbox. Programs run in it unchanged:
 they see `HTTPS_PROXY`, a CA bundle, and credentials that exchange a person's own token for access
-(rehearsal/workforce.py); the proxy refuses every host that is not simulated.
+(rehearsal/callers.py); the proxy refuses every host that is not simulated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 import urllib3
 
-from rehearsal import workforce
+from rehearsal import callers
+from rehearsal.callers import Caller
 from rehearsal.cloud.delays import RATE
 from rehearsal.toolchain import ROOT
 
@@ -97,7 +98,7 @@ class Sandbox:
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
         self.directory = Path(self._temporary.name)
-        self._signed_in: dict[Path, str] = {}
+        self._signed_in: dict[Path, Caller] = {}
         self._ended = threading.Event()
         self._renewed_seconds = RENEWED_SECONDS / (RATE if slow else 1)
         self._cloud = subprocess.Popen(
@@ -158,30 +159,33 @@ class Sandbox:
         """What sends a program here, without credentials."""
         return dict(self._ready["environment"])
 
-    def environment(self, email: str, impersonate: str = "") -> dict[str, str]:
-        """Variables under which a program's Google credentials are those of the person `email`.
+    def environment(self, who: Caller | str, impersonate: str = "") -> dict[str, str]:
+        """Variables under which a program's Google credentials are those of `who`.
 
-        With `impersonate`, the credentials become that service account's.
+        An address is that of somebody in the company. With `impersonate`, the credentials become
+        that service account's.
         """
-        token_file = self.directory / f"{email}.jwt"
-        self._signed_in[token_file] = email
-        self._sign_in(token_file, email)
-        credentials = self.directory / f"{impersonate or email}.json"
-        _write_private(credentials, json.dumps(workforce.credentials(str(token_file), impersonate)))
+        caller = callers.colleague(who) if isinstance(who, str) else who
+        token_file = self.directory / f"{caller.name}.jwt"
+        self._signed_in[token_file] = caller
+        self._sign_in(token_file, caller)
+        credentials = self.directory / f"{impersonate or caller.name}.json"
+        content = caller.credentials(str(token_file), impersonate)
+        _write_private(credentials, json.dumps(content))
         return {
             **self.variables,
             "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
             "CLOUDSDK_CONFIG": str(self.directory / "gcloud"),
         }
 
-    def _sign_in(self, token_file: Path, email: str) -> None:
-        answer = self.control("POST", "/subject-token", workforce.token_request(email))
+    def _sign_in(self, token_file: Path, caller: Caller) -> None:
+        answer = self.control("POST", "/subject-token", caller.token_request())
         _write_private(token_file, answer["subject_token"])
 
     def renew(self) -> None:
         """Sign everybody in again: tokens last an hour on the cloud's clock."""
-        for token_file, email in list(self._signed_in.items()):
-            self._sign_in(token_file, email)
+        for token_file, caller in list(self._signed_in.items()):
+            self._sign_in(token_file, caller)
 
     def _keep_signed_in(self) -> None:
         while not self._ended.wait(self._renewed_seconds):

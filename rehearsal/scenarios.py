@@ -251,7 +251,7 @@ def _review(run: Rehearsal) -> None:
             run.environment.stack, run.report.folder / "models", impersonate=False
         )
         run.engine.configure(changed)
-        run.engine.as_person(reviewer.email, impersonate=settings.email(table.PREVIEW))
+        run.engine.run_as(reviewer, impersonate=settings.email(table.PREVIEW))
         outcome = run.engine.preview(refresh=True, run_program=True)
         stage.note = "with refresh, as an account that can only read"
         explain_failure(outcome)

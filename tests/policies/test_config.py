@@ -12,7 +12,7 @@ import yaml
 from components.apis import SERVICES
 from policies.config import Config, ConfigError, load
 from policies.rules import RULES
-from rehearsal import environment, workforce
+from rehearsal import callers, environment
 
 MANDATORY = {rule.id: rule.mandatory for rule in RULES}
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_each_checked_in_stack_is_configured_as_it_is(tmp_path: Path) -> None:
         assert config.account_prefix == settings.account_prefix
         assert set(config.capabilities or ()) == settings.capabilities
         assert config.locations == (settings.region,)
-        people = {workforce.member(member) for member in config.trusted_members}
+        people = {callers.member(member) for member in config.trusted_members}
         assert {settings.platform_member, settings.preview_member} == people
         assert set(SERVICES) <= set(config.apis)
     assert configs.of("whatever").account_prefix == declared["accountPrefix"]["default"]

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from recordings import PLATFORM, before, contract, recorded
 
+from rehearsal import callers
 from rehearsal import environment as environments
-from rehearsal import workforce
 from rehearsal.engine import Engine, Outcome
 from rehearsal.sandbox import Sandbox
 from rehearsal.toolchain import gcp_plugin
@@ -48,7 +48,7 @@ def program_of(folder: str, token: str) -> Any:
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     folder: str = request.param
     environment = replace(environments.load("prod", tmp_path), stack=folder)
-    seed = before(folder) | workforce.seed((environment.platform,))
+    seed = before(folder) | callers.seed((environment.platform,), {})
     with Sandbox(seed, at_once=True) as sandbox:
         token = sandbox.control("POST", "/token", {"email": PLATFORM})["access_token"]
         plugin, program = gcp_plugin(), program_of(folder, token)

@@ -12,10 +12,11 @@ import pytest
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 
+from components.settings import SettingsError
 from providers.google import Google
-from rehearsal import environment, workforce
+from rehearsal import callers, environment
+from rehearsal.callers import UnknownCaller, colleague
 from rehearsal.sandbox import Sandbox
-from rehearsal.workforce import NotAPerson, Person
 
 PROJECT = "iot-prod"
 PROJECT_URL = f"https://cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}"
@@ -37,13 +38,13 @@ def sandbox() -> Iterator[Sandbox]:
         "grants": [
             {"resource": on_project, "role": "roles/viewer", "member": member}
             for member in (
-                workforce.member("group:platform@example.com"),
+                callers.member("group:platform@example.com"),
                 f"serviceAccount:{PREVIEW}",
             )
         ],
-        **workforce.seed((Person(ANN, ("platform@example.com",)), Person(BEN))),
+        **callers.seed((colleague(ANN, ["platform@example.com"]), colleague(BEN)), {}),
     }
-    ben = workforce.member(f"user:{BEN}")
+    ben = callers.member(f"user:{BEN}")
     seed["grants"].append({"resource": ACCOUNT, "role": on_account, "member": ben})
     with Sandbox(seed, at_once=True) as sandbox:
         yield sandbox
@@ -68,8 +69,8 @@ def test_a_person_holds_what_the_group_is_granted(
 ) -> None:
     assert signed_in(sandbox, monkeypatch, ANN).get(PROJECT_URL).status_code == 200
     check = last_check(sandbox)
-    assert check["principal"] == workforce.member(f"user:{ANN}")
-    assert check["via"]["member"] == workforce.member("group:platform@example.com")
+    assert check["principal"] == callers.member(f"user:{ANN}")
+    assert check["via"]["member"] == callers.member("group:platform@example.com")
 
 
 def test_who_is_not_in_the_group_holds_nothing(
@@ -139,10 +140,10 @@ def test_the_providers_own_client_can_name_its_caller(
 @pytest.mark.parametrize(
     ("declared", "member", "person"),
     [
-        ("user:ann@example.com", f"principal://iam.googleapis.com/{workforce.POOL}/subject/", ANN),
+        ("user:ann@example.com", f"principal://iam.googleapis.com/{callers.COMPANY}/subject/", ANN),
         (
             "group:ops@example.com",
-            f"principalSet://iam.googleapis.com/{workforce.POOL}/group/",
+            f"principalSet://iam.googleapis.com/{callers.COMPANY}/group/",
             "engineer@example.com",
         ),
     ],
@@ -153,8 +154,8 @@ def test_an_environments_people_become_workforce_identities(
     rehearsed = environment.load("prod", tmp_path, platformMember=declared)
     settings, seed = rehearsed.settings, environment.seed(rehearsed)
     assert settings.platform_member == member + declared.partition(":")[2]
-    assert rehearsed.engineer == person
-    assert person in seed["issuers"][workforce.ISSUER]
+    assert rehearsed.platform.name == person
+    assert person in seed["issuers"][callers.ISSUERS["workforce"]]
     assert {"user", "group"}.isdisjoint(
         grant["member"].partition(":")[0]
         for grant in seed["grants"]
@@ -162,9 +163,44 @@ def test_an_environments_people_become_workforce_identities(
     )
 
 
+POOL = "iam.googleapis.com/projects/31415/locations/global/workloadIdentityPools/github"
+PIPELINES = [
+    f"principal://{POOL}/subject/repo:acme/plant:ref:refs/heads/main",
+    f"principalSet://{POOL}/attribute.repository/acme/plant",
+    f"principalSet://{POOL}/group/deployers",
+    f"principalSet://{POOL}/*",
+    "principal://iam.googleapis.com/locations/global/workforcePools/acme/subject/robot-7",
+    "serviceAccount:pipeline@acme-ci.iam.gserviceaccount.com",
+    "serviceAccount:pipeline@iot-prod.iam.gserviceaccount.com",
+]
+
+
+@pytest.mark.parametrize("member", PIPELINES)
+def test_a_pipeline_comes_in_as_the_member_that_grants_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str
+) -> None:
+    rehearsed = environment.load("prod", tmp_path, platformMember=member)
+    assert rehearsed.settings.platform_member == member
+    with Sandbox(environment.seed(rehearsed), at_once=True) as sandbox:
+        for name, value in sandbox.environment(rehearsed.platform).items():
+            monkeypatch.setenv(name, value)
+        credentials, _ = google.auth.default(scopes=[SCOPE])
+        assert AuthorizedSession(credentials).get(PROJECT_URL).status_code == 200
+        check = last_check(sandbox)
+    assert check["principal"] == rehearsed.platform.member
+    assert check["via"]["member"] == member
+
+
 @pytest.mark.parametrize(
-    "member", ["serviceAccount:x@y.iam.gserviceaccount.com", "principal://x", "domain:example.com"]
+    "member",
+    [
+        "principal://x",
+        "principalSet://iam.googleapis.com/projects/acme/locations/global/workloadIdentityPools/p/*",
+        "serviceAccount:7-compute@developer.gserviceaccount.com",
+        "domain:example.com",
+    ],
 )
-def test_nobody_comes_in_as_what_is_no_person(tmp_path: Path, member: str) -> None:
-    with pytest.raises(NotAPerson, match="name a user: or a group:"):
+def test_nobody_comes_in_as_what_cannot_be_rehearsed(tmp_path: Path, member: str) -> None:
+    with pytest.raises(SettingsError if member.startswith("domain") else UnknownCaller) as refused:
         environment.load("prod", tmp_path, platformMember=member)
+    assert member in str(refused.value)

@@ -1,0 +1,230 @@
+"""How people and pipelines come into a rehearsal: by federation, without a key or a password.
+
+The stacks name people as Google accounts: `user:` and `group:` with an address. Google accounts
+sign in with a browser and leave a refresh token that lives on; nothing like that is used here. In a
+rehearsal each of them *is* the workforce identity with that address in a pool of a simulated
+company, and the stack is configured with it: `platformMember` and `previewMember` become
+`principal://…/subject/ADDRESS` and `principalSet://…/group/ADDRESS`. Nothing is aliased inside the
+simulated cloud; grants, checks and the audit name these members.
+
+A pipeline is named as it comes in at Google, and comes in as itself: a `principal://` or
+`principalSet://` of an identity pool by a token whose claims are mapped to what the member names, a
+`serviceAccount:` by such a token and `generateAccessToken`.
+
+The identity providers are played by the simulator, which mints the tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+ISSUERS: Final = {
+    "workforce": "https://login.example.com",
+    "workload": "https://ci.example.com",
+}
+CLIENT: Final = "rehearsal"
+"""The audience of the tokens: the client id of a workforce provider, allowed at a workload one."""
+
+COMPANY: Final = "locations/global/workforcePools/rehearsal"
+PROVIDER: Final = "rehearsal"
+FORMS: Final = {
+    "user": f"principal://iam.googleapis.com/{COMPANY}/subject/",
+    "group": f"principalSet://iam.googleapis.com/{COMPANY}/group/",
+}
+IN_POOL: Final = re.compile(
+    r"principal(?:Set)?://iam\.googleapis\.com/"
+    r"(?P<pool>projects/(?P<number>\d+)/locations/global/workloadIdentityPools/[^/]+"
+    r"|locations/global/workforcePools/[^/]+)/"
+    r"(?:(?P<all>\*)|(?P<kind>subject|group|attribute\.[a-z0-9_]+)/(?P<value>\S+))"
+)
+ACCOUNT: Final = re.compile(
+    r"serviceAccount:(?P<id>[a-z][-a-z0-9]{4,28}[a-z0-9])@(?P<project>[a-z0-9-]+)"
+    r"\.iam\.gserviceaccount\.com"
+)
+MADE_UP: Final = {"iot-ci": "300000000003"}
+"""A project with a pool, for accounts whose own project need not have one."""
+
+HOME_APIS: Final = tuple(
+    f"{api}.googleapis.com"
+    for api in ("cloudresourcemanager", "iam", "iamcredentials", "serviceusage", "sts")
+)
+"""What has to be on in the project of an account that comes in, whatever project it works on."""
+
+
+class UnknownCaller(ValueError):
+    """A member that nobody in a rehearsal can come in as."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who comes in, by an ID token with `claims` at the provider of `pool`.
+
+    `member` is who that is to IAM: `principal://…`, or the account of `account`.
+    """
+
+    name: str
+    pool: str
+    subject: str
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    account: str = ""
+    """The address of the service account that it becomes; empty when it stays who it is."""
+
+    @property
+    def issuer(self) -> str:
+        return ISSUERS["workload" if "/workloadIdentityPools/" in self.pool else "workforce"]
+
+    @property
+    def principal(self) -> str:
+        return f"principal://iam.googleapis.com/{self.pool}/subject/{self.subject}"
+
+    @property
+    def member(self) -> str:
+        return f"serviceAccount:{self.account}" if self.account else self.principal
+
+    @property
+    def home(self) -> str:
+        """The project of the account that it becomes; empty when it stays who it is."""
+        return self.account.partition("@")[2].partition(".")[0]
+
+    @property
+    def number(self) -> str:
+        """Of the project that the pool is in; empty for a pool of an organization."""
+        return self.pool.split("/")[1] if self.pool.startswith("projects/") else ""
+
+    def token_request(self) -> Mapping[str, str]:
+        """What the simulator's `/subject-token` takes; the issuer knows the claims."""
+        return {"issuer": self.issuer, "subject": self.subject, "audience": CLIENT}
+
+    def credentials(self, token_file: str, impersonate: str = "") -> dict[str, Any]:
+        """An `external_account` file as `gcloud iam … create-cred-config` writes it."""
+        workforce = not self.number
+        kind = "id_token" if workforce else "jwt"
+        content: dict[str, Any] = {
+            "type": "external_account",
+            "audience": f"//iam.googleapis.com/{self.pool}/providers/{PROVIDER}",
+            "subject_token_type": f"urn:ietf:params:oauth:token-type:{kind}",
+            "token_url": "https://sts.googleapis.com/v1/token",
+            "credential_source": {"file": token_file},
+        }
+        if become := impersonate or self.account:
+            accounts = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
+            url = f"{accounts}/{become}:generateAccessToken"
+            content["service_account_impersonation_url"] = url
+        return content
+
+
+def member(declared: str) -> str:
+    """What a `user:` or `group:` of the settings is in a rehearsal; anything else is itself."""
+    kind, _, address = declared.partition(":")
+    return FORMS[kind] + address if kind in FORMS else declared
+
+
+def colleague(address: str, groups: Iterable[str] = ()) -> Caller:
+    """Somebody the company's identity provider knows by address."""
+    return Caller(
+        address,
+        COMPANY,
+        address,
+        {"email": address, "groups": list(groups)},
+        {"google.subject": "assertion.email", "google.groups": "assertion.groups"},
+    )
+
+
+def caller(member: str, name: str) -> Caller:
+    """Who comes in as `member` of the rehearsed settings; `name` is what to call somebody in a set.
+
+    Raises UnknownCaller.
+    """
+    for kind, form in FORMS.items():
+        if member.startswith(form):
+            address = member.removeprefix(form)
+            if kind == "user":
+                return colleague(address)
+            return colleague(f"{name}@{address.partition('@')[2]}", [address])
+    if found := IN_POOL.fullmatch(member):
+        return _in_pool(found, name)
+    if found := ACCOUNT.fullmatch(member):
+        project, number = next(iter(MADE_UP.items()))
+        pool = f"projects/{number}/locations/global/workloadIdentityPools/{project}"
+        mapping = {"google.subject": "assertion.sub"}
+        return Caller(found["id"], pool, name, {}, mapping, member.removeprefix("serviceAccount:"))
+    raise UnknownCaller(
+        f"{member!r} cannot be rehearsed as platformMember or previewMember; name a user:, a "
+        "group:, a serviceAccount: of a project, or a principal:// or principalSet:// of an "
+        "identity pool"
+    )
+
+
+def _in_pool(found: re.Match[str], name: str) -> Caller:
+    mapping = {"google.subject": "assertion.sub"}
+    kind, value = found["kind"], found["value"]
+    if kind == "subject":
+        return Caller(name, found["pool"], value, {}, mapping)
+    if kind == "group":
+        mapping["google.groups"] = "assertion.groups"
+        return Caller(name, found["pool"], name, {"groups": [value]}, mapping)
+    if kind:
+        claim = kind.removeprefix("attribute.")
+        mapping[kind] = f"assertion.{claim}"
+        return Caller(name, found["pool"], name, {claim: value}, mapping)
+    return Caller(name, found["pool"], name, {}, mapping)
+
+
+def seed(callers: Iterable[Caller], projects: Mapping[str, str]) -> dict[str, Any]:
+    """What lets `callers` in: pools with a provider each, and the issuers with whom they know.
+
+    `projects` are the ids of those that the seed has already, by number. For pools and accounts
+    of others it has `projects`; for accounts it has `accounts` and the `grants` to become them.
+    """
+    known = dict(projects)
+    found: dict[str, Any] = {
+        "issuers": {},
+        "pools": [],
+        "projects": [],
+        "accounts": [],
+        "grants": [],
+    }
+    mappings: dict[str, dict[str, str]] = {}
+    for who in callers:
+        people = found["issuers"].setdefault(who.issuer, {})
+        people.setdefault(who.subject, {}).update(who.claims)
+        mappings.setdefault(who.pool, {}).update(who.mapping)
+        if who.number and who.number not in known:
+            id = {number: id for id, number in MADE_UP.items()}.get(who.number, f"ci-{who.number}")
+            known[who.number] = id
+            found["projects"].append(_project(id, who.number))
+        if who.account:
+            id, project = who.account.partition("@")[0], who.home
+            if project not in known.values():
+                number = str(400000000000 + len(known))
+                known[number] = project
+                found["projects"].append(_project(project, number))
+            account = f"projects/{project}/serviceAccounts/{who.account}"
+            found["accounts"].append({"project": project, "id": id})
+            found["grants"].append(
+                {
+                    "resource": account,
+                    "role": "roles/iam.workloadIdentityUser",
+                    "member": who.principal,
+                }
+            )
+    for pool, mapping in mappings.items():
+        number = pool.split("/")[1] if pool.startswith("projects/") else ""
+        name = pool.replace(f"projects/{number}/", f"projects/{known[number]}/") if number else pool
+        issuer = ISSUERS["workload" if number else "workforce"]
+        allowed = {"allowedAudiences": [CLIENT]} if number else {"clientId": CLIENT}
+        provider = {
+            "id": PROVIDER,
+            "oidc": {"issuerUri": issuer, **allowed},
+            "attributeMapping": mapping,
+        }
+        found["pools"].append({"name": name, "providers": [provider]})
+    return {key: value for key, value in found.items() if value}
+
+
+def _project(id: str, number: str) -> dict[str, Any]:
+    return {"id": id, "number": number, "parent": "organizations/1", "services": HOME_APIS}

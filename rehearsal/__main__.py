@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -18,8 +19,16 @@ from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import Options, rehearse, unknown_permissions
 from rehearsal.report import Report
-from rehearsal.sandbox import clean_environment
+from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ToolchainError
+
+
+def end(number: int, frame: object) -> None:
+    """Leave nothing behind. SIGINT too: a shell lets what it starts in the background ignore it."""
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    Sandbox.close_all()
+    sys.exit(128 + number)
 
 
 def without_noise(said: sys.UnraisableHookArgs) -> None:
@@ -38,6 +47,8 @@ OUTPUT: Final = click.option(
 @click.group(help=__doc__)
 def main() -> None:
     sys.unraisablehook = without_noise
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
     kept = clean_environment()
     for name in set(os.environ) - set(kept):
         del os.environ[name]

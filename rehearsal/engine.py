@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import yaml
 from pulumi import automation
 from pulumi.automation._stack import StackInitMode
@@ -123,14 +124,17 @@ class Engine:
             "PULUMI_PYTHON_CMD": sys.executable,
         }
         self.configure(environment)
-        self._stack = _stack(
-            environment.stack, work, self._variables, program, StackInitMode.CREATE
-        )
+        self._stack = _stack(environment.stack, work, self._marked, program, StackInitMode.CREATE)
 
     @property
     def variables(self) -> dict[str, str]:
         """What a shell needs to work on this stack with `pulumi` by hand."""
         return dict(self._variables)
+
+    @property
+    def _marked(self) -> dict[str, str]:
+        """The same for what the rehearsal starts itself."""
+        return {**self._variables, **self._sandbox.mark}
 
     def configure(self, environment: Environment) -> None:
         """Use the settings of `environment` from the next operation on."""
@@ -142,7 +146,7 @@ class Engine:
         """Run what follows with the credentials of `who`, or of an account it may become."""
         given = self._sandbox.environment(who, impersonate)
         self._variables.update(given)
-        self._stack.workspace.env_vars = self._variables
+        self._stack.workspace.env_vars = self._marked
 
     def use(self, program: Program) -> None:
         """Run this program from the next operation on."""
@@ -178,7 +182,7 @@ class Engine:
             {
                 "stack": self.environment.stack,
                 "directory": str(self.directory),
-                "variables": self._variables,
+                "variables": self._marked,
                 "operation": operation,
                 "options": options,
             }
@@ -189,7 +193,7 @@ class Engine:
         done = subprocess.run(
             [pulumi_cli(), *arguments, "--color", "never"],
             cwd=self.directory,
-            env={**os.environ, **self._variables},
+            env={**os.environ, **self._marked},
             input=given,
             capture_output=True,
             text=True,
@@ -254,15 +258,11 @@ class Apart:
 
 def session_of(leader: int) -> list[int]:
     """The living processes of a session."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True
-    ).stdout
     found = []
-    for line in listed.splitlines():
-        pid, state = line.split()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if not state.startswith("Z") and os.getsid(int(pid)) == leader:
-                found.append(int(pid))
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
     return found
 
 

@@ -47,6 +47,16 @@ class Environment:
     platform: Caller
     reviewer: Caller | None
 
+    @property
+    def members(self) -> dict[str, str]:
+        """Identity → member, for everybody that the permission table knows and who is there."""
+        return {
+            **{identity: self.settings.member(identity) for identity in table.ACCOUNTS},
+            table.PLATFORM: self.platform.member,
+            **({table.REVIEWER: self.reviewer.member} if self.reviewer else {}),
+            table.AGENT: vertex_agent(),
+        }
+
 
 def load(stack: str, models: Path, **overrides: Any) -> Environment:
     """The environment in `Pulumi.<stack>.yaml`, with the models to upload found in `models`.

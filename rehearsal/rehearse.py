@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any, Final
 from components import permissions as table
 from rehearsal import environment as environments
 from rehearsal import telemetry, timing, toolchain, trouble
+from rehearsal.callers import UnknownCaller
 from rehearsal.cloud.faults import RATE
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.environment import Environment
@@ -60,14 +62,7 @@ class Rehearsal:
     @property
     def members(self) -> dict[str, str]:
         """Member → identity, for everybody the table knows."""
-        settings, reviewer = self.environment.settings, self.environment.reviewer
-        accounts = {settings.member(identity): identity for identity in table.ACCOUNTS}
-        return {
-            **accounts,
-            self.environment.platform.member: table.PLATFORM,
-            **({reviewer.member: table.REVIEWER} if reviewer else {}),
-            environments.vertex_agent(): table.AGENT,
-        }
+        return {member: identity for identity, member in self.environment.members.items()}
 
     def audit(self) -> list[dict[str, Any]]:
         """Every permission check so far: principal, permission, resource, granted, via."""
@@ -139,7 +134,11 @@ def _withhold(options: Options, environment: Environment, sandbox: Sandbox) -> N
     permissions = []
     for item in options.without:
         identity, _, permission = item.rpartition(":")
-        permissions.append([environment.settings.email(identity) if identity else None, permission])
+        if identity and identity not in environment.members:
+            raise UnknownCaller(f"--without {item}: nobody is {identity} in this stack")
+        member = environment.members[identity] if identity else None
+        address = member.removeprefix("serviceAccount:") if member else None
+        permissions.append([address, permission])
     sandbox.control(
         "POST", "/withhold", {"permissions": permissions, "services": list(options.without_apis)}
     )
@@ -378,10 +377,9 @@ def _wait(run: Rehearsal) -> None:
         highlight=False,
     )
     stopped = threading.Event()
-    try:
-        stopped.wait()
-    except KeyboardInterrupt:
-        run.report.console.print("ending")
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    stopped.wait()
+    run.report.console.print("ending")
 
 
 def unknown_permissions(options: Options) -> list[str]:
@@ -392,7 +390,7 @@ def unknown_permissions(options: Options) -> list[str]:
         identity, _, permission = item.rpartition(":")
         if permission not in needed:
             problems.append(f"--without {item}: no line of the permission table needs {permission}")
-        if identity and identity not in table.ACCOUNTS:
-            known = ", ".join(table.ACCOUNTS)
-            problems.append(f"--without {item}: {identity} is none of the accounts {known}")
+        if identity and identity not in table.IDENTITIES:
+            known = ", ".join(table.IDENTITIES)
+            problems.append(f"--without {item}: {identity} is none of the identities {known}")
     return problems

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,13 +18,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import urllib3
 
 from rehearsal import callers
 from rehearsal.callers import Caller
 from rehearsal.cloud.delays import RATE
+from rehearsal.cloud.leftovers import MARK
 from rehearsal.toolchain import ROOT
 
 READY_SECONDS = 30
@@ -91,20 +93,28 @@ class Sandbox:
 
     With `at_once`, changes of IAM and of APIs take effect without the usual delay; a `slow` cloud
     takes as long as Google, on a clock of its own.
+
+    The cloud removes the directory and ends what was started to work in it (`mark`), so that
+    nothing stays however this process ends.
     """
+
+    open: ClassVar[set[Sandbox]] = set()
+    ended: ClassVar[bool] = False
 
     def __init__(
         self, seed: Mapping[str, Any], *, at_once: bool = False, slow: bool = False
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="rehearsal-")
-        self.directory = Path(self._temporary.name)
+        if Sandbox.ended:
+            raise RuntimeError("this process is ending")
+        self.directory = Path(tempfile.mkdtemp(prefix="rehearsal-"))
+        Sandbox.open.add(self)
         self._signed_in: dict[Path, Caller] = {}
         self._ended = threading.Event()
         self._renewed_seconds = RENEWED_SECONDS / (RATE if slow else 1)
         self._cloud = subprocess.Popen(
             [
                 sys.executable, "-m", "rehearsal.cloud",
-                "--directory", self.directory, "--stop-with-parent",
+                "--directory", self.directory, "--temporary", "--stop-with-parent",
                 *(["--iam-delay", "0", "--api-delay", "0"] if at_once else []),
                 *(["--slow"] if slow else []),
             ],
@@ -135,11 +145,28 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the cloud and all that works in it."""
         self._ended.set()
+        Sandbox.open.discard(self)
         if self._cloud.stdin:
             self._cloud.stdin.close()
         self._cloud.wait(READY_SECONDS)
-        self._temporary.cleanup()
+        shutil.rmtree(self.directory, ignore_errors=True)  # of a cloud that ended by itself
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Close every sandbox of this process, and open no other one."""
+        cls.ended = True
+        for sandbox in list(cls.open):
+            sandbox.close()
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """The variable of a program that is to end with the sandbox."""
+        return {MARK: str(self.directory)}
 
     def control(self, verb: str, path: str, body: Any = None) -> Any:
         """Ask the simulator itself: `/audit`, `/usage`, `/stats`, `/state`, `/withhold`…"""

@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from rehearsal.cloud.clock import Clock
 from rehearsal.cloud.cloud import Cloud
 from rehearsal.cloud.delays import GOOGLES, RATE, Delays
+from rehearsal.cloud.leftovers import MARK, end_all
 
 
 def main() -> None:
@@ -35,6 +37,11 @@ def main() -> None:
         "--stop-with-parent",
         action="store_true",
         help="stop when standard input closes; the seed is then its first line, or --seed",
+    )
+    parser.add_argument(
+        "--temporary",
+        action="store_true",
+        help=f"end what works in the directory (its {MARK} names it) and remove it at the end",
     )
     options = parser.parse_args()
 
@@ -69,6 +76,9 @@ def main() -> None:
         if options.stop_with_parent:
             threading.Thread(target=wait_for_end_of_input, args=(stop,), daemon=True).start()
         stop.wait()
+    if options.temporary:
+        end_all(str(options.directory))
+        shutil.rmtree(options.directory, ignore_errors=True)
 
 
 def warm_up() -> None:

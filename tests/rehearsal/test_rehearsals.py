@@ -66,6 +66,11 @@ def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
             {"permission": "storage.objects.get", "identity": "platform"},
         ),
         (
+            ["--without", "platform:iam.serviceAccounts.create"],
+            "iam.serviceAccounts.create",
+            {"permission": "iam.serviceAccounts.create", "identity": "platform"},
+        ),
+        (
             ["--without", "serving:storage.objects.get"],
             "pm-serving@iot-staging.iam.gserviceaccount.com does not have storage.objects.get "
             "access to the Google Cloud Storage object",
@@ -133,7 +138,10 @@ def test_a_reviewer_sees_no_changes_and_needs_no_spare_permission() -> None:
     [
         (["up", "nowhere"], "there is no Pulumi.nowhere.yaml; the stacks are prod, staging"),
         (["up", "staging", "--without", "no.such.permission"], "no line of the permission table"),
-        (["up", "staging", "--without", "nobody:iam.roles.get"], "nobody is none of the accounts"),
+        (
+            ["up", "staging", "--without", "nobody:iam.roles.get"],
+            "nobody is none of the identities",
+        ),
         (["up", "staging", "--provider", "official"], "`make plugin` installs it"),
     ],
 )

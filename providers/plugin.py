@@ -19,8 +19,9 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -149,10 +150,19 @@ class Context:
     cancelled: threading.Event = field(default_factory=threading.Event)
     engine: Any = None
     seed: bytes = b""
+    shown: threading.Event = field(default_factory=threading.Event)
+    """Set while a status stands beside the resource."""
 
     def status(self, message: str) -> None:
         """Show `message` beside the resource while it is being worked on."""
+        self.shown.set()
         self._log(proto.INFO, message, ephemeral=True)
+
+    def clear(self) -> None:
+        """Take the status away: the engine shows the last one for good."""
+        if self.shown.is_set():
+            self._log(proto.INFO, "", ephemeral=True)
+            self.shown.clear()
 
     def warn(self, message: str) -> None:
         self._log(proto.WARNING, message, ephemeral=False)
@@ -343,6 +353,14 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
             engine=self.engine,
         )
 
+    @contextmanager
+    def _at_work(self, request: Any) -> Iterator[Context]:
+        context = self._context(request)
+        try:
+            yield context
+        finally:
+            context.clear()
+
     def _kind(self, request: Any) -> Kind:
         return self.plugin.kind(request.urn.split("::")[2].rpartition("$")[2])
 
@@ -418,18 +436,16 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if request.preview:
                 outputs = kind.preview(inputs, None)
                 return proto.CreateResponse(properties=to_struct(conceal(outputs, kind.secrets)))
-            id, outputs = kind.create(inputs, self._context(request))
+            with self._at_work(request) as work:
+                id, outputs = kind.create(inputs, work)
             return proto.CreateResponse(id=id, properties=to_struct(conceal(outputs, kind.secrets)))
 
     def Read(self, request: Any, context: Any) -> Any:
         with _errors(context):
             kind = self._kind(request)
-            found = kind.read(
-                request.id,
-                struct_to_python(request.inputs),
-                struct_to_python(request.properties),
-                self._context(request),
-            )
+            inputs, outputs = map(struct_to_python, (request.inputs, request.properties))
+            with self._at_work(request) as work:
+                found = kind.read(request.id, inputs, outputs, work)
             if found is None:
                 return proto.ReadResponse()
             return proto.ReadResponse(
@@ -447,17 +463,15 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 outputs = kind.preview(inputs, olds)
             else:
                 old_inputs = struct_to_python(request.old_inputs)
-                outputs = kind.update(request.id, old_inputs, olds, inputs, self._context(request))
+                with self._at_work(request) as work:
+                    outputs = kind.update(request.id, old_inputs, olds, inputs, work)
             return proto.UpdateResponse(properties=to_struct(conceal(outputs, kind.secrets)))
 
     def Delete(self, request: Any, context: Any) -> Any:
         with _errors(context):
-            self._kind(request).delete(
-                request.id,
-                struct_to_python(request.old_inputs),
-                struct_to_python(request.properties),
-                self._context(request),
-            )
+            inputs, outputs = map(struct_to_python, (request.old_inputs, request.properties))
+            with self._at_work(request) as work:
+                self._kind(request).delete(request.id, inputs, outputs, work)
             return empty_pb2.Empty()
 
 

@@ -176,6 +176,8 @@ def schema() -> str:
             "name": NAME,
             "version": VERSION,
             "description": "What pulumi-gcp cannot declare about Vertex AI models.",
+            # What code that `pulumi import` writes imports: there is no `pulumi_vertexops`.
+            "language": {"python": {"packageName": "providers.sdk"}},
             "config": {"variables": CONFIG},
             "provider": {"properties": CONFIG, "inputProperties": CONFIG},
             "types": {

@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+import yaml
 from rich.console import Console
 
 from components.settings import SettingsError
@@ -35,6 +36,20 @@ def without_noise(said: sys.UnraisableHookArgs) -> None:
     """Pulumi's SDK leaves a coroutine behind when the engine ends a program early."""
     if getattr(said.object, "__name__", "") not in ("run_pulumi_func", "run_in_stack"):
         sys.__unraisablehook__(said)
+
+
+def overrides(given: tuple[str, ...]) -> dict[str, Any]:
+    """Settings from `KEY=VALUE`. Raises click.UsageError."""
+    values = {}
+    for item in given:
+        key, there, value = item.partition("=")
+        if not there:
+            raise click.UsageError(f"--set {item}: write it as KEY=VALUE")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise click.UsageError(f"--set {item}: the value is no YAML: {error}") from error
+    return values
 
 
 OUTPUT: Final = click.option(
@@ -81,18 +96,26 @@ def main() -> None:
     show_default=True,
     help="Which plugin plays the gcp package.",
 )
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Use another value of a setting, as YAML, than the stack's file has. Repeatable.",
+)
 @click.option("--keep", is_flag=True, help="Leave stack and cloud up, to use by hand.")
 @click.option("--slow", is_flag=True, help="Everything takes as long as at Google, in fast motion.")
 @click.option("--faults", type=int, metavar="SEED", help="Let the up meet with faults.")
 @click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
 @OUTPUT
 def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
-       with_grant: tuple[str, ...], provider: str, keep: bool, slow: bool,
-       faults: int | None, fault_rate: float, output: Path | None) -> None:  # fmt: skip
+       with_grant: tuple[str, ...], provider: str, settings: tuple[str, ...], keep: bool,
+       slow: bool, faults: int | None, fault_rate: float, output: Path | None) -> None:  # fmt: skip
     """Take STACK through preview, up, predictions, up, refresh and destroy."""
     options = Options(
-        stack, without, without_api, with_grant, provider, keep, slow, faults, fault_rate
-    )
+        stack, without, without_api, with_grant, provider, keep, slow, faults, fault_rate,
+        overrides(settings),
+    )  # fmt: skip
     if problems := unknown_permissions(options):
         raise click.UsageError("\n".join(problems))
     report = Report(stack, Console(), output=output)

@@ -46,6 +46,8 @@ class Environment:
     settings: Settings
     platform: Caller
     reviewer: Caller | None
+    overrides: Mapping[str, Any]
+    """What goes before the file's values."""
 
     @property
     def members(self) -> dict[str, str]:
@@ -89,6 +91,7 @@ def load(stack: str, models: Path, **overrides: Any) -> Environment:
         settings,
         callers.caller(settings.platform_member, "engineer"),
         callers.caller(reviewing, "reviewer") if reviewing else None,
+        overrides,
     )
 
 
@@ -177,7 +180,7 @@ def renewed(environment: Environment, sandbox: Sandbox, models: Path) -> Environ
         path = artifact(newer, model.id, trees=12)
         if model.source:
             _register(model, environment.settings, sandbox.google(SCIENTIST), path, again=True)
-    return load(environment.stack, newer)
+    return load(environment.stack, newer, **environment.overrides)
 
 
 def _register(

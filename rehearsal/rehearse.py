@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +42,8 @@ class Options:
     faults: int | None = None
     """Seed of the faults that the `up` meets with."""
     fault_rate: float = RATE
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Values that go before those of the stack's file."""
 
     @property
     def ablated(self) -> bool:
@@ -93,8 +95,8 @@ def opened(options: Options, report: Report) -> Iterator[Rehearsal]:
     models = report.folder / "models"
     with report.stage("train the models") as stage:
         # The gate would wait for what is missing in vain, and Google's own denial never show.
-        overrides = {"readinessSeconds": 0} if options.ablated else {}
-        environment = environments.load(options.stack, models, **overrides)
+        at_once = {"readinessSeconds": 0} if options.ablated else {}
+        environment = environments.load(options.stack, models, **{**at_once, **options.settings})
         stage.note = f"NASA shuttle telemetry, first {telemetry.TRAINED_ON:,} readings"
     report.summary["provider"] = plugin.kind
     seed = environments.seed(environment)

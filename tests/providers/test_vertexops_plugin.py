@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +237,44 @@ def test_a_provider_that_is_not_configured_yet_says_so() -> None:
     plugin.configure({"project": "p", "impersonateServiceAccount": UNKNOWN}, Context())
     with pytest.raises(ProviderError, match="not known yet"):
         plugin.google.vertex("us-central1")
+
+
+def test_code_that_pulumi_import_prints_can_be_run() -> None:
+    schema = json.loads(VertexOps().schema())
+    module = import_module(schema["language"]["python"]["packageName"])
+    assert all(hasattr(module, token.rpartition(":")[2]) for token in schema["resources"])
+
+
+class Watched:
+    """The engine's side: what stands beside each resource in the end."""
+
+    def __init__(self) -> None:
+        self.beside: dict[str, list[str]] = {}
+
+    def Log(self, request: Any) -> None:
+        assert request.ephemeral
+        self.beside.setdefault(request.urn, []).append(request.message)
+
+
+class Slow(Toy):
+    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
+        context.status("creating")
+        return super().create(inputs, context)
+
+    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
+        context.status("deleting")
+
+
+class SlowPlugin(ToyPlugin):
+    def kind(self, token: str) -> Kind:
+        return Slow()
+
+
+def test_no_progress_text_stays_beside_a_resource_when_it_is_done() -> None:
+    engine = Watched()
+    servicer = _Servicer(SlowPlugin(), engine)
+    servicer.Create(proto.CreateRequest(urn=URN, properties=to_struct({"a": 1})), None)
+    servicer.Read(proto.ReadRequest(urn=URN, id="quick"), None)
+    assert engine.beside == {URN: ["creating", ""]}
+    servicer.Delete(proto.DeleteRequest(urn=URN, id="the-id"), None)
+    assert engine.beside == {URN: ["creating", "", "deleting", ""]}

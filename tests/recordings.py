@@ -1,13 +1,11 @@
-"""The recordings of the official gcp plugin, which are not part of the repository."""
+"""What was measured of others, kept in `data`: the official gcp plugin, Google's roles."""
 
 from __future__ import annotations
 
+import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from rehearsal.cloud.discovery import HOSTS
 
@@ -31,20 +29,18 @@ POWERS = (
 )
 
 
-def contract() -> Path:
-    """Where the recordings are: beside the repository, or where `PROVIDER_CONTRACT` says."""
-    named = os.environ.get("PROVIDER_CONTRACT")
-    return Path(named) if named else Path(__file__).parents[2] / "shared" / "provider-contract"
+DATA = Path(__file__).parent / "data"
+CONTRACT = DATA / "provider-contract"
+"""Two programs, each with every request of the official plugin and the state it left."""
+
+
+def text(path: Path) -> str:
+    """The content of a compressed file, named without `.gz`."""
+    return gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes()).decode()
 
 
 def load(path: Path) -> list[Exchange]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-recorded = pytest.mark.skipif(
-    not contract().is_dir(),
-    reason=f"the recordings of the official plugin are not there: {contract()}",
-)
+    return [json.loads(line) for line in text(path).splitlines()]
 
 
 def before(folder: str) -> dict[str, Any]:

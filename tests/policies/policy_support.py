@@ -229,9 +229,3 @@ def given(
 
 def ids(findings: list[Finding]) -> set[str]:
     return {finding.message.partition(" ")[0] for finding in findings}
-
-
-def facts() -> Path:
-    """The lists of what grants and what escalates; POLICY_FACTS names another place."""
-    named = os.environ.get("POLICY_FACTS")
-    return Path(named) if named else ROOT.parent / "shared" / "policy"

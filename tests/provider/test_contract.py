@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from provider_support import Gathering, Replay, key, session
-from recordings import contract, load, recorded
+from recordings import CONTRACT, load
+from recordings import text as text_of
 
 from providers.plugin import Context, Props, ProviderError
 from rehearsal.provider.allow import OnPolicy
@@ -125,7 +126,7 @@ class Run:
     """One command of the recording: its exchanges, and the providers that send them."""
 
     def __init__(self, folder: str, command: str, state: list[Props]) -> None:
-        self.recorded = load(contract() / folder / f"{command}.jsonl")
+        self.recorded = load(CONTRACT / folder / f"{command}.jsonl")
         self.replay = Replay(self.recorded, IDENTITIES)
         self.folder = folder
         self.services = sum(item["type"] == "gcp:projects/service:Service" for item in state)
@@ -179,7 +180,7 @@ def _nothing(seconds: float) -> None:
 
 
 def _state(folder: str) -> list[Props]:
-    text = (contract() / folder / "state.jsonl").read_text()
+    text = text_of(CONTRACT / folder / "state.jsonl")
     for later, then in RENAMED.items():
         text = text.replace(later, then)
     return [json.loads(line) for line in text.splitlines()]
@@ -239,7 +240,6 @@ def _names(value: Any) -> Iterable[str]:
     return value if isinstance(value, dict) else ()
 
 
-@recorded
 @pytest.mark.parametrize("folder", ["core", "more"])
 def test_every_request_and_every_state_is_the_official_plugins(
     folder: str, show: Callable[[str], None]
@@ -330,9 +330,8 @@ def test_the_comparison_notices_a_request_that_was_never_recorded() -> None:
         gcp.configure(PLATFORM, Context())
 
 
-@recorded
 def test_inputs_requirements_and_replacements_are_those_of_the_official_schema() -> None:
-    schema = load(contract() / "schema.jsonl")
+    schema = load(CONTRACT / "schema.jsonl")
     types = {entry["type"]: entry for entry in schema if "inputs" in entry}
     objects = {entry["object"]: entry for entry in schema if "object" in entry}
     differences: list[str] = []

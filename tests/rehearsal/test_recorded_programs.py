@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import PLATFORM, before, contract, recorded
+from recordings import CONTRACT, PLATFORM, before
 
 from rehearsal import callers
 from rehearsal import environment as environments
@@ -34,7 +34,7 @@ RESOURCES = {"core": 40, "more": 22}
 
 
 def program_of(folder: str, token: str) -> Any:
-    source = (contract() / folder / "program.py").read_text()
+    source = (CONTRACT / folder / "program.py").read_text()
     for recorded_text, text in (("platform-tok", token), *FIT):
         source = source.replace(recorded_text, text)
 
@@ -67,7 +67,6 @@ def until_it_holds(operation: Any) -> Outcome:
     return outcomes[-1]
 
 
-@recorded
 @pytest.mark.parametrize("engine", ["core", "more"], indirect=True)
 def test_a_recorded_program_is_deployed_unchanged_updated_and_destroyed(
     engine: Engine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK ?= staging
 
-.PHONY: help setup rehearse test lint format crash faults policies roles docs bench model plugin clean
+.PHONY: help setup rehearse test sweep lint format crash faults policies roles docs bench model plugin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,12 @@ rehearse: setup ## Rehearse the whole stack offline; STACK=prod for another one
 
 test: setup lint ## Check style and types, and run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 25 minutes
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m sweep
+	$(BIN)/python -m rehearsal faults staging --seeds 20
+	$(BIN)/python -m rehearsal crash staging
+	$(BIN)/python -m rehearsal crash prod
 
 crash: setup ## Kill the engine after each of its changes; each time it has to recover
 	$(BIN)/python -m rehearsal crash $(STACK)

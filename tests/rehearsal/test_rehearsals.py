@@ -115,6 +115,21 @@ def test_a_broad_grant_in_staging_is_advised_and_goes_on() -> None:
     assert "destroy" in summary["stages"]
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "member",
+    [
+        "principalSet://iam.googleapis.com/projects/31415/locations/global/"
+        "workloadIdentityPools/github/attribute.repository_id/42",
+        "serviceAccount:pipeline@acme-ci.iam.gserviceaccount.com",
+    ],
+)
+def test_a_pipeline_deploys_the_stack_as_itself(member: str) -> None:
+    code, output, summary = play("up", "staging", "--set", f"platformMember={member}")
+    assert code == 0, output
+    assert "iam.roles.create" in summary["identities"]["platform"]["used"]
+
+
 def test_the_threads_story_is_played_and_cured() -> None:
     code, output, _ = play("scenario", "registry-editor-only")
     assert code == 0, output

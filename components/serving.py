@@ -75,7 +75,11 @@ class Serving(pulumi.ComponentResource):
             }
             if settings.request_log_percent
             else None,
-            opts=protected,
+            # Only names the host. An endpoint that was imported has none in the state, and giving
+            # it one would replace it.
+            opts=pulumi.ResourceOptions.merge(
+                protected, pulumi.ResourceOptions(ignore_changes=["region"])
+            ),
         )
         gcp.vertex.AiEndpointIamMember(
             "telemetry-predictor",

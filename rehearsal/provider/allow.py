@@ -40,7 +40,14 @@ class OnPolicy(Declared):
 
     def __init__(self, gcp: Gcp, target: Target, fields: tuple[Field, ...]) -> None:
         title = target.token.rpartition(":")[2]
-        spec = Spec(target.token, title, title, (*target.fields, *fields), id=target.path)
+        spec = Spec(
+            target.token,
+            title,
+            title,
+            (*target.fields, *fields),
+            id=target.path,
+            delete_first=target.delete_first,
+        )
         super().__init__(gcp, spec)
         self.target = target
 
@@ -76,8 +83,10 @@ class OnPolicy(Declared):
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.target.path))
         whole = re.fullmatch(pattern, given)
         names = super().names("", {**inputs, **(whole.groupdict() if whole else {})}, {})
+        if "{provider_region}" in self.target.url:
+            names["provider_region"] = self.gcp.setting("region")
         if "location" not in names and self._has("location"):
-            names["location"] = self.gcp.setting("region")
+            names["location"] = self.gcp.setting("location")
         return names
 
     def failed(self, names: Mapping[str, str], error: ProviderError) -> ProviderError:

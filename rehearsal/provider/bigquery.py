@@ -82,6 +82,7 @@ DATASET: Final = Spec(
 )
 TABLE: Final = Spec(
     "gcp:bigquery/table:Table",
+    delete_first=True,
     noun="Table",
     title="BigQuery table",
     base=BASE,

@@ -124,7 +124,9 @@ class Binding(Whole):
     drop_title = 'Delete IAM Binding for role "{role}" on {describe}'
 
     def __init__(self, gcp: Gcp) -> None:
-        target = replace(PROJECT_TARGET, token="gcp:projects/iAMBinding:IAMBinding")
+        target = replace(
+            PROJECT_TARGET, token="gcp:projects/iAMBinding:IAMBinding", delete_first=False
+        )
         super().__init__(gcp, target, BINDING_FIELDS)
 
     def check(
@@ -188,7 +190,9 @@ class AuditConfig(Whole):
     drop_title = "Delete audit config for service {service} on resource {describe}"
 
     def __init__(self, gcp: Gcp) -> None:
-        target = replace(PROJECT_TARGET, token="gcp:projects/iAMAuditConfig:IAMAuditConfig")
+        target = replace(
+            PROJECT_TARGET, token="gcp:projects/iAMAuditConfig:IAMAuditConfig", delete_first=False
+        )
         super().__init__(gcp, target, AUDIT_FIELDS)
 
     def write(self, part: Props) -> Modify:

@@ -72,6 +72,34 @@ VARIABLES: Final = {
     "zone": ("GOOGLE_ZONE", "GCLOUD_ZONE", "CLOUDSDK_COMPUTE_ZONE"),
     "accessToken": ("GOOGLE_OAUTH_ACCESS_TOKEN",),
     "impersonateServiceAccount": ("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT",),
+    "skipRegionValidation": ("PULUMI_GCP_SKIP_REGION_VALIDATION",),
+    "disableGlobalProjectWarning": ("PULUMI_GCP_DISABLE_GLOBAL_PROJECT_WARNING",),
+}
+NO_PROJECT: Final = """\
+unable to detect a global setting for GCP Project.
+Pulumi will rely on per-resource settings for this operation.
+Set the GCP Project by using:
+    `pulumi config set gcp:project <project>`
+If you would like to disable this warning use:
+    `pulumi config set gcp:disableGlobalProjectWarning true`"""
+NO_CREDENTIALS: Final = """\
+could not validate provider configuration: failed to load application credentials.
+To use your default gcloud credentials, run:
+    `gcloud auth application-default login`
+See https://www.pulumi.com/registry/packages/gcp/installation-configuration/ for details.
+Expanded error message: """
+WRONG_REGION: Final = """\
+region "{region}" is not available for project "{project}".
+Please see \
+https://cloud.google.com/compute/docs/regions-zones/viewing-regions-zones\
+#viewing_a_list_of_available_regions for a list of available regions"""
+# What a resource may leave to the provider, and what is said where the provider has it neither.
+NOT_SET: Final = {
+    "project": "project: required field is not set",
+    "region": "Cannot determine region: set in this resource, or set provider-level 'region' or "
+    "'zone'.",
+    "location": "Unable to determine location: region/zone not configured in resource/provider "
+    "config",
 }
 TARGETS: Final = (
     iam.PROJECT_TARGET,
@@ -139,23 +167,34 @@ class Gcp(Plugin):
         self._kinds = {kind.spec.token: kind for kind in kinds}
 
     def check_config(self, inputs: Props, context: Context) -> tuple[Props, list[Failure]]:
-        """Region validation, as the official plugin does it: with an identity of its own."""
+        """Credentials and region are tried as in the official plugin: with a client of their own.
+
+        A region that is not there is a warning, and a zone is never looked up (pulumi-gcp,
+        provider/resources.go, preConfigureCallbackWithLogger, and the texts in provider/errors).
+        """
         config = _effective(inputs)
         project, region = config.get("project"), config.get("region")
-        if not is_known(config) or not project or not region:
+        if not is_known(config):
+            return inputs, []
+        if not project:
+            if not config.get("disableGlobalProjectWarning"):
+                context.warn(NO_PROJECT)
             return inputs, []
         try:
             _, google = self._identity(config)
-            url = f"https://compute.googleapis.com/compute/v1/projects/{project}/regions"
+        except ProviderError as error:
+            return inputs, [Failure("", f"{NO_CREDENTIALS}{error}")]
+        if not region or config.get("skipRegionValidation"):
+            return inputs, []
+        url = f"https://compute.googleapis.com/compute/v1/projects/{project}/regions"
+        try:
             regions = [item["name"] for item in google.call("GET", url).get("items", [])]
         except ProviderError as error:
-            said = str(error).partition("\n")[0]
-            context.warn(f"failed to list the regions of project {project}: {said}")
+            context.warn(f"failed to get regions list: failed to list regions: {error}")
             return inputs, []
-        if region in regions:
-            return inputs, []
-        reason = f'region "{region}" is not available for project "{project}"; available: {regions}'
-        return inputs, [Failure("region", reason)]
+        if region not in regions:
+            context.warn(WRONG_REGION.format(region=region, project=project))
+        return inputs, []
 
     def diff_config(self, old_inputs: Props, inputs: Props) -> Change:
         return Change(updates=changed_keys(old_inputs, inputs))
@@ -193,8 +232,7 @@ class Gcp(Plugin):
 
     @property
     def region(self) -> str | None:
-        zone = self._known("zone")
-        return self._known("region") or (zone.rpartition("-")[0] if zone else None)
+        return self._known("region") or (self._known("zone") or "").rpartition("-")[0] or None
 
     def _known(self, name: str) -> str | None:
         value = self._config.get(name)
@@ -202,9 +240,15 @@ class Gcp(Plugin):
 
     def setting(self, name: str) -> str:
         """A value that the resource leaves to the provider. Raises ProviderError without one."""
-        value = self.region if name == "region" else self._known(name)
+        match name:
+            case "region":
+                value = self.region
+            case "location":  # a zone is a location, and is not made a region of
+                value = self._known("region") or self._known("zone")
+            case _:
+                value = self._known(name)
         if value is None:
-            raise ProviderError(f"{name}: required field is not set")
+            raise ProviderError(NOT_SET[name])
         return value
 
     def labels(self, inputs: Props) -> dict[str, str]:
@@ -240,6 +284,8 @@ def _effective(inputs: Props) -> Props:
         if value
     }
     config |= {name: value for name, value in inputs.items() if value not in (None, "")}
+    for name in ("skipRegionValidation", "disableGlobalProjectWarning"):
+        config[name] = str(config.get(name)).lower() in ("1", "t", "true")
     for name in ("defaultLabels", "addPulumiAttributionLabel"):
         if isinstance(config.get(name), str):
             config[name] = json.loads(config[name])

@@ -56,6 +56,7 @@ class Target:
     batched: bool = False
     shows_path: bool = True  # the output of `property` is the whole path
     shows_given: bool = False  # outputs are as the program has them, the provider's project unset
+    delete_first: bool = False
 
 
 PROJECT_TARGET: Final = Target(
@@ -68,6 +69,7 @@ PROJECT_TARGET: Final = Target(
     get_body={"options": {"requestedPolicyVersion": 3}},
     set_body={"updateMask": "bindings,etag,auditConfigs"},
     batched=True,
+    delete_first=True,
 )
 ACCOUNT_TARGET: Final = Target(
     "gcp:serviceaccount/iAMMember:IAMMember",
@@ -95,7 +97,8 @@ ENDPOINT_TARGET: Final = Target(
     property="endpoint",
     path="projects/{project}/locations/{location}/endpoints/{endpoint}",
     describe='vertexai endpoint "projects/{project}/locations/{location}/endpoints/{endpoint}"',
-    url="https://{location}-aiplatform.googleapis.com/v1beta1/"
+    # The official plugin takes this host from its own region, whatever the endpoint's location.
+    url="https://{provider_region}-aiplatform.googleapis.com/v1beta1/"
     "projects/{project}/locations/{location}/endpoints/{endpoint}",
     fields=(
         Field("endpoint", new=True, required=True),

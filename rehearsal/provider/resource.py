@@ -82,6 +82,7 @@ class Spec:
     autoname: AutoName | None = None
     one_of: tuple[tuple[str, ...], ...] = ()  # groups of inputs of which exactly one is set
     conflicts: tuple[tuple[str, ...], ...] = ()  # groups of inputs of which at most one is set
+    delete_first: bool = False  # replaced by deleting it first, whoever named it
 
 
 class Declared(Kind):
@@ -124,14 +125,23 @@ class Declared(Kind):
         updates = [item.name for item in differing if item.name not in replacing]
         if self.labelled and "labels" not in updates and self.labels_drift(old_outputs, inputs):
             updates.append("effectiveLabels")
+        first = bool(replacing) and (self.spec.delete_first or self.named(inputs))
+        return Change(tuple(updates), tuple(sorted(replacing)), delete_before_replace=first)
+
+    def named(self, inputs: Props) -> bool:
+        """Whether the program chose a name that it might have left to the plugin.
+
+        The bridge has any replacement of such a resource delete it first, also when the new one
+        has another name (pulumi-terraform-bridge, tfbridge/schema.go,
+        nameRequiresDeleteBeforeReplace).
+        """
         auto = self.spec.autoname
-        fixed = (
+        return (
             auto is not None
-            and bool(replacing)
-            and auto.input not in inputs.get(DEFAULTS, ())
-            and auto.input not in replacing
+            and auto.input in inputs
+            and DEFAULTS in inputs
+            and auto.input not in inputs[DEFAULTS]
         )
-        return Change(tuple(updates), tuple(sorted(replacing)), delete_before_replace=fixed)
 
     def changes(self, old_inputs: Props, old_outputs: Props, inputs: Props) -> list[Field]:
         return [item for item in self.spec.fields if changed(item, old_inputs, old_outputs, inputs)]

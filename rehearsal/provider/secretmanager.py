@@ -77,6 +77,7 @@ SECRET: Final = Spec(
         Field("name", output=True),
     ),
     autoname=AutoName("secretId"),
+    delete_first=True,
 )
 SECRET_VERSION: Final = Spec(
     "gcp:secretmanager/secretVersion:SecretVersion",

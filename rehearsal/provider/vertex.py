@@ -71,7 +71,8 @@ ENDPOINT: Final = Spec(
         Field("name", path=True, new=True),
         PROJECT,
         Field("location", path=True, new=True, required=True),
-        Field("region", local=True, new=True, computed=True),
+        # Names the host alone. An import leaves it open, so one that the program gives replaces.
+        Field("region", local=True, new=True, zero=None),
         Field("displayName", required=True),
         Field("description"),
         Field("dedicatedEndpointEnabled", "bool"),
@@ -153,16 +154,6 @@ DEPLOYMENT_RESOURCE_POOL: Final = Spec(
 class Endpoint(Rest):
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, ENDPOINT)
-
-    def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
-        """After an import nothing names the region but the id."""
-        if id and not (inputs.get("region") or outputs.get("region")):
-            outputs = {**outputs, "region": self.gcp.region or self.parse(id).get("location")}
-        return super().names(id, inputs, outputs)
-
-    def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
-        found = super().outputs(id, answer, inputs, created=created)
-        return found | {"region": self.names(id, inputs, {})["region"]}
 
 
 class DeploymentResourcePool(Rest):

@@ -25,6 +25,9 @@ ENDPOINTS = "/v1beta1/projects/p/locations/r/endpoints"
 ENDPOINT_INPUTS: Props = {"name": "1", "displayName": "pm", "location": "r"}
 BUCKET = "gcp:storage/bucket:Bucket"
 BUCKET_INPUTS: Props = {"name": "b", "location": "r", "storageClass": "STANDARD"}
+NO_REGION = (
+    "Cannot determine region: set in this resource, or set provider-level 'region' or 'zone'."
+)
 DENIED: Props = {
     "error": {
         "code": 403,

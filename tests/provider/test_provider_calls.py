@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http.client import RemoteDisconnected
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,23 +195,63 @@ def test_a_configuration_that_is_not_known_yet_calls_nobody_and_still_previews()
         gcp.kind(ENDPOINT).read("1", ENDPOINT_INPUTS, {}, Context())
 
 
-def test_a_region_that_the_project_has_not_is_refused_and_no_answer_is_a_warning() -> None:
-    regions = "GET /compute/v1/projects/p/regions"
-    config = {"project": "p", "region": "mars", "accessToken": "caller"}
-    api = Scripted({"GET /v1/userinfo": {}, regions: {"items": [{"name": "us-central1"}]}})
-    _, failures = Gcp(lambda: session(api)).check_config(config, Context())
-    assert [failure.property for failure in failures] == ["region"]
-
+def warned(api: Scripted, config: dict[str, Any]) -> list[str]:
+    """What a check of `config` warns of; it fails nowhere."""
     said: list[str] = []
 
     class Engine:
         def Log(self, request: Any) -> None:
             said.append(request.message)
 
-    api = Scripted({"GET /v1/userinfo": {}, regions: (403, DENIED)})
     _, failures = Gcp(lambda: session(api)).check_config(config, Context(engine=Engine()))
     assert failures == []
-    assert len(said) == 1 and "Permission 'x' denied" in said[0]
+    return said
+
+
+def test_a_region_is_looked_up_and_a_warning_says_what_is_wrong_with_it() -> None:
+    regions = "GET /compute/v1/projects/p/regions"
+    config = {"project": "p", "region": "mars", "accessToken": "caller"}
+    api = Scripted({"GET /v1/userinfo": {}, regions: {"items": [{"name": "us-central1"}]}})
+    assert warned(api, {**config, "region": "us-central1"}) == []
+    [said] = warned(api, config)
+    assert said.startswith('region "mars" is not available for project "p".\nPlease see https://')
+    api = Scripted({"GET /v1/userinfo": {}, regions: (403, DENIED)})
+    [said] = warned(api, config)
+    assert said.startswith(
+        "failed to get regions list: failed to list regions: googleapi: Error 403: Permission 'x' "
+        "denied on resource 'y' (or it may not exist).\nDetails:\n["
+    )
+
+
+@pytest.mark.parametrize("quiet", ["a zone", "its configuration", "its environment"])
+def test_a_region_is_not_looked_up_when(quiet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"project": "p", "region": "mars", "accessToken": "caller"}
+    match quiet:
+        case "a zone":
+            config = {"project": "p", "zone": "mars-north1-a", "accessToken": "caller"}
+        case "its configuration":
+            config["skipRegionValidation"] = "true"
+        case "its environment":
+            monkeypatch.setenv("PULUMI_GCP_SKIP_REGION_VALIDATION", "true")
+    api = Scripted({"GET /v1/userinfo": {}})
+    assert warned(api, config) == []
+    assert api.sent() == ["GET /v1/userinfo"]
+
+
+def test_without_a_project_the_provider_warns_until_told_not_to() -> None:
+    [said] = warned(Scripted({}), {"accessToken": "caller"})
+    assert said.startswith("unable to detect a global setting for GCP Project.\n")
+    quiet = {"accessToken": "caller", "disableGlobalProjectWarning": "true"}
+    assert warned(Scripted({}), quiet) == []
+
+
+def test_no_credentials_are_a_failure_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    _, [failure] = Gcp(lambda: session(Scripted({}))).check_config({"project": "p"}, Context())
+    assert "failed to load application credentials.\n" in failure.reason
+    assert "gcloud auth application-default login" in failure.reason
 
 
 def test_a_type_that_the_stand_in_has_not_is_named_with_those_it_has() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_gcp as gcp
 import pytest
+from provider_support import NO_REGION
 from pulumi import automation
 
 from rehearsal import provider
@@ -184,7 +185,8 @@ class BareKey(pulumi.CustomResource):
 
 
 def changes(result: Any) -> dict[str, int]:
-    counted = result.summary.resource_changes or {}
+    """By operation, of an update; a preview has the counts themselves."""
+    counted = result if isinstance(result, dict) else result.summary.resource_changes or {}
     return {str(kind.value if hasattr(kind, "value") else kind): n for kind, n in counted.items()}
 
 
@@ -196,7 +198,7 @@ def test_a_stack_goes_up_stays_as_it_is_changes_and_goes_away(
     first = program(file, description="first", permissions=NEEDED)
     stack = automation.create_or_select_stack("test", "stand-in", first, opts=workspace)
     planned = stack.preview().change_summary  # the deployer does not exist: its config is unknown
-    assert {str(getattr(kind, "value", kind)): n for kind, n in planned.items()} == {"create": 14}
+    assert changes(planned) == {"create": 14}
     up = stack.up()
     assert changes(up) == {"create": 14}
     assert up.outputs["number"].value == "123456789012"
@@ -259,6 +261,52 @@ def test_a_bucket_of_another_stack_is_imported_as_it_is(
         up = stack.up()
     assert changes(up) == {"create": 2, "import": 1}
     assert changes(stack.up()) == {"same": 3}
+
+
+def test_an_endpoint_is_imported_by_a_default_provider_that_has_a_region(
+    cloud: Cloud, workspace: automation.LocalWorkspaceOptions
+) -> None:
+    """Its region is not read back, so a program that gives one has to ignore that."""
+
+    def endpoint(**options: Any) -> None:
+        gcp.vertex.AiEndpoint(
+            "endpoint",
+            name="7",
+            display_name="pm",
+            project=PROJECT,
+            location=REGION,
+            region=REGION,
+            opts=pulumi.ResourceOptions(**options),
+        )
+
+    def owner() -> None:
+        platform = gcp.Provider("platform", project=PROJECT)
+        vertex = gcp.projects.Service(
+            "vertex",
+            service="aiplatform.googleapis.com",
+            disable_on_destroy=False,
+            opts=pulumi.ResourceOptions(provider=platform),
+        )
+        endpoint(provider=platform, depends_on=[vertex])
+
+    def guest(name: str, zone: str = "", **options: Any) -> automation.Stack:
+        def run() -> None:
+            endpoint(import_=ENDPOINT, **options)
+
+        stack = automation.create_or_select_stack(name, "stand-in", run, opts=workspace)
+        if zone:
+            stack.set_config("gcp:zone", automation.ConfigValue(zone))
+        return stack
+
+    automation.create_or_select_stack("owner", "stand-in", owner, opts=workspace).up()
+    with pytest.raises(automation.CommandError, match=NO_REGION):
+        guest("nowhere", ignore_changes=["region"]).up()
+    with pytest.raises(automation.CommandError, match=f"may not be replaced[^$]*=> {{{REGION}}}"):
+        guest("strict", f"{REGION}-a").up()
+    stack = guest("guest", f"{REGION}-a", ignore_changes=["region"])
+    assert changes(stack.up()) == {"create": 1, "import": 1}
+    assert changes(stack.up()) == {"same": 2}
+    assert cloud.state()["endpoints"] == [ENDPOINT]
 
 
 def test_what_only_the_plugin_knows_to_be_secret_is_encrypted_in_the_state(

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from provider_support import Gathering, Scripted, configured
+from provider_support import NO_REGION, Gathering, Scripted, configured
 
 from providers.plugin import Context, Failure, Props, ProviderError
 
@@ -191,6 +191,49 @@ def test_a_member_is_imported_by_resource_role_and_member() -> None:
     assert found is not None
     assert found.id == "p/roles/viewer/user:a@example.com"
     assert found.inputs == {"__defaults": [], **grant("roles/viewer")}
+
+
+ON_ENDPOINT = "gcp:vertex/aiEndpointIamMember:AiEndpointIamMember"
+PREDICT: Props = {"endpoint": "1", "location": "r", "role": "roles/r", "member": "user:a@x.y"}
+
+
+def test_a_grant_on_an_endpoint_goes_to_the_region_of_the_provider() -> None:
+    """Its own `location` names the endpoint, not the host."""
+    path = "/v1beta1/projects/p/locations/r/endpoints/1"
+    granted = {"bindings": [{"role": "roles/r", "members": ["user:a@x.y"]}], "version": 3}
+    script = {f"POST {path}:getIamPolicy": granted, f"POST {path}:setIamPolicy": granted}
+    for config in ({"region": "far-north1"}, {"region": "", "zone": "far-north1-a"}):
+        api = Scripted(dict(script))
+        gcp, _ = configured(api, **config)
+        gcp.kind(ON_ENDPOINT).create(PREDICT, Context())
+        assert {exchange["host"] for exchange in api.exchanges} == {
+            "far-north1-aiplatform.googleapis.com"
+        }
+
+
+@pytest.mark.parametrize("endpoint", ["1", "projects/p/locations/r/endpoints/1"])
+def test_a_grant_on_an_endpoint_needs_a_provider_with_a_region(endpoint: str) -> None:
+    gcp, _ = configured(Scripted({}), region="")
+    kind, inputs = gcp.kind(ON_ENDPOINT), {**PREDICT, "endpoint": endpoint}
+    with pytest.raises(ProviderError, match=NO_REGION):
+        kind.create(inputs, Context())
+    with pytest.raises(ProviderError, match=NO_REGION):
+        kind.delete("1", inputs, inputs, Context())
+    with pytest.raises(ProviderError, match=NO_REGION):
+        kind.read("projects/p/locations/r/endpoints/1 roles/r user:a@x.y", {}, {}, Context())
+
+
+def test_an_endpoint_granted_on_by_its_name_alone_is_where_the_provider_is() -> None:
+    """A provider that has only a zone takes that for the location, as GetLocation does."""
+    for config, location in (
+        ({"region": "far-north1"}, "far-north1"),
+        ({"region": "", "zone": "far-north1-a"}, "far-north1-a"),
+    ):
+        path = f"/v1beta1/projects/p/locations/{location}/endpoints/1"
+        api = Scripted({f"POST {path}:getIamPolicy": {}})
+        gcp, _ = configured(api, **config)
+        inputs = {name: value for name, value in PREDICT.items() if name != "location"}
+        assert gcp.kind(ON_ENDPOINT).read("1", inputs, {}, Context()) is None
 
 
 def test_the_email_of_a_member_has_no_case() -> None:

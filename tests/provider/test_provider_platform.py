@@ -332,7 +332,7 @@ def test_a_pool_of_machines_carries_its_id_in_the_body_and_never_changes() -> No
         }
     ]
     assert api.exchanges[0]["host"] == "r-aiplatform.googleapis.com"
-    more = {**inputs, "dedicatedResources": {**spec, "maxReplicaCount": 2}}
+    more = {**inputs, "dedicatedResources": {**spec, "maxReplicaCount": 2}, "__defaults": []}
     change = kind.diff(id, inputs, outputs, more)
     assert (change.replaces, change.delete_before_replace) == (("dedicatedResources",), True)
     assert read(gcp, MACHINES, id, {}).inputs["dedicatedResources"] == spec

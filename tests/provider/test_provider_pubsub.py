@@ -143,7 +143,7 @@ def test_tags_are_sent_once_and_never_read_back() -> None:
     assert api.bodies(f"PUT {TOPICS}/t")[0]["tags"] == given["tags"]
     found = kind.read("projects/p/topics/t", inputs, outputs, Context())
     assert (found.inputs, found.outputs["tags"]) == (inputs, given["tags"])
-    change = kind.diff("t", found.inputs, found.outputs, {"name": "t"})
+    change = kind.diff("t", found.inputs, found.outputs, {"name": "t", "__defaults": []})
     assert (change.replaces, change.delete_before_replace) == (("tags",), True)
 
 

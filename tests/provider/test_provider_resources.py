@@ -14,6 +14,7 @@ from provider_support import (
     ENDPOINT,
     ENDPOINT_INPUTS,
     ENDPOINTS,
+    NO_REGION,
     Gathering,
     Scripted,
     configured,
@@ -25,6 +26,7 @@ from providers.plugin import UNKNOWN, Asset, Context, PartialFailure, Props, Pro
 SERVICE = "gcp:projects/service:Service"
 OBJECT = "gcp:storage/bucketObject:BucketObject"
 SERVICES = "/v1/projects/p/services"
+GRANT: Props = {"role": "roles/r", "member": "user:a@x.y"}
 
 
 def bucket(**other: Any) -> Props:
@@ -159,14 +161,26 @@ def test_a_change_of_the_providers_own_properties_sends_nothing() -> None:
     assert api.sent() == []
 
 
-def test_a_rename_replaces_and_a_fixed_name_is_freed_first() -> None:
+def test_what_the_program_named_is_deleted_before_any_replacement_of_it() -> None:
     gcp, _ = configured(Scripted({}))
     kind, labels = gcp.kind(ENDPOINT), {"goog-pulumi-provisioned": "true"}
     old = {**ENDPOINT_INPUTS, "effectiveLabels": labels, "pulumiLabels": labels}
-    renamed = kind.diff("1", ENDPOINT_INPUTS, old, {**ENDPOINT_INPUTS, "name": "2"})
-    assert (renamed.replaces, renamed.delete_before_replace) == (("name",), False)
-    moved = kind.diff("1", ENDPOINT_INPUTS, old, {**ENDPOINT_INPUTS, "network": "n"})
+    named = {**ENDPOINT_INPUTS, "__defaults": []}
+    renamed = kind.diff("1", ENDPOINT_INPUTS, old, {**named, "name": "2"})
+    assert (renamed.replaces, renamed.delete_before_replace) == (("name",), True)
+    moved = kind.diff("1", ENDPOINT_INPUTS, old, {**named, "network": "n"})
     assert (moved.replaces, moved.delete_before_replace) == (("network",), True)
+    edited = kind.diff("1", ENDPOINT_INPUTS, old, {**named, "description": "d"})
+    assert (edited.updates, edited.delete_before_replace) == (("description",), False)
+    # A name that the plugin chose is replaced by another one, so nothing has to go first.
+    left_open = {**ENDPOINT_INPUTS, "__defaults": ["name"], "network": "n"}
+    assert not kind.diff("1", ENDPOINT_INPUTS, old, left_open).delete_before_replace
+
+
+def test_a_part_that_cannot_change_and_an_unknown_place_replace() -> None:
+    gcp, _ = configured(Scripted({}))
+    kind, labels = gcp.kind(ENDPOINT), {"goog-pulumi-provisioned": "true"}
+    old = {**ENDPOINT_INPUTS, "effectiveLabels": labels, "pulumiLabels": labels}
     link = {"enablePrivateServiceConnect": True}
     linked = {**ENDPOINT_INPUTS, "privateServiceConnectConfig": link}
     off = {**linked, "privateServiceConnectConfig": {"enablePrivateServiceConnect": False}}
@@ -175,6 +189,41 @@ def test_a_rename_replaces_and_a_fixed_name_is_freed_first() -> None:
     )
     unknown = kind.diff("1", ENDPOINT_INPUTS, old, {**ENDPOINT_INPUTS, "location": UNKNOWN})
     assert unknown.replaces == ("location",)
+
+
+@pytest.mark.parametrize(
+    ("token", "old", "changed", "first"),
+    [
+        ("gcp:projects/iAMMember:IAMMember", GRANT | {"project": "p"}, {"role": "roles/o"}, True),
+        ("gcp:bigquery/table:Table", {"datasetId": "d", "tableId": "t"}, {"tableId": "u"}, True),
+        (
+            "gcp:secretmanager/secret:Secret",
+            {"secretId": "s", "replication": {"auto": {}}, "__defaults": ["secretId"]},
+            {"project": "q"},
+            True,
+        ),
+        ("gcp:bigquery/dataset:Dataset", {"datasetId": "d"}, {"datasetId": "e"}, False),
+        (
+            "gcp:storage/bucketIAMMember:BucketIAMMember",
+            GRANT | {"bucket": "b"},
+            {"bucket": "c"},
+            False,
+        ),
+        (
+            "gcp:projects/iAMBinding:IAMBinding",
+            {"project": "p", "role": "roles/r", "members": ["user:a@x.y"]},
+            {"role": "roles/o"},
+            False,
+        ),
+    ],
+)
+def test_some_types_are_always_deleted_first_and_some_never(
+    token: str, old: Props, changed: Props, first: bool
+) -> None:
+    gcp, _ = configured(Scripted({}))
+    inputs = {"__defaults": [], **old}
+    change = gcp.kind(token).diff("1", inputs, old, inputs | changed)
+    assert (change.replaces, change.delete_before_replace) == (tuple(changed), first)
 
 
 def test_an_endpoint_that_is_gone_is_gone_and_deleting_it_again_is_fine() -> None:
@@ -309,7 +358,8 @@ def test_an_object_is_replaced_when_its_file_changes_and_mended_when_overwritten
 
     same_content = {**inputs, "source": Asset(hash="1", path="/elsewhere")}
     assert kind.diff(id, inputs, outputs, same_content).updates == ()
-    other = kind.diff(id, inputs, outputs, {**inputs, "source": Asset(hash="2")})
+    changed = {**inputs, "source": Asset(hash="2"), "__defaults": []}
+    other = kind.diff(id, inputs, outputs, changed)
     assert (other.replaces, other.delete_before_replace) == (("source",), True)
 
     api.script["GET /storage/v1/b/b/o/o"].appendleft({**here, "md5Hash": "AAAA"})
@@ -354,8 +404,23 @@ def test_a_property_taken_out_of_the_program_is_cleared_unless_google_chooses_it
 @pytest.mark.parametrize("id", ["projects/p/locations/r/endpoints/1", "p/r/1", "r/1"])
 def test_an_endpoint_is_imported_by_its_whole_or_shortened_name(id: str) -> None:
     gcp, _ = configured(Scripted({f"GET {ENDPOINTS}/1": endpoint(description="d")}))
-    found = gcp.kind(ENDPOINT).read(id, {}, {}, Context())
+    kind = gcp.kind(ENDPOINT)
+    found = kind.read(id, {}, {}, Context())
     assert found is not None and found.id == "projects/p/locations/r/endpoints/1"
-    program = {**ENDPOINT_INPUTS, "description": "d", "region": "r"}
-    change = gcp.kind(ENDPOINT).diff(found.id, found.inputs, found.outputs, program)
+    program = {**ENDPOINT_INPUTS, "description": "d"}
+    change = kind.diff(found.id, found.inputs, found.outputs, program)
     assert (change.updates, change.replaces) == (("effectiveLabels",), ())
+    # The region of the resource is not read from Google: a program that gives one replaces.
+    change = kind.diff(found.id, found.inputs, found.outputs, {**program, "region": "r"})
+    assert change.replaces == ("region",)
+
+
+def test_an_import_of_an_endpoint_takes_its_host_from_the_provider() -> None:
+    id = "projects/p/locations/r/endpoints/1"
+    gcp, _ = configured(Scripted({}), region="")
+    with pytest.raises(ProviderError, match=NO_REGION):
+        gcp.kind(ENDPOINT).read(id, {}, {}, Context())
+    api = Scripted({f"GET {ENDPOINTS}/1": endpoint()})
+    gcp, _ = configured(api, region="", zone="far-north1-a")
+    assert gcp.kind(ENDPOINT).read(id, {}, {}, Context())
+    assert api.exchanges[0]["host"] == "far-north1-aiplatform.googleapis.com"

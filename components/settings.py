@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from components import permissions
+from providers.forms import FORMS
 
 # Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
 # fmt: off
@@ -49,9 +50,6 @@ ROLE_KEYS: Final = tuple(
 # gcp-facts/03_custom_roles.md: iam.proto and the provider's own patterns.
 ACCOUNT_ID: Final = re.compile(r"(?=.{6,30}$)[a-z]([-a-z0-9]*[a-z0-9])")
 ROLE_ID: Final = re.compile(r"[a-zA-Z0-9_.]{3,64}")
-MODEL_NAME: Final = re.compile(
-    r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/models/[^/@]+(@[^/@]+)?"
-)
 
 
 class SettingsError(ValueError):
@@ -87,12 +85,8 @@ ProjectId = Annotated[
 BucketName = Annotated[
     str, matches(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", "a bucket name: 3-63 of a-z, 0-9, - and .")
 ]
-ModelId = Annotated[
-    str, matches(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a model id: up to 63 of a-z, 0-9 and -")
-]
-ModelName = Annotated[
-    str, matches(MODEL_NAME, "projects/PROJECT/locations/REGION/models/MODEL[@version or @alias]")
-]
+ModelId = Annotated[str, matches(*FORMS["model id"])]
+ModelName = Annotated[str, matches(*FORMS["model"])]
 Member = Annotated[
     str,
     matches(

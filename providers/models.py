@@ -13,6 +13,7 @@ import re
 from typing import Protocol
 
 from providers.errors import GoogleError, Json, explain
+from providers.forms import parse
 from providers.google import Google
 from providers.plugin import (
     UNKNOWN,
@@ -26,7 +27,7 @@ from providers.plugin import (
     changed_keys,
     is_known,
 )
-from providers.schema import REGISTERED_MODEL, check_form, check_shape, parse
+from providers.schema import REGISTERED_MODEL, check_form, check_shape
 from providers.waiting import ATTEMPTS, Clock, Operations, Waiting
 
 DEADLINE = 1800
@@ -36,14 +37,7 @@ REPLACES = ("model", "project", "location", "modelId", *CONTENT)
 DRIFTS = ("displayName", "description", "labels")
 STABLE = ("name", "versionId", "versionName", "createTime")
 
-# A model id may not start with a digit or hyphen (model_service.proto, UploadModelRequest).
-PATTERNS = {
-    "modelId": (
-        r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
-        "lower-case letters, digits and hyphens, first a letter, at most 63",
-    ),
-    "artifactHash": (r"[0-9a-f]{32,128}", "a hex digest such as SHA-256, in lower case"),
-}
+HASH = (r"[0-9a-f]{32,128}", "a hex digest such as SHA-256, in lower case")
 ALIAS = (
     r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]",
     "2 to 128 letters, digits and hyphens, first a lower-case letter",
@@ -95,8 +89,8 @@ class RegisteredModel(Kind):
                 Failure("model", f"is missing: give model, or {', '.join(REQUIRED)}"),
             ]
         failures += [Failure(key, "is missing") for key in missing]
-        for key, (pattern, said) in PATTERNS.items():
-            failures += _check_pattern(inputs.get(key), key, pattern, said)
+        failures += check_form("model id", inputs.get("modelId"), "modelId")
+        failures += _check_pattern(inputs.get("artifactHash"), "artifactHash", *HASH)
         failures += check_form("bucket directory", inputs.get("artifactUri"), "artifactUri")
         failures += check_form("account", inputs.get("serviceAccount"), "serviceAccount")
         aliases = inputs.get("versionAliases", [])

@@ -21,6 +21,7 @@ from providers.deployed import (
     to_outputs,
 )
 from providers.errors import GoogleError, Json, explain
+from providers.forms import parse
 from providers.google import Google
 from providers.plugin import (
     UNKNOWN,
@@ -34,7 +35,7 @@ from providers.plugin import (
     Resource,
     changed_keys,
 )
-from providers.schema import MODEL_ROLLOUT, check_form, check_shape, parse
+from providers.schema import MODEL_ROLLOUT, check_form, check_shape
 from providers.waiting import Clock, Operations, Waiting
 
 DEADLINE = 1800

@@ -6,9 +6,9 @@ Properties are Pulumi package schema. Inputs are outputs too; `OUTPUTS` holds wh
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
+from providers.forms import parse
 from providers.plugin import UNKNOWN, Failure, Props
 
 Property = dict[str, Any]
@@ -259,38 +259,6 @@ def _value(value: Any, of: Property, at: str, failures: list[Failure]) -> Any:
         of = of["additionalProperties"]
         return {k: _value(v, of, f"{at}.{k}", failures) for k, v in value.items()}
     return value
-
-
-# What well-formed values look like, and how to say so.
-FORMS = {
-    "endpoint": (
-        r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/endpoints/(?P<id>[^/]+)",
-        "projects/P/locations/L/endpoints/E",
-    ),
-    "version": (
-        r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/models/(?P<id>[^/@]+)"
-        r"@(?P<version>\d+)",
-        "projects/P/locations/L/models/M@V with a version number (RegisteredModel's versionName)",
-    ),
-    "model": (
-        r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/models/(?P<id>[^/@]+)"
-        r"(@(?P<version>[a-zA-Z0-9-]+))?",
-        "projects/P/locations/L/models/M, with @version or @alias or neither",
-    ),
-    "account": (
-        r"[a-z0-9-]+@([a-z0-9.:-]+\.iam|developer|appspot)\.gserviceaccount\.com",
-        "the e-mail address of a service account",
-    ),
-    "bucket directory": (r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", "gs://BUCKET/DIRECTORY"),
-}
-
-
-def parse(form: str, value: str) -> dict[str, str]:
-    """The named parts of a well-formed value. Raises ValueError saying what it has to be."""
-    pattern, said = FORMS[form]
-    if match := re.fullmatch(pattern, value):
-        return {name: part or "" for name, part in match.groupdict().items()}
-    raise ValueError(f"is {value!r}, not {said}")
 
 
 def check_form(form: str, value: Any, at: str) -> list[Failure]:

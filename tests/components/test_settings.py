@@ -90,7 +90,7 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         (
             "models",
             json.dumps([UPLOADED, {**LOOKED_UP, "source": "pump"}]),
-            "models[1].source: 'pump' is not projects/PROJECT",
+            "models[1].source: 'pump' is not projects/P/locations/L/models/M",
         ),
         (
             "models",

@@ -21,9 +21,12 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from components import permissions
 from providers.forms import FORMS
@@ -113,6 +116,12 @@ class Model(_Frozen):
     artifact: str | None = None
     source: ModelName | None = None
 
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Model:
+        if (self.artifact is None) == (self.source is None):
+            raise ValueError("needs either `artifact` (upload) or `source` (look up)")
+        return self
+
     @property
     def source_project(self) -> str:
         """The project whose registry a looked-up model is in; empty for an upload."""
@@ -137,8 +146,8 @@ class Settings(_Frozen):
     endpoint_id: EndpointId
     dedicated_endpoint: bool
     request_log_percent: Percent
+    source_artifacts_bucket: BucketName | None = None
     models: tuple[Model, ...]
-    source_artifacts_bucket: Annotated[BucketName | None, Field(validate_default=True)] = None
     serving_container: str
     machine_type: MachineType
     max_replicas: Replicas
@@ -177,23 +186,26 @@ class Settings(_Frozen):
             raise ValueError(f"is more than maxReplicas, {maximum}; use 1 to {maximum}")
         return minimum
 
-    @field_validator("models")
+    @field_validator("models", mode="wrap")
     @classmethod
     def _fit_the_endpoint(
-        cls, models: tuple[Model, ...], info: ValidationInfo
+        cls, given: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> tuple[Model, ...]:
-        problems = list(_model_problems(models, info.data))
-        if problems:
-            raise ValueError("\n".join(problems))
+        """What is wrong with one model does not hide what is wrong between them."""
+        wrong: list[Any] = []
+        try:
+            models: tuple[Model, ...] = validate(given)
+        except ValidationError as error:
+            if not isinstance(given, list):
+                raise
+            wrong = error.errors(include_url=False)
+            models = _readable(given, wrong)
+        if problems := "\n".join(_model_problems(models, info.data)):
+            between = PydanticCustomError("value_error", "{said}", {"said": problems})
+            wrong.append({"type": between, "loc": (), "input": given})
+        if wrong:
+            raise ValidationError.from_exception_data("models", wrong)
         return models
-
-    @field_validator("source_artifacts_bucket")
-    @classmethod
-    def _known_for_sources(cls, bucket: str | None, info: ValidationInfo) -> str | None:
-        projects = {model.source_project for model in info.data.get("models", ()) if model.source}
-        if projects and not bucket:
-            raise ValueError(f"has to name the bucket of the model artifacts in {min(projects)}")
-        return bucket
 
     @property
     def source_project(self) -> str | None:
@@ -241,15 +253,25 @@ def role_id(prefix: str, key: str) -> str:
     return f"{prefix}{key[0].upper()}{key[1:]}"
 
 
+def _readable(given: list[Any], wrong: list[Any]) -> tuple[Model, ...]:
+    """The models in `given` as far as nothing is wrong with them; all else is left unset."""
+    unread = {detail["loc"][:2] for detail in wrong}
+    fields = [item if isinstance(item, dict) else {} for item in given]
+    return tuple(
+        Model.model_construct(**{key: item[key] for key in item if (index, key) not in unread})
+        for index, item in enumerate(fields)
+    )
+
+
 def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
     """What is wrong between models, and between them and the settings in `others`."""
-    total = sum(model.traffic for model in models)
+    shares = [int(model.traffic) for model in models if "traffic" in model.model_fields_set]
     if not models:
         yield ": give at least one model"
-    elif total != 100:
-        parts = " + ".join(str(model.traffic) for model in models)
-        yield f": traffic is {parts} = {total}; it has to sum to 100"
-    ids = [model.id for model in models]
+    elif len(shares) == len(models) and sum(shares) != 100:
+        parts = " + ".join(map(str, shares))
+        yield f": traffic is {parts} = {sum(shares)}; it has to sum to 100"
+    ids = [model.id for model in models if "id" in model.model_fields_set]
     for id in sorted({id for id in ids if ids.count(id) > 1}):
         yield f": the id {id!r} is used {ids.count(id)} times; give each model its own"
     projects = sorted({model.source_project for model in models if model.source})
@@ -257,10 +279,10 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
         yield f": sources are in {' and '.join(projects)}; one source project is supported"
     if others.get("project") in projects:
         yield f": {projects[0]!r} is the stack's own project; `source` is for models of another"
+    if projects and not others.get("source_artifacts_bucket", "unread"):
+        yield f": sourceArtifactsBucket has to name the bucket of the artifacts in {projects[0]}"
     region = others.get("region")
     for index, model in enumerate(models):
-        if (model.artifact is None) == (model.source is None):
-            yield f"[{index}]: give either `artifact` (upload) or `source` (look up)"
         if model.source and region and model.source_region != region:
             yield (
                 f"[{index}].source: the model is in {model.source_region}, the endpoint in "
@@ -276,21 +298,24 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
 def load(root: Path) -> Settings:
     """Settings of the stack being run; `root` is the folder of `Pulumi.yaml`.
 
-    Raises SettingsError.
+    Raises pulumi.RunError, which both hosts of Python programs print without a traceback.
     """
     import pulumi
     from pulumi.runtime import config
 
     namespace = f"{pulumi.get_project()}:"
     values = {**config.get_config_env(), **config.CONFIG.get()}
-    return parse(
-        {
-            key.removeprefix(namespace): value
-            for key, value in values.items()
-            if key.startswith(namespace)
-        },
-        root,
-    )
+    try:
+        return parse(
+            {
+                key.removeprefix(namespace): value
+                for key, value in values.items()
+                if key.startswith(namespace)
+            },
+            root,
+        )
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
 
 
 def parse(raw: Mapping[str, str], root: Path) -> Settings:

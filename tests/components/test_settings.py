@@ -79,14 +79,18 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("machineType", "big", "machineType: 'big' is not such as n1-standard-2"),
         ("deployerMay", '["fly"]', "deployerMay[0]: 'fly' is not valid"),
         ("deployerMay", '["retire"]', "deployerMay has no 'register'"),
-        ("sourceArtifactsBucket", "", "has to name the bucket of the model artifacts"),
+        (
+            "sourceArtifactsBucket",
+            "",
+            "sourceArtifactsBucket has to name the bucket of the artifacts",
+        ),
         ("models", "[]", "models: give at least one model"),
         ("models", "nonsense", "models: 'nonsense' is not valid"),
         ("models", json.dumps([UPLOADED]), "models: traffic is 90 = 90; it has to sum to 100"),
         ("models", json.dumps([UPLOADED, {**LOOKED_UP, "id": "fan"}]), "'fan' is used 2 times"),
         ("models", json.dumps([{**UPLOADED, "traffic": "x"}]), "models[0].traffic: 'x' is not"),
         ("models", json.dumps([{**UPLOADED, "trafic": 1}]), "did you mean traffic?"),
-        ("models", json.dumps([{"id": "fan", "traffic": 100}]), "give either `artifact`"),
+        ("models", json.dumps([{"id": "fan", "traffic": 100}]), "needs either `artifact`"),
         (
             "models",
             json.dumps([UPLOADED, {**LOOKED_UP, "source": "pump"}]),
@@ -123,3 +127,35 @@ def test_everything_wrong_is_reported_at_once(root: Path) -> None:
     assert {problem.partition(":")[0] for problem in found} == {
         "region", "protect", "minReplicas", "endpointId", "colour",
     }  # fmt: skip
+
+
+def test_what_is_wrong_with_one_model_hides_nothing_of_what_is_wrong_between_models(
+    root: Path,
+) -> None:
+    models = [
+        {**UPLOADED, "replicas": 2},
+        {**LOOKED_UP, "traffic": "20"},
+        {"id": "fan", "traffic": 5},
+    ]
+    assert problems(root, models=json.dumps(models), sourceArtifactsBucket="") == [
+        "models[0].replicas: 2 is for an unknown key; did you mean traffic?",
+        "models[2]: {'id': 'fan', 'traffic': 5} needs either `artifact` (upload) or `source` "
+        "(look up)",
+        "models: traffic is 90 + 20 + 5 = 115; it has to sum to 100",
+        "models: the id 'fan' is used 2 times; give each model its own",
+        "models: sourceArtifactsBucket has to name the bucket of the artifacts in iot-models",
+    ]
+
+
+def test_a_share_that_cannot_be_read_is_in_no_sum(root: Path) -> None:
+    models = [{**UPLOADED, "traffic": "most"}, LOOKED_UP]
+    assert problems(root, models=json.dumps(models)) == [
+        "models[0].traffic: 'most' is not valid: input should be a valid integer, unable to parse "
+        "string as an integer"
+    ]
+
+
+def test_a_model_that_is_no_object_leaves_the_others_checked(root: Path) -> None:
+    found = problems(root, models=json.dumps(["pump", UPLOADED, {**UPLOADED, "traffic": 10}]))
+    assert [line.partition(":")[0] for line in found] == ["models[0]", "models"]
+    assert "the id 'fan' is used 2 times" in found[1]

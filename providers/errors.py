@@ -7,7 +7,7 @@ own when something is said before it.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from providers.plugin import ProviderError
 
@@ -115,16 +115,38 @@ SAYINGS = (
 )
 
 
+BECOME = "iam.serviceAccounts.getAccessToken"
+TOKENS = "projects/-/serviceAccounts"
+"""Accounts as those are named whose tokens are asked for; their project does not matter."""
+
+
+class Caller(Protocol):
+    """As whom Google was called."""
+
+    @property
+    def identity(self) -> str: ...
+
+    def turned_away(self) -> tuple[str, str]:
+        """Who may not become which account."""
+
+
 def explain(
-    error: GoogleError, step: str, identity: str, asked: str = "what was asked for"
+    error: GoogleError, step: str, caller: Caller, asked: str = "what was asked for"
 ) -> ProviderError:
     """`error` for the person running Pulumi: the step, what it needs, Google's own text."""
-    names = {"identity": identity, "asked": asked}
     if error.reason == "SERVICE_DISABLED":
         service, consumer = (error.metadata.get(key, "?") for key in ("service", "consumer"))
         return ProviderError(
             f"{step}: {service} is off in {consumer}, or not on yet\n{error.message}"
         )
+    # No token, so nothing was asked as the account yet: it is the caller who lacks something.
+    if f"'{BECOME}' denied" in error.message:
+        who, account = caller.turned_away()
+        return ProviderError(
+            f"{step}: {who} may not become {account}: grant it a role with {BECOME} on "
+            f"{TOKENS}/{account}, and run `pulumi up` again\n{error.message}"
+        )
+    names = {"identity": caller.identity, "asked": asked}
     for pattern, saying in SAYINGS:
         if match := re.search(pattern, error.message):
             said = saying.format(**names, **match.groupdict())

@@ -18,6 +18,9 @@ from providers.errors import GoogleError, Json, http_error
 from providers.plugin import ProviderError, is_known
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+EMAIL_SCOPE = "https://www.googleapis.com/auth/userinfo.email"
+USERINFO = "https://openidconnect.googleapis.com/v1/userinfo"
+SOMEONE = "the identity of the application default credentials"
 TIMEOUT = 60.0
 
 
@@ -60,6 +63,12 @@ def _refused_token(error: Any) -> GoogleError:
     return GoogleError(0 if error.retryable else 401, "UNAUTHENTICATED", str(error))
 
 
+def _account(credentials: Any) -> str:
+    """The service account of some credentials; federated ones have None for an address."""
+    email = getattr(credentials, "service_account_email", "") or ""
+    return email if "@" in email else ""
+
+
 class Google:
     """One identity: the application default credentials, or an account impersonated with them."""
 
@@ -68,6 +77,7 @@ class Google:
         self._lock = threading.RLock()
         self._credentials: Any = None
         self._session: Any = None
+        self._turned_away: tuple[str, str] | None = None
         self._vertex: dict[str, Vertex] = {}
         # Two versions of one model are uploaded and deleted one after the other.
         self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -75,9 +85,35 @@ class Google:
     @property
     def identity(self) -> str:
         """Who calls, as far as the credentials say."""
-        # Federated credentials have None for an address.
-        email = self.impersonate or getattr(self._credentials, "service_account_email", "") or ""
-        return email if "@" in email else "the identity of the application default credentials"
+        return self.impersonate or _account(self._credentials) or SOMEONE
+
+    def turned_away(self) -> tuple[str, str]:
+        """Who may not become which account, after Google refused a token.
+
+        Federated identities have no address, and stay without a name.
+        """
+        if self._turned_away is None:
+            self._turned_away = self._ask_who()
+        return self._turned_away
+
+    def _ask_who(self) -> tuple[str, str]:
+        import google.auth
+        import requests
+        from google.auth.exceptions import RefreshError, TransportError
+        from google.auth.transport import requests as authorized
+
+        session_type: Any = authorized.AuthorizedSession
+        own, _ = google.auth.default(scopes=[SCOPE, EMAIL_SCOPE])
+        email = ""
+        try:
+            answer = session_type(own).get(USERINFO, timeout=TIMEOUT)
+            email = answer.json().get("email", "") if answer.ok else ""
+        except RefreshError:
+            # The application default credentials are themselves those of an account to become.
+            return SOMEONE, _account(own) or self.impersonate
+        except (TransportError, requests.RequestException):
+            pass
+        return email or _account(own) or SOMEONE, self.impersonate
 
     def credentials(self) -> Any:
         import google.auth

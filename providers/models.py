@@ -137,7 +137,7 @@ class RegisteredModel(Kind):
                 name = name or self._upload(registry, parent, inputs, waiting, step)
                 version = waiting.call(registry.model, name)
             except GoogleError as error:
-                raise explain(error, step, self.google.identity) from error
+                raise explain(error, step, self.google) from error
         outputs = _outputs(version, parent)
         return outputs["versionName"], inputs | outputs
 
@@ -224,7 +224,7 @@ class RegisteredModel(Kind):
         try:
             found = waiting.call(self._registry(parse("model", name)["location"]).model, name)
         except GoogleError as error:
-            raise explain(error, f"looking up {name}", self.google.identity) from error
+            raise explain(error, f"looking up {name}", self.google) from error
         return _outputs(found, parent)
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
@@ -237,7 +237,7 @@ class RegisteredModel(Kind):
         except ValueError as error:
             raise ProviderError(f"the id {error}") from error
         except GoogleError as error:
-            raise explain(error, f"reading {name}", self.google.identity) from error
+            raise explain(error, f"reading {name}", self.google) from error
         if version is None:
             return None
         found = _outputs(version, name.partition("@")[0])
@@ -260,7 +260,7 @@ class RegisteredModel(Kind):
                 waiting.call(registry.merge_aliases, id, aliases)
             version = waiting.call(registry.model, id)
         except GoogleError as error:
-            raise explain(error, f"updating {id}", self.google.identity) from error
+            raise explain(error, f"updating {id}", self.google) from error
         return inputs | _outputs(version, id.partition("@")[0])
 
     def _patch(
@@ -287,7 +287,7 @@ class RegisteredModel(Kind):
                 )
             except GoogleError as error:
                 if error.code != 404:
-                    raise explain(error, step, self.google.identity) from error
+                    raise explain(error, step, self.google) from error
 
     def _start_delete(
         self, registry: Registry, parent: str, version: str, context: Context, waiting: Waiting

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from providers.errors import GoogleError, Json
+from providers.errors import BECOME, TOKENS, GoogleError, Json
 from providers.google import SCOPE, Google
 from providers.plugin import (
     UNKNOWN,
@@ -230,10 +230,8 @@ class AccessReady(Kind):
             except GoogleError as error:
                 if not error.is_transient and error.code not in (403, 404):
                     raise ProviderError(f"no token for {principal}: {error.message}") from error
-                return [
-                    "iam.serviceAccounts.getAccessToken on projects/-/serviceAccounts/"
-                    f"{principal} for {self.google.identity}: {error.message}"
-                ]
+                who, _ = self.google.turned_away()
+                return [f"{BECOME} on {TOKENS}/{principal} for {who}: {error.message}"]
             # Answers flicker while a change spreads: everything has to be there in one round.
             return [
                 line for need in inputs["needs"] for line in self._missing(principal, token, need)
@@ -246,8 +244,7 @@ class AccessReady(Kind):
     def _token(self, principal: str) -> str:
         answer = self.google.request(
             "POST",
-            "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
-            f"{principal}:generateAccessToken",
+            f"https://iamcredentials.googleapis.com/v1/{TOKENS}/{principal}:generateAccessToken",
             {"scope": [SCOPE], "lifetime": "3600s"},
         )
         return str(answer["accessToken"])

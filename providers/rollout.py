@@ -105,7 +105,7 @@ class ModelRollout(Kind):
         except GoogleError as error:
             if error.code == 404:
                 return None
-            raise explain(error, f"reading {id}", self.google.identity) from error
+            raise explain(error, f"reading {id}", self.google) from error
         found = from_google(id, endpoint)
         if not found and not inputs:
             return None
@@ -130,7 +130,7 @@ class ModelRollout(Kind):
                 work.undeploy(deployed)
         except GoogleError as error:
             if error.code != 404:
-                raise explain(error, work.step, self.google.identity) from error
+                raise explain(error, work.step, self.google) from error
 
     def _endpoints(self, endpoint: str) -> Endpoints:
         return self.google.vertex(parse("endpoint", endpoint)["location"])
@@ -149,7 +149,7 @@ class ModelRollout(Kind):
             return to_outputs(name, inputs, work.look())
         except (GoogleError, ProviderError) as error:
             problem = (
-                explain(error, work.step, self.google.identity, work.asked)
+                explain(error, work.step, self.google, work.asked)
                 if isinstance(error, GoogleError)
                 else error
             )

@@ -16,7 +16,16 @@ from typing import Any
 
 import pytest
 from pulumi import automation
-from vertexops_engine import ENDPOINT, MODEL, VERTEX, Rehearsal, rehearsal, rollout
+from vertexops_engine import (
+    DEPLOYER,
+    ENDPOINT,
+    MODEL,
+    PLATFORM,
+    VERTEX,
+    Rehearsal,
+    rehearsal,
+    rollout,
+)
 
 from providers import sdk
 from rehearsal.cloud.cloud import Delays
@@ -175,6 +184,15 @@ def test_a_missing_permission_is_named_with_googles_own_words(place: Rehearsal) 
     said = refusal(place.stack(rollout("v1", wait=0)))
     assert f"needs aiplatform.endpoints.deploy on {ENDPOINT}, which deployer@" in said
     assert "Permission 'aiplatform.endpoints.deploy' denied on resource" in said
+
+
+def test_a_caller_who_may_not_become_the_deployer_is_named(place: Rehearsal) -> None:
+    place.cloud.iam.withheld.add((PLATFORM, "iam.serviceAccounts.getAccessToken"))
+    said = refusal(place.stack(rollout("v1", wait=0)))
+    assert f"{PLATFORM} may not become {DEPLOYER}" in said
+    needed = f"iam.serviceAccounts.getAccessToken on projects/-/serviceAccounts/{DEPLOYER}"
+    assert f"grant it a role with {needed}" in said
+    assert f"which {DEPLOYER} does not have" not in said
 
 
 def test_access_that_never_comes_is_named_before_anything_is_deployed(place: Rehearsal) -> None:

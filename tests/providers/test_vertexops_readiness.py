@@ -203,7 +203,7 @@ def test_a_token_that_is_never_given_names_who_needs_what() -> None:
         world.create(NEEDS | {"deadlineSeconds": 10})
     assert (
         f"iam.serviceAccounts.getAccessToken on projects/-/serviceAccounts/{DEPLOYER} for "
-        f"{DEPLOYER}: getAccessToken denied"
+        "ana@example.com: getAccessToken denied"
     ) in str(failure.value)
 
 

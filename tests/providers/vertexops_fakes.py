@@ -235,6 +235,9 @@ class FakeGoogle:
         self.fake = vertex
         self.answer: Callable[[str, str, Json | None, str], Json] = lambda *_: {}
 
+    def turned_away(self) -> tuple[str, str]:
+        return "ana@example.com", self.identity
+
     def vertex(self, location: str) -> Any:
         return self.fake
 

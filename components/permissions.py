@@ -112,6 +112,9 @@ NEEDS: Final[tuple[Need, ...]] = (
         # models.listVersions and deleteVersion: not documented; list and delete of models inferred.
         ("find the last version",   "aiplatform models.listVersions",            "aiplatform.models.list"),
         ("drop an old version",     "aiplatform models.deleteVersion",           "aiplatform.models.delete"),
+        ("correct a model",         "aiplatform models.patch",                   "aiplatform.models.update"),
+        # mergeVersionAliases: not documented; inferred from patch, as an alias is a field of the model.
+        ("move the default version", "aiplatform models.mergeVersionAliases",    "aiplatform.models.update"),
         when=REGISTER,
     ),
     *_rows(DEPLOYER, "deployer", PROJECT,

@@ -20,7 +20,7 @@ from rehearsal.toolchain import ROOT
 
 NAME: Final = "predictive-maintenance"
 SCIENTIST: Final = "data-science@example.com"
-"""Owner of the project where looked-up models are trained."""
+"""Owner of the project where looked-up models are trained; may use Vertex AI in the stack's own."""
 
 BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.googleapis.com")
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
@@ -122,6 +122,10 @@ def seed(environment: Environment) -> dict[str, Any]:
     if settings.source_project:
         source = f"projects/{settings.source_project}"
         grants.append({"resource": source, "role": "roles/owner", "member": f"user:{SCIENTIST}"})
+    if table.REGISTER in settings.capabilities:
+        own = f"projects/{settings.project}"
+        role = "roles/aiplatform.user"
+        grants.append({"resource": own, "role": role, "member": f"user:{SCIENTIST}"})
     who = (environment.platform, *filter(None, (environment.reviewer,)))
     homes = {caller.home for caller in who}
     entering = callers.seed(who, {number: id for id, number, _ in projects})

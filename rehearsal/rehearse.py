@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import permissions as table
+from rehearsal import colleague, telemetry, timing, toolchain, trouble
 from rehearsal import environment as environments
-from rehearsal import telemetry, timing, toolchain, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.cloud.faults import RATE
 from rehearsal.engine import Engine, Outcome, stack_program
@@ -149,13 +149,21 @@ def _withhold(options: Options, environment: Environment, sandbox: Sandbox) -> N
 def _stages(run: Rehearsal) -> list[Callable[[Rehearsal], None]]:
     first = up if run.options.faults is None else up_under_faults
     stages: list[Callable[[Rehearsal], None]] = [preview, first, serve_while_up_again, refresh]
-    if table.REGISTER in run.environment.settings.capabilities:
+    if registers(run):
         stages.insert(2, store)
     if not run.options.keep:
-        stages.append(refuse_destroy if run.environment.settings.protect else destroy)
+        if run.environment.settings.protect:
+            stages.append(refuse_destroy)
+        else:
+            stages += [colleague.register] if registers(run) else []
+            stages.append(destroy)
     if run.options.slow:
         stages.append(timing.demand_waiting)
     return stages
+
+
+def registers(run: Rehearsal) -> bool:
+    return table.REGISTER in run.environment.settings.capabilities
 
 
 def preview(run: Rehearsal) -> None:
@@ -268,6 +276,8 @@ def destroy(run: Rehearsal) -> None:
     """Take everything away; only soft-deleted roles and enabled APIs may be left."""
     with run.report.stage("destroy") as stage:
         _hold(stage, run.engine.destroy(), run)
+        if registers(run):
+            colleague.take_back(run)
         left = left_behind(run)
         if left:
             raise StageFailed("something is left behind", "\n".join(left))

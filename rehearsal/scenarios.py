@@ -14,8 +14,8 @@ from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Settings
 from providers.sdk import AccessReady, Provider
+from rehearsal import colleague, telemetry, toolchain
 from rehearsal import environment as environments
-from rehearsal import telemetry, toolchain
 from rehearsal.engine import Engine, Outcome
 from rehearsal.rehearse import (
     Options,
@@ -165,6 +165,12 @@ def model_update(report: Report) -> bool:
                 client.until_answered_by(before)
             with report.stage("check the traffic") as stage:
                 stage.note = _demand_moved(run, client, before)
+            with report.stage("put a name right") as stage:
+                colleague.rename(run)
+                outcome = run.engine.up(refresh=True)
+                stage.note = outcome.summary()
+                explain_failure(outcome)
+                colleague.demand_own_name(run)
         except StageFailed as error:
             report.failure(error, run.audit(), run.members)
             return False

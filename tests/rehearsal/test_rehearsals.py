@@ -34,6 +34,8 @@ def test_staging_is_rehearsed_from_preview_to_nothing_left() -> None:
         "storage.buckets.update",
     }
     assert not any(spare.values()), spare
+    # The stack's version was the default, beside one that a colleague had registered.
+    assert "aiplatform.models.update" in summary["identities"]["deployer"]["used"]
 
 
 def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
@@ -140,6 +142,7 @@ def test_a_model_update_fails_no_prediction() -> None:
     code, output, _ = play("scenario", "model-update")
     assert code == 0, output
     assert "0 failed; old version gone" in output
+    assert "✓ put a name right" in output
 
 
 def test_a_reviewer_sees_no_changes_and_needs_no_spare_permission() -> None:

@@ -46,7 +46,6 @@ class Serving(pulumi.ComponentResource):
         as_platform = pulumi.ResourceOptions(
             parent=self, provider=args.platform, protect=settings.protect
         )
-        protected = pulumi.ResourceOptions(parent=self, protect=settings.protect)
         log = gcp.bigquery.Dataset(
             "request-log",
             project=settings.project,
@@ -75,13 +74,13 @@ class Serving(pulumi.ComponentResource):
             }
             if settings.request_log_percent
             else None,
-            # Only names the host. An endpoint that was imported has none in the state, and giving
-            # it one would replace it.
-            opts=pulumi.ResourceOptions.merge(
-                protected, pulumi.ResourceOptions(ignore_changes=["region"])
+            # The region only names the host. An endpoint that was imported has none in the state, and
+            # giving it one would replace it.
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=settings.protect, ignore_changes=["region"]
             ),
         )
-        gcp.vertex.AiEndpointIamMember(
+        predictor = gcp.vertex.AiEndpointIamMember(
             "telemetry-predictor",
             endpoint=endpoint.name,
             project=settings.project,
@@ -106,7 +105,10 @@ class Serving(pulumi.ComponentResource):
                 }
                 for model in settings.models
             ],
-            opts=protected,
+            # On the way down the rollout goes first, and nothing before it: it is what refuses.
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=settings.protect, depends_on=[predictor]
+            ),
         )
         self.endpoint = endpoint.id
         self.dedicated_dns = endpoint.dedicated_endpoint_dns

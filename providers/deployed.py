@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable
 
 from providers.errors import Json
+from providers.forms import parse
 from providers.plugin import Props
 
 CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
@@ -152,13 +153,50 @@ def to_inputs(endpoint: str, inputs: Props, found: dict[str, Props]) -> Props:
     return inputs | {"endpoint": endpoint, "models": models}
 
 
-def to_outputs(endpoint: str, inputs: Props, found: dict[str, Props]) -> Props:
-    """Deployed models in the program's order, anyone else's last."""
+def own_ids(endpoint: str, inputs: Props, outputs: Props) -> set[str]:
+    """What a rollout deployed, or took over, by its state."""
+    listed = {model["id"] for model in outputs.get("deployedModels", [])}
+    derived = {deployed_model_id(endpoint, model) for model in inputs.get("models", [])}
+    return listed - set(outputs.get("foreignModels", [])) | derived
+
+
+def to_outputs(endpoint: str, inputs: Props, found: dict[str, Props], own: set[str]) -> Props:
+    """Deployed models in the program's order, then whatever else is there."""
     ours = {id: model["model"] for model, id in match(endpoint, inputs["models"], found) if id}
     order = [*ours, *sorted(set(found) - set(ours))]
-    return inputs | {
-        "deployedModels": [
-            {"id": id, **found[id], "model": ours.get(id, found[id]["model"])} for id in order
-        ],
-        "trafficSplit": {id: found[id]["traffic"] for id in order if found[id]["traffic"]},
-    }
+    foreign = sorted(found.keys() - own)
+    return (
+        inputs
+        | {
+            "deployedModels": [
+                {"id": id, **found[id], "model": ours.get(id, found[id]["model"])} for id in order
+            ],
+            "trafficSplit": {id: found[id]["traffic"] for id in order if found[id]["traffic"]},
+        }
+        | ({"foreignModels": foreign} if foreign else {})
+    )
+
+
+def in_the_way(endpoint: str, found: dict[str, Props], own: set[str]) -> str:
+    """Why an endpoint with the models of others cannot be deleted, and what takes them off.
+
+    A model leaves without traffic only (UndeployModelRequest), so its share goes to one of ours.
+    """
+    shares = {id: found[id]["traffic"] for id in sorted(own & found.keys())}
+    if shares:
+        shares[max(shares, key=lambda id: shares[id])] += 100 - sum(shares.values())
+    split = ",".join(f"{id}={share}" for id, share in shares.items() if share)
+    parts = parse("endpoint", endpoint)
+    lines = [
+        f"{endpoint} has models that this stack did not deploy, and Google deletes no endpoint "
+        "with models on it. Nothing was taken off. Take these off, and try again:"
+    ]
+    for id in sorted(found.keys() - own):
+        there = found[id]
+        move = f" --traffic-split={split}" if there["traffic"] and split else ""
+        lines += [
+            f"  {there['displayName']!r}, DeployedModel {id} of {there['model']}:",
+            f"  gcloud ai endpoints undeploy-model {parts['id']} --project={parts['project']} "
+            f"--region={parts['location']} --deployed-model-id={id}{move}",
+        ]
+    return "\n".join(lines)

@@ -15,7 +15,9 @@ from providers.deployed import (
     defaults,
     deployed_model_id,
     from_google,
+    in_the_way,
     match,
+    own_ids,
     to_google,
     to_inputs,
     to_outputs,
@@ -89,12 +91,12 @@ class ModelRollout(Kind):
         return inputs | {"deployedModels": UNKNOWN, "trafficSplit": UNKNOWN}
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
-        return inputs["endpoint"], self._reconcile(inputs, context, creating=True)
+        return inputs["endpoint"], self._reconcile(inputs, {}, context, creating=True)
 
     def update(
         self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
     ) -> Props:
-        return self._reconcile(inputs, context, creating=False)
+        return self._reconcile(inputs, old_outputs, context, creating=False)
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
         waiting = Waiting(context, DEADLINE, self.clock)
@@ -109,24 +111,29 @@ class ModelRollout(Kind):
         found = from_google(id, endpoint)
         if not found and not inputs:
             return None
+        own = own_ids(id, inputs, outputs) if inputs else set(found)
         inputs = to_inputs(id, inputs, found)
         running = {key: outputs[key] for key in ("runningOperation",) if key in outputs}
-        return Resource(id, inputs, to_outputs(id, inputs, found) | running)
+        return Resource(id, inputs, to_outputs(id, inputs, found, own) | running)
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
-        """Only what this rollout deployed goes; without traffic first, or it is refused."""
+        """Only what this rollout deployed goes; without traffic first, or it is refused.
+
+        Its endpoint goes next, which it could not with models of others on it: those are named
+        before anything is taken off.
+        """
         work = Work(self._endpoints(id), id, Waiting(context, self._deadline(inputs), self.clock))
-        ours = {model["id"] for model in outputs.get("deployedModels", [])}
-        ours |= {deployed_model_id(id, model) for model in inputs.get("models", [])}
+        own = own_ids(id, inputs, outputs)
         try:
             if operation := outputs.get("runningOperation"):
-                ours.add(work.settle(operation))
+                own.add(work.settle(operation))
             found = work.look()
-            present = sorted(ours & found.keys())
-            if any(found[deployed]["traffic"] for deployed in present):
+            if found.keys() - own:
+                raise ProviderError(in_the_way(id, found, own))
+            if any(there["traffic"] for there in found.values()):
                 work.step = f"taking the traffic from {id}"
                 work.waiting.call(work.service.set_traffic, id, {})
-            for deployed in present:
+            for deployed in sorted(found):
                 work.undeploy(deployed)
         except GoogleError as error:
             if error.code != 404:
@@ -138,7 +145,9 @@ class ModelRollout(Kind):
     def _deadline(self, inputs: Props) -> float:
         return float(inputs.get("deadlineSeconds", DEADLINE))
 
-    def _reconcile(self, inputs: Props, context: Context, creating: bool) -> Props:
+    def _reconcile(
+        self, inputs: Props, old_outputs: Props, context: Context, creating: bool
+    ) -> Props:
         name = inputs["endpoint"]
         waiting = Waiting(context, self._deadline(inputs), self.clock)
         work = Work(self._endpoints(name), name, waiting)
@@ -146,7 +155,8 @@ class ModelRollout(Kind):
         try:
             before = work.look()
             work.reconcile(inputs["models"], before)
-            return to_outputs(name, inputs, work.look())
+            found = work.look()
+            return to_outputs(name, inputs, found, set(found))
         except (GoogleError, ProviderError) as error:
             problem = (
                 explain(error, work.step, self.google, work.asked)
@@ -160,8 +170,9 @@ class ModelRollout(Kind):
             found = from_google(name, there)
             done = [id for _, id in match(name, inputs["models"], found) if id]
             if found != before or work.running or (creating and done):
+                own = own_ids(name, inputs, old_outputs) | set(done)
                 present = to_inputs(name, inputs, found)
-                outputs = to_outputs(name, present, found)
+                outputs = to_outputs(name, present, found, own)
                 if work.running:
                     outputs["runningOperation"] = work.running
                 raise PartialFailure(name, outputs, present, str(problem)) from error

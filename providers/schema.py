@@ -137,6 +137,9 @@ RESOURCES: dict[str, tuple[str, dict[str, Property], tuple[str, ...], dict[str, 
             "trafficSplit": _property(
                 {"type": "object", "additionalProperties": INTEGER}, "Percent by DeployedModel id."
             ),
+            "foreignModels": _property(
+                STRINGS, "Ids of what somebody else deployed there, as a refresh found it."
+            ),
             "runningOperation": _property(
                 STRING, "What went on when a run was cancelled or its deadline passed."
             ),
@@ -166,7 +169,7 @@ RESOURCES: dict[str, tuple[str, dict[str, Property], tuple[str, ...], dict[str, 
     ),
 }
 
-OPTIONAL_OUTPUTS = ("runningOperation",)
+OPTIONAL_OUTPUTS = ("foreignModels", "runningOperation")
 
 
 def schema() -> str:

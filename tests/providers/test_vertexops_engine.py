@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from vertexops_engine import (
     ENDPOINT,
     MODEL,
     PLATFORM,
+    PROJECT,
+    REGION,
     VERTEX,
     Rehearsal,
     rehearsal,
@@ -147,6 +150,42 @@ def test_a_first_rollout_that_is_half_done_can_be_destroyed(tmp_path: Path) -> N
         assert len(place.traffic()) == 1
         stack.destroy()
         assert place.cloud.state()["deployedModels"] == []
+
+
+def test_a_destroy_names_a_model_of_somebody_else_before_it_takes_anything_off(
+    place: Rehearsal,
+) -> None:
+    stack = place.stack(rollout("v1"))
+    stack.up()
+    address = f"{VERTEX}/{ENDPOINT}"
+    by_hand = {
+        "model": f"{MODEL}@1",
+        "displayName": "by hand",
+        "dedicatedResources": {
+            "machineSpec": {"machineType": "n1-standard-2"},
+            "minReplicaCount": 1,
+        },
+    }
+    [ours] = place.cloud.vertex.endpoints[ENDPOINT].deployed
+    body = {"deployedModel": by_hand, "trafficSplit": {"0": 20, ours: 80}}
+    place.call("POST", f"{address}:deployModel", json=body)
+    place.cloud.clock.step(60)
+    before = place.call("GET", address)
+    with pytest.raises(automation.CommandError) as refused:
+        stack.destroy()
+    assert "'by hand', DeployedModel" in str(refused.value)
+    assert place.call("GET", address) == before
+    line = re.search(r"gcloud ai endpoints undeploy-model 7 (.+)", str(refused.value))
+    assert line is not None
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in line[1].split())
+    assert (flags["project"], flags["region"]) == (PROJECT, REGION)
+    asked = {"deployedModelId": flags["deployed-model-id"]}
+    asked |= {"trafficSplit": dict([flags["traffic-split"].split("=")])}
+    place.call("POST", f"{address}:undeployModel", json=asked)
+    place.cloud.clock.step(60)
+    assert place.traffic() == {"pump@1": 100}
+    stack.destroy()
+    assert place.cloud.state()["deployedModels"] == []
 
 
 def test_what_was_changed_outside_shows_and_is_put_right(place: Rehearsal) -> None:

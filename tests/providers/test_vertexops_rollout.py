@@ -392,25 +392,79 @@ def test_an_endpoint_that_is_gone_or_empty_cannot_be_imported(world: World) -> N
     assert world.kind.read(E, rollout(model(1)), {}, world.context) is None
 
 
-def test_delete_takes_the_traffic_then_only_our_own_models(world: World) -> None:
+def test_delete_takes_the_traffic_then_the_models(world: World) -> None:
     inputs = rollout(model(1), model(2, 0))
     outputs = world.up(inputs)
-    foreign = next(iter(world.vertex.endpoints[E]["models"].values())) | {"id": "42"}
-    world.vertex.endpoints[E]["models"]["42"] = foreign
     world.vertex.calls.clear()
     world.kind.delete(E, inputs, outputs, world.context)
     assert world.asked == ["set_traffic", "undeploy", "undeploy"]
-    assert list(world.vertex.endpoints[E]["models"]) == ["42"]
+    assert world.vertex.endpoints[E]["models"] == {}
 
 
-def test_delete_leaves_the_traffic_of_others_alone(world: World) -> None:
+def deployed_by_hand(world: World, **split: int) -> str:
+    """Somebody deploys model 42; the id of ours."""
+    [(ours, there)] = world.vertex.endpoints[E]["models"].items()
+    by_hand = there | {"id": "42", "displayName": "by hand", "modelVersionId": "9"}
+    world.vertex.endpoints[E]["models"]["42"] = by_hand
+    world.vertex.endpoints[E]["split"] = {ours: 100} | split
+    world.vertex.calls.clear()
+    return ours
+
+
+def test_delete_names_a_model_of_anyone_else_and_takes_nothing_off(world: World) -> None:
     inputs = rollout(model(1))
     outputs = world.up(inputs)
-    [there] = world.vertex.endpoints[E]["models"].values()
-    world.vertex.endpoints[E]["models"]["42"] = there | {"id": "42"}
-    world.vertex.endpoints[E]["split"] = {"42": 100}
-    world.kind.delete(E, inputs, outputs, world.context)
-    assert world.vertex.endpoints[E]["split"] == {"42": 100}
+    deployed_by_hand(world)
+    with pytest.raises(ProviderError) as refused:
+        world.kind.delete(E, inputs, outputs, world.context)
+    assert world.asked == []
+    said = str(refused.value)
+    assert f"'by hand', DeployedModel 42 of {M}@9:" in said
+    assert said.endswith(
+        "gcloud ai endpoints undeploy-model 7 --project=p --region=us-central1 "
+        "--deployed-model-id=42"
+    )
+
+
+def test_the_traffic_of_anyone_elses_model_goes_to_ours(world: World) -> None:
+    inputs = rollout(model(1))
+    outputs = world.up(inputs)
+    ours = deployed_by_hand(world, **{"42": 60})
+    world.vertex.endpoints[E]["split"][ours] = 40
+    with pytest.raises(ProviderError, match=f"--traffic-split={ours}=100$"):
+        world.kind.delete(E, inputs, outputs, world.context)
+
+
+def test_a_refresh_makes_nobody_elses_model_ours(world: World) -> None:
+    inputs = rollout(model(1))
+    outputs = world.up(inputs)
+    deployed_by_hand(world)
+    for _ in range(2):
+        read = world.kind.read(E, inputs, outputs, world.context)
+        assert read is not None
+        inputs, outputs = read.inputs, read.outputs
+    assert outputs["foreignModels"] == ["42"]
+    with pytest.raises(ProviderError, match="DeployedModel 42"):
+        world.kind.delete(E, inputs, outputs, world.context)
+
+
+def test_a_rollout_that_stops_half_way_makes_nobody_elses_model_ours(world: World) -> None:
+    inputs = rollout(model(1))
+    outputs = world.up(inputs)
+    deployed_by_hand(world)
+    world.vertex.fail["set_traffic"] = [GoogleError(403, "PERMISSION_DENIED", "no")]
+    with pytest.raises(PartialFailure) as stopped:
+        world.kind.update(E, inputs, outputs, rollout(model(2)), world.context)
+    assert stopped.value.outputs["foreignModels"] == ["42"]
+
+
+def test_an_imported_rollout_owns_all_that_was_there(world: World) -> None:
+    world.up(rollout(model(1)))
+    deployed_by_hand(world, **{"42": 0})
+    imported = world.kind.read(E, {}, {}, world.context)
+    assert imported is not None
+    world.kind.delete(E, imported.inputs, imported.outputs, world.context)
+    assert world.vertex.endpoints[E]["models"] == {}
 
 
 def test_delete_of_an_endpoint_that_is_gone_is_fine(world: World) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
 MAX_SECONDS = 3600
+MAX_ATTRIBUTE_KB = {"projects": 8, "locations": 16}
+"""Of workload and of workforce pools (IAM v1 discovery document), by how their names begin."""
 STALE_SECONDS = 24 * 3600
 AUDIENCE = re.compile(
     r"//iam\.googleapis\.com/"
@@ -148,19 +150,23 @@ def _check_times(token: jwt.Token, now: float) -> None:
 
 def _mapped(provider: Pool, token: jwt.Token, pool: str) -> tuple[str, tuple[str, ...]]:
     """The `principal://` member, and the `principalSet://` members that it belongs to."""
-    values = mapping.mapped(provider.fields["attributeMapping"], token.claims)
+    try:
+        values = mapping.mapped(provider.fields["attributeMapping"], token.claims)
+    except ValueError as error:
+        raise Refused("unauthorized_client", str(error)) from None
     condition = provider.fields.get("attributeCondition")
     if condition and not mapping.accepts(condition, token.claims, values):
         said = "The given credential is rejected by the attribute condition."
         raise Refused("unauthorized_client", said)
-    subject = values.pop("google.subject", "")
-    if not isinstance(subject, str) or not subject:
+    subject = str(values.pop("google.subject", ""))
+    if not subject:
         said = "Could not obtain a value for google.subject from the given credential."
         raise Refused("unauthorized_client", said)
     if len(subject.encode()) > mapping.MAX_SUBJECT_BYTES:
         raise Refused("invalid_request", TOO_LONG)
-    if len(json.dumps(values)) > mapping.MAX_ATTRIBUTE_BYTES:
-        said = "The size of all mapped attributes exceeds the 8KB limit."
+    limit = MAX_ATTRIBUTE_KB[provider.name.partition("/")[0]]
+    if len(json.dumps(values)) > 1024 * limit:
+        said = f"The size of all mapped attributes exceeds the {limit}KB limit."
         raise Refused("invalid_request", said)
     groups = values.pop("google.groups", [])
     listed = [groups] if isinstance(groups, str) else groups

@@ -20,7 +20,6 @@ from rehearsal.cloud.conditions import EXTRACT
 Values = dict[str, str | list[str]]
 
 MAX_SUBJECT_BYTES = 127
-MAX_ATTRIBUTE_BYTES = 8192
 LITERALS = re.compile(r"""r?("([^"\\]|\\.)*"|'([^'\\]|\\.)*')""")
 CLAIM = re.compile(r"\b(assertion|google|attribute)\s*[.\[]")
 
@@ -54,17 +53,23 @@ def references_a_claim(condition: str) -> bool:
 
 
 def mapped(mappings: dict[str, str], claims: dict[str, Any]) -> Values:
-    """Attribute → value. What a credential does not say is left out (inferred but for subjects)."""
+    """Attribute → value. What a credential does not say is left out (inferred but for subjects).
+
+    Raises ValueError, in Google's words, for a value that is of another type than it has to be:
+    google-github-actions/auth#378 records them for a subject; that custom attributes are texts and
+    `google.groups` one or a list of them, with the same words, is inferred.
+    """
     found: Values = {}
     for name, expression in mappings.items():
         value = compiled(expression, "attribute_mapping").eval(data={"assertion": claims})
         plain = value.plain_value() if value.type() != cel.Type.ERROR else None
-        if isinstance(plain, list) and name == "google.groups":
-            found[name] = [str(item) for item in plain]
-        elif isinstance(plain, str) and plain:
-            found[name] = plain
-        elif isinstance(plain, (bool, int)):
-            found[name] = str(plain).lower()
+        if plain in (None, ""):
+            continue
+        listed = plain if isinstance(plain, list) and name == "google.groups" else [plain]
+        if not all(isinstance(item, str) for item in listed):
+            wanted = "LIST" if name == "google.groups" else "STRING"
+            raise ValueError(f"The mapped attribute '{name}' must be of type {wanted}.")
+        found[name] = plain
     return found
 
 

@@ -78,6 +78,39 @@ def test_a_token_with_the_wrong_claims_is_refused(
     assert refusal(cloud, tmp_path, github_token(cloud, **claims)).startswith(said)
 
 
+SUB = "assertion.sub"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        # google-github-actions/auth#378 has this mapping, and Google's answer.
+        (
+            {"google.subject": "assertion.sub=='repo:octo-org/octo-repo:ref:refs/heads/demo'"},
+            "unauthorized_client: The mapped attribute 'google.subject' must be of type STRING.",
+        ),
+        ({"google.subject": "assertion.exp"}, "'google.subject' must be of type STRING."),
+        ({"google.subject": "[assertion.sub]"}, "'google.subject' must be of type STRING."),
+        ({"google.subject": SUB, "attribute.at": "assertion.iat"}, "'attribute.at' must be of"),
+        ({"google.subject": SUB, "google.groups": "true"}, "'google.groups' must be of type LIST."),
+        ({"google.subject": SUB, "google.groups": "[1]"}, "'google.groups' must be of type LIST."),
+        ({"google.subject": SUB, "google.groups": "['a', 'b']"}, ""),
+        ({"google.subject": SUB, "google.groups": "'a'", "attribute.x": "string(1)"}, ""),
+    ],
+)
+def test_what_is_mapped_has_to_be_text(
+    cloud: Cloud, admin: Client, tmp_path: Path, mapping: dict[str, str], said: str
+) -> None:
+    change = {"attributeMapping": mapping}
+    admin.done("PATCH", PROVIDER, change, updateMask="attributeMapping")
+    if said:
+        assert said in refusal(cloud, tmp_path, github_token(cloud))
+        return
+    of_group = f"principalSet:{PRINCIPALS}/group/a"
+    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", of_group)
+    assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("claims", "accepted"),
     [

@@ -303,16 +303,28 @@ class Iam:
     def rename_member(self, old: str, new: str) -> None:
         """A service account was deleted or undeleted: rewrite it in every policy, at once."""
         for resource, policy in self._policies.items():
-            if old not in policy.members():
-                continue
-            policy.bindings = {
-                key: {new if member == old else member: None for member in members}
-                for key, members in policy.bindings.items()
-            }
-            policy.etag = self._etag()
-            self._cancel(resource)
-            self._effective[resource] = Index(policy)
+            if old in policy.members():
+                renamed = {
+                    key: {new if member == old else member: None for member in members}
+                    for key, members in policy.bindings.items()
+                }
+                self._rewrite(resource, policy, renamed)
         self._cloud.deny_policies.rename_member(old, new)
+
+    def unbind(self, role: str) -> None:
+        """A custom role is gone for good: its bindings go from every policy, at once."""
+        for resource, policy in self._policies.items():
+            kept = {key: members for key, members in policy.bindings.items() if key[0] != role}
+            if len(kept) < len(policy.bindings):
+                self._rewrite(resource, policy, kept)
+
+    def _rewrite(
+        self, resource: str, policy: Policy, bindings: dict[tuple[str, str], dict[str, None]]
+    ) -> None:
+        policy.bindings = bindings
+        policy.etag = self._etag()
+        self._cancel(resource)
+        self._effective[resource] = Index(policy)
 
     def set_denials(
         self, name: str, rules: tuple[Rule, ...] = (), *, at_once: bool = False

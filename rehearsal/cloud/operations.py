@@ -109,7 +109,7 @@ class Operations:
     def unfinished(self) -> Iterable[str]:
         """The kinds of the operations that are still at work."""
         self.settle()
-        return sorted(str(item.metadata.get("@type")) for _, _, item in self._due)
+        return sorted(str(item.metadata.get("@type")) for _, _, item in self._due if item.name)
 
     def list(self, prefix: str) -> list[dict[str, Any]]:
         """The operations whose names start with `prefix`."""

@@ -55,7 +55,7 @@ CUSTOM_ROLE: Final = Spec(
         Field("title", required=True),
         Field("description"),
         Field("permissions", "set", api="includedPermissions", required=True),
-        Field("stage", default="GA", zero="GA"),
+        Field("stage", default="GA", zero="ALPHA"),
         Field("name", output=True),
         Field("deleted", "bool", output=True),
         DELETION_POLICY,

@@ -100,6 +100,51 @@ class TestCustomRoles:
         gone = admin.post(f"{IAM}/{ROLE}:undelete", json={}, headers=fresh)
         assert gone.status_code == 404
 
+    @pytest.mark.parametrize(("days", "free"), [(36, False), (37, True)])
+    def test_a_deleted_roles_id_is_free_again_after_37_days(
+        self, cloud: Cloud, admin: requests.Session, days: int, free: bool
+    ) -> None:
+        make_role(admin, GET)
+        worker = Principal(f"serviceAccount:{WORKER}")
+        cloud.iam.grant(f"projects/{PROJECT}", ROLE, worker.member)
+        admin.delete(f"{IAM}/{ROLE}")
+        cloud.clock.step(days * 86_400)
+        admin.headers["Authorization"] = f"Bearer {cloud.identity.access_token(ADMIN)}"
+        made = make_role(admin, GET, CREATE)
+        if not free:
+            assert (made.status_code, "in a deleted state" in made.text) == (400, True)
+            return
+        assert made.json()["includedPermissions"] == [GET, CREATE]
+        cloud.clock.step(60)
+        # The bindings went with the first role of this name.
+        assert cloud.iam.test(worker, f"projects/{PROJECT}", [GET]) == []
+
+    @pytest.mark.parametrize(("days", "bound"), [(6, True), (7, False)])
+    def test_a_deleted_roles_bindings_stay_until_it_is_gone_for_good(
+        self, cloud: Cloud, admin: requests.Session, days: int, bound: bool
+    ) -> None:
+        make_role(admin, GET)
+        cloud.iam.grant(f"projects/{PROJECT}", ROLE, f"serviceAccount:{WORKER}")
+        admin.delete(f"{IAM}/{ROLE}")
+        cloud.clock.step(days * 86_400)
+        admin.headers["Authorization"] = f"Bearer {cloud.identity.access_token(ADMIN)}"
+        policy = admin.post(f"{CRM}/v1/projects/{PROJECT}:getIamPolicy", json={}).json()
+        assert (ROLE in {binding["role"] for binding in policy["bindings"]}) == bound
+
+    def test_deleted_roles_count_as_roles_of_the_project(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        for number in range(300):
+            cloud.roles.seed(f"projects/{PROJECT}/roles/role{number}", [GET])
+        admin.delete(f"{IAM}/projects/{PROJECT}/roles/role0")
+        assert message(make_role(admin, GET)) == (
+            429,
+            "Maximum number of roles reached. Maximum is: 300",
+        )
+        cloud.clock.step(7 * 86_400)
+        admin.headers["Authorization"] = f"Bearer {cloud.identity.access_token(ADMIN)}"
+        assert make_role(admin, GET).status_code == 200
+
     def test_a_stale_etag_is_refused(self, admin: requests.Session) -> None:
         etag = make_role(admin, GET).json()["etag"]
         assert admin.patch(f"{IAM}/{ROLE}", json={"title": "x"}).status_code == 200
@@ -116,16 +161,27 @@ class TestCustomRoles:
         assert admin.get(f"{IAM}/roles/iot.admin").status_code == 404
 
     def test_testable_permissions_come_in_pages(self, admin: requests.Session) -> None:
-        url, names, token = f"{IAM}/permissions:queryTestablePermissions", [], ""
+        url, found, token = f"{IAM}/permissions:queryTestablePermissions", [], ""
         resource = f"//cloudresourcemanager.googleapis.com/projects/{PROJECT}"
         while token is not None:
             body = {"fullResourceName": resource, "pageSize": 1000, "pageToken": token}
             page = admin.post(url, json=body).json()
-            names += [item["name"] for item in page["permissions"]]
+            found += page["permissions"]
             token = page.get("nextPageToken")
+        names = [item["name"] for item in found]
         assert len(names) == len(set(names)) > 13_000
         assert "resourcemanager.projects.get" in names
         assert "resourcemanager.projects.list" not in names
+        levels = {item.get("customRolesSupportLevel") for item in found}
+        assert (None in levels, "SUPPORTED" in levels) == (True, False)
+
+    @pytest.mark.parametrize(("stage", "shown"), [("ALPHA", None), ("BETA", "BETA")])
+    def test_the_first_stage_is_left_out_of_answers(
+        self, admin: requests.Session, stage: str, shown: str | None
+    ) -> None:
+        role = {"title": "Deployer", "stage": stage, "includedPermissions": [GET]}
+        made = admin.post(ROLES, json={"roleId": "deployer", "role": role}).json()
+        assert made.get("stage") == shown
 
 
 class TestServiceAccounts:

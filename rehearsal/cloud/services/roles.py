@@ -24,13 +24,19 @@ from rehearsal.cloud.services.listing import listing
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
-# gcp-facts/03_custom_roles.md, "Limits" and "Delete".
+# gcp-facts/03_custom_roles.md, "Limits" and "Delete"; how long an id stays taken, and that deleted
+# roles count, is what the reference of projects.roles.delete and the provider's page on the role
+# say.
 ROLE_ID = re.compile(r"[a-zA-Z0-9_.]{3,64}")
 MAX_ROLES = 300
 MAX_PERMISSIONS = 3000
 MAX_TEXT = 64 * 1024
 UNDELETE_SECONDS = 7 * 86_400
+ID_TAKEN_SECONDS = 37 * 86_400
 STAGES = ("ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP")
+# The first value of an enum is what a message without the field says, and Google leaves both out:
+# its provider takes no stage for ALPHA, and no support level for SUPPORTED.
+UNSAID_STAGE, UNSAID_LEVEL = "ALPHA", "SUPPORTED"
 
 
 @dataclass(slots=True)
@@ -52,7 +58,9 @@ class CustomRole:
         return () if self.stage == "DISABLED" else self.permissions
 
     def json(self, *, full: bool = True) -> dict[str, Any]:
-        answer: dict[str, Any] = {"name": self.name, "etag": self.etag, "stage": self.stage}
+        answer: dict[str, Any] = {"name": self.name, "etag": self.etag}
+        if self.stage != UNSAID_STAGE:
+            answer["stage"] = self.stage
         if self.title:
             answer["title"] = self.title
         if self.description:
@@ -71,14 +79,22 @@ class CustomRoles:
 
     def bindable(self, name: str) -> bool:
         """Whether the role can be bound."""
-        role = self._roles.get(name)
+        role = self._find(name)
         return role is not None and not role.deleted
 
     def get(self, name: str) -> CustomRole:
         """The role, soft-deleted or not; 404 when there is none or it is gone for good."""
-        role = self._roles.get(name)
+        role = self._find(name)
         if role is None or self._purged(role):
             raise not_found(f"The role named {name} was not found.")
+        return role
+
+    def _find(self, name: str) -> CustomRole | None:
+        """The role, for as long as its id is taken."""
+        role = self._roles.get(name)
+        if role and role.deleted and self._gone_for(role) >= ID_TAKEN_SECONDS:
+            del self._roles[name]
+            return None
         return role
 
     def seed(self, name: str, permissions: list[str]) -> None:
@@ -94,7 +110,7 @@ class CustomRoles:
             raise invalid(
                 f"The role_id must match [a-zA-Z0-9_.]{{3,64}}, which {role_id!r} does not."
             )
-        known = self._roles.get(role.name)
+        known = self._find(role.name)
         if known and known.deleted:
             raise failed_precondition(
                 f"You can't create a role with role_id ({role_id}) where there is an existing "
@@ -102,7 +118,7 @@ class CustomRoles:
             )
         if known:
             raise already_exists(f"A role named {role_id} in {parent} already exists.")
-        if len(self.listed(parent)) >= MAX_ROLES:
+        if len(self.listed(parent, deleted=True)) >= MAX_ROLES:
             raise resource_exhausted(f"Maximum number of roles reached. Maximum is: {MAX_ROLES}")
         return self._save(role)
 
@@ -116,10 +132,17 @@ class CustomRoles:
         return self._save(changed)
 
     def delete(self, role: CustomRole) -> CustomRole:
+        """Its bindings stay, without effect, until it is gone for good."""
         if not role.deleted:
-            role.deleted = self._cloud.clock.now()
+            deleted = role.deleted = self._cloud.clock.now()
             role.revision += 1
             self._cloud.iam.drop_role(role.name)
+
+            def unbind() -> None:
+                if role.deleted == deleted:
+                    self._cloud.iam.unbind(role.name)
+
+            self._cloud.operations.after(UNDELETE_SECONDS, unbind)
         return role
 
     def undelete(self, role: CustomRole) -> CustomRole:
@@ -151,7 +174,10 @@ class CustomRoles:
         return role
 
     def _purged(self, role: CustomRole) -> bool:
-        return bool(role.deleted) and (self._cloud.clock.now() - role.deleted > UNDELETE_SECONDS)
+        return bool(role.deleted) and self._gone_for(role) >= UNDELETE_SECONDS
+
+    def _gone_for(self, role: CustomRole) -> float:
+        return self._cloud.clock.now() - role.deleted
 
     @staticmethod
     def _check(role: CustomRole) -> None:
@@ -278,15 +304,21 @@ def list_predefined(call: Call) -> dict[str, Any]:
 
 
 def _predefined(role: roles.Role, *, full: bool) -> dict[str, Any]:
-    described = {"name": role.name, "title": role.title, "stage": role.stage}
+    described: dict[str, Any] = {"name": role.name, "title": role.title}
+    if role.stage != UNSAID_STAGE:
+        described["stage"] = role.stage
     return described | ({"includedPermissions": sorted(role.permissions)} if full else {})
 
 
 # Asking what could be granted is not itself a permission.
 @method("iam.permissions.queryTestablePermissions", permission=None)
 def query_testable_permissions(call: Call) -> dict[str, Any]:
-    items = {
-        name: {"name": name, "stage": "GA", "customRolesSupportLevel": roles.support_level(name)}
-        for name in roles.testable()
-    }
+    items = {name: _testable(name) for name in roles.testable()}
     return listing("permissions", items, call.body, default=100, most=1000)
+
+
+def _testable(name: str) -> dict[str, Any]:
+    described, level = {"name": name, "stage": "GA"}, roles.support_level(name)
+    if level and level != UNSAID_LEVEL:
+        described["customRolesSupportLevel"] = level
+    return described

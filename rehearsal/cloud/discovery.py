@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from importlib.resources import files
+from operator import getitem
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
@@ -89,6 +90,12 @@ OAUTH_METHODS = {
 # discovery documents do not.
 IAM_SCOPE = frozenset({"https://www.googleapis.com/auth/iam"})
 UNLISTED_SCOPES = {"iam": IAM_SCOPE, "iamcredentials": IAM_SCOPE}
+
+# Fields that Google takes and its documents do not list: (API, way to the schema) -> names.
+UNLISTED_FIELDS: dict[tuple[str, ...], tuple[str, ...]] = {
+    # the official provider's (google-beta, bigquery/resource_bigquery_dataset_access.go)
+    ("bigquery", "Dataset", "properties", "access", "items"): ("datasetId",),
+}
 
 # Accepted by every method, most also with a leading "$"
 # (https://cloud.google.com/apis/docs/system-parameters).
@@ -376,4 +383,9 @@ def _content(api: str, version: str) -> dict[str, Any]:
         }
         return {"methods": methods}
     text = (documents_directory() / f"{api}.{version}.json").read_bytes()
-    return cast(dict[str, Any], json.loads(text))
+    content = cast(dict[str, Any], json.loads(text))
+    for (of, *way), names in UNLISTED_FIELDS.items():
+        if of == api:
+            schema = reduce(getitem, way, content["schemas"])
+            schema["properties"] |= {name: {"type": "string"} for name in names}
+    return content

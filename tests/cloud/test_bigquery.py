@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
-from service_support import PROJECT, Sandbox, email
+from service_support import NUMBER, PROJECT, Sandbox, email
 
 from rehearsal.cloud.api import Principal
 
@@ -111,6 +111,67 @@ def test_changing_who_has_access_takes_more_than_changing_a_label(
     takeover = client.patch(f"{API}/telemetry", json={"access": [entry]})
     assert (label.status_code, takeover.status_code) == (200, 403)
     assert not holds(sandbox, "deployer")
+
+
+def test_dataset_access_is_granted_as_the_official_provider_asks_for_it(
+    sandbox: Sandbox, dataset: dict[str, Any]
+) -> None:
+    """Each entry that it adds repeats the dataset's id, which BigQuery does not keep."""
+    url = f"{API}/telemetry?accessPolicyVersion=3&alt=json"
+    view = {"projectId": PROJECT, "datasetId": "other", "tableId": "v"}
+    added = [
+        {"datasetId": "telemetry", "role": "WRITER", "userByEmail": email("serving")},
+        {"datasetId": "telemetry", "view": view},
+    ]
+    body = {"access": [*dataset["access"], *added]}
+    answer = sandbox.http().patch(url, json=body)
+    assert answer.status_code == 200, answer.text
+    assert holds(sandbox, "serving")
+    access = sandbox.http().get(url).json()["access"]
+    assert {"role": "WRITER", "userByEmail": email("serving")} in access
+    assert {"view": view} in access
+
+
+def test_an_update_can_be_of_the_access_list_or_of_everything_else(
+    sandbox: Sandbox, dataset: dict[str, Any]
+) -> None:
+    change = {"description": "new", "access": [{"role": "READER", "userByEmail": email("serving")}]}
+    url = f"{API}/telemetry"
+    of_all_else = sandbox.http().patch(f"{url}?updateMode=UPDATE_METADATA", json=change).json()
+    assert (of_all_else["description"], of_all_else["access"]) == ("new", dataset["access"])
+    again = {**change, "description": "newer"}
+    of_access = sandbox.http().patch(f"{url}?updateMode=UPDATE_ACL", json=again).json()
+    assert (of_access["description"], of_access["access"]) == ("new", change["access"])
+    seen = sandbox.http().get(f"{url}?datasetView=ACL").json()
+    assert seen["access"] == change["access"]
+    assert "description" not in seen
+
+
+def test_datasets_are_listed_by_label_and_without_hidden_ones(
+    sandbox: Sandbox, dataset: dict[str, Any]
+) -> None:
+    for name, labels in (("a", {"env": "prod", "team": "x"}), ("_h", {}), ("b", {"env": "test"})):
+        body = {"datasetReference": {"datasetId": name}, "labels": labels}
+        sandbox.http().post(API, json=body).raise_for_status()
+
+    def listed(query: str) -> list[str]:
+        items = sandbox.http().get(f"{API}?{query}").json()["datasets"]
+        return [item["datasetReference"]["datasetId"] for item in items]
+
+    assert listed("") == ["a", "b", "telemetry"]
+    assert listed("all=true") == ["_h", "a", "b", "telemetry"]
+    assert listed("filter=labels.env") == ["a", "b"]
+    assert listed("filter=labels.env:prod labels.team:x") == ["a"]
+    assert listed("filter=labels.env:prod labels.team:y") == []
+    assert sandbox.http().get(f"{API}?filter=name:a").status_code == 400
+
+
+def test_the_agent_that_encrypts_is_told_to_who_may_run_jobs(sandbox: Sandbox) -> None:
+    url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/serviceAccount"
+    assert sandbox.http("deployer").get(url).status_code == 403
+    sandbox.role("deployer", "bigquery.jobs.create")
+    answer = sandbox.http("deployer").get(url).json()
+    assert answer["email"] == f"bq-{NUMBER}@bigquery-encryption.iam.gserviceaccount.com"
 
 
 def test_an_account_that_does_not_exist_leaves_no_half_made_dataset(sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rehearsal.cloud.api import invalid
@@ -48,6 +49,16 @@ def owner(creator: str) -> dict[str, Any]:
 def is_authorised(entry: dict[str, Any]) -> bool:
     """Whether this grants access to what a view, routine or dataset reads, not to a member."""
     return any(entry.get(kind) for kind in AUTHORISED)
+
+
+def authorised(access: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries that are no bindings, as they are kept."""
+    kept = (*AUTHORISED, "role")
+    return [
+        {key: entry[key] for key in kept if key in entry}
+        for entry in access
+        if is_authorised(entry)
+    ]
 
 
 def entry_of(role: str, member: str, condition: dict[str, Any] | None) -> dict[str, Any]:

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import base64
+import json
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.cloud.api import ApiError, Call, Result, already_exists, not_found
+from rehearsal.cloud.api import (
+    ApiError,
+    Call,
+    Result,
+    already_exists,
+    invalid,
+    not_found,
+    unimplemented,
+)
 from rehearsal.cloud.services.bigquery.access import (
     DEFAULT_ACCESS,
+    authorised,
     binding_of,
     is_authorised,
     owner,
+)
+from rehearsal.cloud.services.bigquery.defaults import (
+    Row,
+    check_partitioning,
+    collated,
+    inherited,
+    unexpired,
 )
 from rehearsal.cloud.services.paging import page
 from rehearsal.cloud.services.patching import merge
@@ -36,13 +55,37 @@ OUTPUT_ONLY = [
     "access",
 ]
 # int64 in the discovery document, so a string in every answer.
-WIDE = ("defaultTableExpirationMs", "defaultPartitionExpirationMs", "maxTimeTravelHours")
+WIDE = (
+    "defaultTableExpirationMs",
+    "defaultPartitionExpirationMs",
+    "expirationTime",
+    "maxTimeTravelHours",
+)
+COLLATIONS = (None, "", "und:ci")
+# Fields for which 0 says that there is none.
+CLEARED_BY_ZERO = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
 
 
 @dataclass(slots=True)
 class Table:
     info: dict[str, Any]
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    # insertId of a row -> when it came, Unix seconds
+    inserted: dict[str, float] = field(default_factory=dict)
+    # the hour, since 1970, in which old partitions were dropped last
+    swept: int = 0
+    # how many of the rows are in `_size`
+    _sized: int = 0
+    _size: int = 0
+
+    def keep(self, rows: list[Row]) -> None:
+        self.rows, self._sized, self._size = rows, 0, 0
+
+    def size(self) -> int:
+        """In bytes of JSON; Google counts by types."""
+        self._size += sum(len(json.dumps(row)) for row in self.rows[self._sized :])
+        self._sized = len(self.rows)
+        return self._size
 
 
 @dataclass(slots=True)
@@ -51,6 +94,8 @@ class Dataset:
     tables: dict[str, Table] = field(default_factory=dict)
     # access entries that are not bindings
     authorised: list[dict[str, Any]] = field(default_factory=list)
+    # when the first of the tables expires, Unix seconds
+    expires: float = math.inf
 
 
 class BigQuery:
@@ -61,18 +106,34 @@ class BigQuery:
 
     def dataset(self, name: str) -> Dataset:
         """By `projects/P/datasets/D`."""
-        if name not in self.datasets:
-            _, project, _, dataset = name.split("/")
-            raise not_found(f"Not found: Dataset {project}:{dataset}")
-        return self.datasets[name]
+        dataset = self.datasets.get(name)
+        if dataset is None:
+            raise not_found(f"Not found: Dataset {label(name)}")
+        if dataset.expires <= self.cloud.clock.now():
+            self._drop_expired(name, dataset)
+        return dataset
 
     def table(self, name: str) -> Table:
         """By `projects/P/datasets/D/tables/T`."""
         parent, _, table_id = name.rpartition("/tables/")
         dataset = self.dataset(parent)
-        if table_id not in dataset.tables:
+        table = dataset.tables.get(table_id)
+        if table is None:
             raise not_found(f"Not found: Table {label(name)}")
-        return dataset.tables[table_id]
+        partitioning = table.info.get("timePartitioning", ())
+        if "expirationMs" in partitioning:
+            now = self.cloud.clock.now()
+            if table.swept != (hour := int(now / 3600)):
+                table.swept = hour
+                table.keep(unexpired(table.rows, partitioning, now))
+        return table
+
+    def _drop_expired(self, name: str, dataset: Dataset) -> None:
+        for table_id, table in list(dataset.tables.items()):
+            if expiry(table) <= self.cloud.clock.now():
+                del dataset.tables[table_id]
+                self.cloud.iam.forget(f"{name}/tables/{table_id}")
+        dataset.expires = min(map(expiry, dataset.tables.values()), default=math.inf)
 
     def create_dataset(self, name: str, body: dict[str, Any], creator: str) -> Dataset:
         if name in self.datasets:
@@ -98,7 +159,7 @@ class BigQuery:
         except ApiError:
             self.cloud.iam.forget(name)
             raise
-        self.datasets[name] = Dataset(info, authorised=list(filter(is_authorised, access)))
+        self.datasets[name] = Dataset(info, authorised=authorised(access))
         return self.datasets[name]
 
     def create_table(self, name: str, body: dict[str, Any]) -> Table:
@@ -119,15 +180,42 @@ class BigQuery:
             "location": dataset.info["location"],
             "type": "VIEW" if "view" in body else "TABLE",
         }
-        dataset.tables[table_id] = Table(info)
-        self.change(info, body)
-        return dataset.tables[table_id]
+        table = Table(info)
+        self._change_table(table, body | inherited(dataset.info, body, self.cloud.clock.now()))
+        dataset.tables[table_id] = table
+        dataset.expires = min(dataset.expires, expiry(table))
+        return table
+
+    def change_table(self, name: str, body: dict[str, Any], *, whole: bool) -> Table:
+        """Change `projects/P/datasets/D/tables/T`: the fields given, or the `whole` table."""
+        table = self.table(name)
+        self._change_table(table, body, whole=whole)
+        dataset = self.dataset(name.rpartition("/tables/")[0])
+        dataset.expires = min(dataset.expires, expiry(table))
+        return table
+
+    def _change_table(self, table: Table, body: dict[str, Any], *, whole: bool = False) -> None:
+        partitioning = {} if whole else table.info.get("timePartitioning", {})
+        check_partitioning({**partitioning, **(body.get("timePartitioning") or {})})
+        before = table.info.get("schema", {}).get("fields", ())
+        if whole:
+            for key in table.info.keys() - set(OUTPUT_ONLY):
+                del table.info[key]
+        self.change(table.info, body)
+        if columns := table.info.get("schema", {}).get("fields"):
+            default = table.info.get("defaultCollation", "")
+            table.info["schema"]["fields"] = collated(columns, default, before)
 
     def change(self, info: dict[str, Any], body: dict[str, Any]) -> None:
-        """Take over the fields given; null and "" clear one."""
+        """Take over the fields given; null and "" clear one, and 0 a default lifetime."""
+        if body.get("defaultCollation") not in COLLATIONS:
+            # Google's own words are not recorded.
+            raise invalid(f'Invalid collation "{body["defaultCollation"]}".')
         merge(info, {key: value for key, value in body.items() if key not in OUTPUT_ONLY})
-        for key in [key for key in info if info[key] == ""]:
-            del info[key]
+        gone = [key for key in info if info[key] == ""]
+        gone += [key for key in CLEARED_BY_ZERO if int(info.get(key) or 0) == 0]
+        for key in gone:
+            info.pop(key, None)
         info |= {key: str(info[key]) for key in WIDE if key in info}
         now = str(int(self.cloud.clock.now() * 1000))
         info.setdefault("creationTime", now)
@@ -142,8 +230,17 @@ class BigQuery:
         self.cloud.iam.forget(name)
 
     def live(self) -> dict[str, list[str]]:
-        tables = [f"{name}/tables/{id}" for name, ds in self.datasets.items() for id in ds.tables]
+        tables = [
+            f"{name}/tables/{table_id}"
+            for name in self.datasets
+            for table_id in self.dataset(name).tables
+        ]
         return {"datasets": sorted(self.datasets), "tables": sorted(tables)}
+
+
+def expiry(table: Table) -> float:
+    """Unix seconds."""
+    return int(table.info["expirationTime"]) / 1000 if "expirationTime" in table.info else math.inf
 
 
 def label(name: str) -> str:
@@ -158,6 +255,18 @@ def on_project(call: Call) -> str:
 
 def on_dataset(call: Call) -> str:
     return f"{on_project(call)}/datasets/{call.params['datasetId']}"
+
+
+def on_table(call: Call) -> str:
+    return f"{on_dataset(call)}/tables/{call.params['tableId']}"
+
+
+def chosen(columns: Iterable[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """The columns that `selectedFields` names; parts of records cannot be chosen here."""
+    names = wanted.split(",")
+    if any("." in name for name in names):
+        raise unimplemented("selectedFields with a part of a record")
+    return [column for column in columns if column["name"] in names]
 
 
 def listed(call: Call, kind: str, items: list[tuple[str, dict[str, Any]]]) -> Result:

@@ -74,8 +74,8 @@ class Serving(pulumi.ComponentResource):
             }
             if settings.request_log_percent
             else None,
-            # The region only names the host. An endpoint that was imported has none in the state, and
-            # giving it one would replace it.
+            # The region only names the host. An endpoint that was imported has none in the state,
+            # and giving it one would replace it.
             opts=pulumi.ResourceOptions(
                 parent=self, protect=settings.protect, ignore_changes=["region"]
             ),

@@ -211,10 +211,14 @@ def mask_paths(mask: str | None) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. `sets` are the principalSet:// members a federated identity also matches."""
+    """Who calls. `sets` are the principalSet:// members a federated identity also matches.
+
+    `user_project` is the project that its token was asked to be charged to.
+    """
 
     member: str
     sets: tuple[str, ...] = ()
+    user_project: str = ""
 
     @property
     def email(self) -> str:

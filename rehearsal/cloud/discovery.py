@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cache, cached_property, reduce
 from importlib.resources import files
 from operator import getitem
 from pathlib import Path
@@ -59,7 +59,10 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("v1beta1/", "serviceusage", "v1beta1"),
     ),
     "storage": (("storage/v1/", "storage", "v1"),),
-    "sts": (("v1/", "sts", "v1"),),
+    "sts": (
+        ("v1/", "sts", "v1"),
+        ("", OAUTH, ""),
+    ),
     "www": (
         ("storage/v1/", "storage", "v1"),
         ("oauth2/v2/", "oauth2", "v2"),
@@ -78,6 +81,7 @@ OAUTH_METHODS = {
     ("GET", "service_accounts/v1/metadata/x509/{account}"): "oauth.account.certificates",
     ("GET", "robot/v1/metadata/x509/{account}"): "oauth.account.certificates",
     ("GET", "service_accounts/v1/metadata/jwk/{account}"): "oauth.account.jwks",
+    ("POST", "v1/introspect"): "oauth.introspect",
     ("GET", "tokeninfo"): "oauth.tokeninfo",
     ("GET", "v1/userinfo"): "oauth.userinfo",
     ("GET", "oauth2/v1/userinfo"): "oauth.userinfo",
@@ -319,6 +323,15 @@ def _methods(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def documents_directory() -> Path:
     return Path(str(files("googleapiclient.discovery_cache") / "documents"))
+
+
+@cache
+def title(api: str) -> str:
+    """What Google calls an API (`pubsub`) in full, by a document of it; "" when there is none."""
+    files = documents_directory().glob(f"{api}.v*.json")
+    # Stable versions first.
+    ordered = sorted(files, key=lambda file: (re.search("alpha|beta", file.name) is not None, file))
+    return str(json.loads(ordered[0].read_bytes()).get("title", "")) if ordered else ""
 
 
 class Discovery:

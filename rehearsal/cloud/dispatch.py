@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -37,6 +38,8 @@ PROJECT_PARAMETERS = ("project", "projectId")
 # Made once, as json.dumps() would make one a call.
 ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
+WORKLOAD = re.compile(r"principal://iam\.googleapis\.com/projects/(?P<project>\d+)/")
+
 # Methods that are no GET and change nothing, by the beginning of their last word.
 READING = (
     "batchGet",
@@ -55,9 +58,19 @@ READING = (
     "test",
 )
 
-# Services without a resource of their own in view: what counts is whether the caller's own project
-# has them enabled, not the project that is asked about.
-CALLER_PROJECT_APIS = {"cloudresourcemanager", "serviceusage", "iam", "iamcredentials"}
+# Services whose quota belongs to who calls ("client-based", docs docs/quotas/quota-project): what
+# counts is whether the caller's own project has them enabled, not the project that is asked about.
+# Google has no list of them. Cloud Billing: terraform-google-project-factory#79; Org Policy: what
+# the official provider's tests need.
+CALLER_PROJECT_APIS = {
+    *("cloudbilling", "cloudresourcemanager", "iam", "iamcredentials", "orgpolicy", "serviceusage"),
+}
+
+# Those that refuse a person's credentials without a quota project (golang/oauth2#702 and
+# terraform-google-modules/terraform-google-org-policy#94), and the project of Google's that a
+# person's credentials belong to.
+QUOTA_PROJECT_APIS = {"orgpolicy"}
+PERSONS_CLIENT = "projects/764086051850"
 
 
 class Request(NamedTuple):
@@ -174,9 +187,7 @@ class Dispatcher:
             return
         call.resource = handler.on(call)
         call.container = self.cloud.iam.container(call.resource)
-        consumer = self._consumer(call)
-        if consumer:
-            self.cloud.services.require(consumer, call.method.service)
+        self._require_api(call)
         modified: list[str] = []
         if call.method.id.endswith(".setIamPolicy"):
             policy = call.body.get("policy", call.body)
@@ -196,19 +207,41 @@ class Dispatcher:
         if call.body and call.method.validator:
             call.body = call.method.validator.check(call.body, nulls=b"null" in raw)
 
-    def _consumer(self, call: Call) -> str | None:
-        """The project whose enabled APIs and quota the call uses."""
+    def _require_api(self, call: Call) -> None:
+        """Raise unless the project whose enabled APIs and quota the call uses can use this one.
+
+        As docs docs/quotas/set-quota-project has it: the one named in the request; for an API
+        whose quota belongs to the caller, the caller's. Where that is none (a person's, or that of
+        a workforce token without a user project), Google falls back on a project of its own, or
+        refuses in words that are mostly not recorded; here the project asked about counts.
+        """
+        services, service = self.cloud.services, call.method.service
         if named := call.headers.get("x-goog-user-project"):
             project = self.cloud.projects.id(named)
             self._check_user_project(call, project)
-            return project
+            return services.require(project, service)
         if call.method.api in CALLER_PROJECT_APIS:
-            home = call.principal.email.partition("@")[2].partition(".")[0]
-            of_account = call.principal.email.endswith("iam.gserviceaccount.com")
-            if of_account and self.cloud.projects.get(home):
-                return home
+            if home := self._home(call):
+                number = self.cloud.projects.number(home)
+                return services.require(home, service, number)
+            if call.method.api in QUOTA_PROJECT_APIS and call.principal.member.startswith("user:"):
+                raise _no_quota_project(service)
         kind, _, name = call.container.partition("/")
-        return name if kind == "projects" else None
+        return services.require(name, service) if kind == "projects" else None
+
+    def _home(self, call: Call) -> str:
+        """The project that the caller's credential belongs to; "" for none that is known here."""
+        projects, principal = self.cloud.projects, call.principal
+        if principal.user_project:
+            project = projects.id(principal.user_project)
+            self._check_user_project(call, project)
+        elif account := self.cloud.accounts.find(principal.email):
+            project = "" if account.agent else account.project
+        elif in_pool := WORKLOAD.match(principal.member):
+            project = projects.id(in_pool["project"])
+        else:
+            return ""
+        return project if projects.get(project) else ""
 
     def _check_user_project(self, call: Call, project: str) -> None:
         permission, resource = "serviceusage.services.use", f"projects/{project}"
@@ -244,6 +277,19 @@ class Dispatcher:
             number, slash, rest = value[9:].partition("/")
             return f"projects/{projects.id(number)}{slash}{rest}"
         return projects.id(value) if name in PROJECT_PARAMETERS else value
+
+
+def _no_quota_project(service: str) -> ApiError:
+    message = (
+        "Your application is authenticating by using local Application Default Credentials. The "
+        f"{service} API requires a quota project, which is not set by default. To learn how to set "
+        "your quota project, see "
+        "https://cloud.google.com/docs/authentication/adc-troubleshooting/user-creds ."
+    )
+    info = error_info(
+        "SERVICE_DISABLED", "googleapis.com", consumer=PERSONS_CLIENT, service=service
+    )
+    return ApiError(403, "PERMISSION_DENIED", message, [info])
 
 
 def _parsed(body: bytes, media_type: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Federated(NamedTuple):
     seconds: float
 
 
-def federate(cloud: Cloud, audience: str, subject_token: str) -> Federated:
+def federate(cloud: Cloud, audience: str, subject_token: str, user_project: str = "") -> Federated:
     """The principal that an OIDC token stands for at the provider `audience` names.
 
     Raises Refused.
@@ -78,7 +78,7 @@ def federate(cloud: Cloud, audience: str, subject_token: str) -> Federated:
     left = float(token.claims["exp"]) - cloud.clock.now()
     # An expired token within the leeway is worth what is left of the leeway.
     seconds = min(left if left > 0 else left + jwt.LEEWAY, MAX_SECONDS)
-    return Federated(Principal(member, sets), pool, seconds)
+    return Federated(Principal(member, sets, user_project), pool, seconds)
 
 
 def _by_id(cloud: Cloud, pool: str) -> str:

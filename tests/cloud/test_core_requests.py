@@ -126,7 +126,7 @@ def test_calls_about_other_projects_count_on_the_callers_own(
     assert admin.get(f"{CRM}/v1/projects/other").status_code == 200
     cloud.services.withheld = {"cloudresourcemanager.googleapis.com"}
     error = admin.get(f"{CRM}/v1/projects/other").json()["error"]
-    assert error["details"][0]["metadata"]["consumer"] == f"projects/{PROJECT}"
+    assert error["details"][0]["metadata"]["consumer"] == f"projects/{NUMBER}"
 
 
 def test_naming_a_quota_project_takes_permission_to_use_it(

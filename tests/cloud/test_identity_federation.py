@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from core_support import PROJECT, session
 from identity_support import (
     AUDIENCE,
@@ -16,6 +17,8 @@ from identity_support import (
     PRINCIPALS,
     PROJECT_URL,
     PROVIDER,
+    SCOPE,
+    SUBJECT,
     Client,
     exchange,
     federated,
@@ -288,3 +291,18 @@ def test_googles_sign_in_knows_no_federated_identity(cloud: Cloud, admin: Client
     assert plain.get(url, params={"access_token": token}).json()["error"] == "invalid_token"
     url = "https://openidconnect.googleapis.com/v1/userinfo"
     assert session(admin.running, token).get(url).status_code == 401
+
+
+def test_a_federated_token_can_be_looked_into_while_it_lives(cloud: Cloud, admin: Client) -> None:
+    """What `gcloud auth login --cred-file` asks, by its own form of request."""
+    url = "https://sts.googleapis.com/v1/introspect"
+    token = exchange(admin, github_token(cloud))["access_token"]
+    hint = "urn:ietf:params:oauth:token-type:access_token"
+    form = {"token": token, "token_type_hint": hint}
+    shown = requests.post(url, data=form, auth=("client", "secret")).json()
+    assert (shown["active"], shown["scope"]) == (True, SCOPE)
+    assert shown["username"] == f"principal:{PRINCIPALS}/subject/{SUBJECT}"
+    assert 0 < int(shown["exp"]) - cloud.clock.now() <= 300
+    cloud.clock.step(300)
+    for gone in (form, {"token": "nonsense"}):
+        assert requests.post(url, data=gone).json() == {"active": False}

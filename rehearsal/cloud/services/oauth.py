@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -13,9 +15,11 @@ from rehearsal.cloud.api import (
     Principal,
     Reply,
     Result,
+    invalid,
     method,
     not_found,
     unauthenticated,
+    unimplemented,
 )
 from rehearsal.cloud.identity import LIFETIME, SCOPES, Token
 from rehearsal.cloud.issuers import GOOGLE
@@ -121,14 +125,48 @@ def exchange(call: Call) -> Result:
     scopes = body.get("scope", "").split()
     if not scopes:
         return _refused("invalid_scope", "A scope is required to exchange an external credential.")
+    user_project = _user_project(body.get("options", ""))
     try:
         found = federation.federate(
-            call.cloud, body.get("audience", ""), body.get("subjectToken", "")
+            call.cloud, body.get("audience", ""), body.get("subjectToken", ""), user_project
         )
     except federation.Refused as refused:
         return _refused(refused.error, refused.description)
     value, _ = call.cloud.identity.issue(found.principal, found.seconds, scopes, found.pool)
     return _bearer(call, value, found.seconds) | {"issued_token_type": f"{TYPE}access_token"}
+
+
+def _user_project(options: str) -> str:
+    """Of the options that a token is asked for with; others of them are not simulated.
+
+    They are a JSON object (STS v1 discovery document), which Google's clients quote like a URL.
+    """
+    try:
+        given = json.loads(unquote(options)) if options else {}
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise invalid(f"Invalid value at 'options', \"{options}\"")
+    for name in given.keys() - {"userProject"}:
+        raise unimplemented(f"the option {name} of sts.token")
+    return str(given.get("userProject", ""))
+
+
+# What gcloud asks of a token that it has from a credential file. It names its client, which is not
+# checked here. Fields: the STS v1 reference; `iat`, `iss` and `sub` are left out, their values are
+# not known.
+@method("oauth.introspect", permission=None, authenticated=False)
+def introspect(call: Call) -> dict[str, Any]:
+    found = call.cloud.identity.lookup(call.body.get("token", ""))
+    if found is None or not found.pool:
+        return {"active": False}
+    clock = call.cloud.clock
+    return {
+        "active": True,
+        "exp": str(int(clock.moment_for_clients(found.expires))),
+        "scope": " ".join(sorted(found.scopes)),
+        "username": found.principal.member,
+    }
 
 
 # What a token says about its own bearer.

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.cloud.api import INFO, ApiError, Call, error_info, invalid, method, not_found
-from rehearsal.cloud.discovery import documents_directory
+from rehearsal.cloud.discovery import documents_directory, title
 from rehearsal.cloud.services.accounts import AGENTS
 from rehearsal.cloud.services.listing import listing
 
@@ -19,24 +19,23 @@ if TYPE_CHECKING:
 MAX_BATCH = 20
 CONSOLE = "https://console.developers.google.com"
 
-# Titles as Google's errors print them, where the discovery document has another one.
-TITLES = {"aiplatform.googleapis.com": "Vertex AI API"}
+# Titles as Google's errors print them, where the discovery document has another one
+# (gcp-facts/02_errors.md, JSON C).
+TITLES = {"aiplatform": "Vertex AI API", "storage": "Cloud Storage API"}
 
-# Real services that have no discovery document under their own name.
-UNDOCUMENTED = frozenset(
-    f"{name}.googleapis.com"
-    for name in (
-        "bigquerystorage",
-        "cloudapis",
-        "cloudquotas",
-        "cloudtrace",
-        "containerfilesystem",
-        "networkmanagement",
-        "notebooks",
-        "storage-api",
-        "storage-component",
-    )
-)
+# Real services that have no discovery document under their own name, with their titles as `gcloud
+# services list` prints them.
+UNDOCUMENTED = {
+    "bigquerystorage": "BigQuery Storage API",
+    "cloudapis": "Google Cloud APIs",
+    "cloudquotas": "Cloud Quotas API",
+    "cloudtrace": "Cloud Trace API",
+    "containerfilesystem": "Container File System API",
+    "networkmanagement": "Network Management API",
+    "notebooks": "Notebooks API",
+    "storage-api": "Google Cloud Storage JSON API",
+    "storage-component": "Cloud Storage",
+}
 
 # Services a project's error names it by id only; the others name the missing consumer.
 NO_CONSUMER_ERROR = ("cloudresourcemanager.googleapis.com", "iamcredentials.googleapis.com")
@@ -48,7 +47,7 @@ def catalogue() -> frozenset[str]:
     names = {name.partition(".")[0] for name in os.listdir(documents_directory())}
     # IoT Core was retired on 2023-08-16 (gcp-facts/08_iot_and_testiam.md); its document remains.
     names -= {"cloudiot", "index"}
-    return UNDOCUMENTED | {f"{name}.googleapis.com" for name in names}
+    return frozenset(f"{name}.googleapis.com" for name in names | UNDOCUMENTED.keys())
 
 
 class Services:
@@ -88,18 +87,22 @@ class Services:
             (serving.add if enabled else serving.discard)(name)
         return service in self._serving.get(project, ()) and service not in self.withheld
 
-    def require(self, project: str, service: str) -> None:
-        """Raise what Google's front door answers when the project cannot use the service."""
+    def require(self, project: str, service: str, shown: str = "") -> None:
+        """Raise what Google's front door answers when the project cannot use the service.
+
+        `shown` is how errors name the project, where that is not its id.
+        """
         if self.serving(project, service):
             return
         if self._cloud.projects.get(project) is None:
             if service not in NO_CONSUMER_ERROR:
                 raise consumer_invalid(project, service)
         else:
-            raise self._disabled(project, service)
+            raise self._disabled(shown or project, service)
 
     def title(self, service: str) -> str:
-        return TITLES.get(service) or f"{service.partition('.')[0]} API"
+        api = service.partition(".")[0]
+        return TITLES.get(api) or UNDOCUMENTED.get(api) or title(api) or f"{api} API"
 
     def live(self) -> dict[str, list[str]]:
         return {
@@ -111,7 +114,7 @@ class Services:
         }
 
     def _disabled(self, project: str, service: str) -> ApiError:
-        """gcp-facts/02_errors.md, JSON C."""
+        """gcp-facts/02_errors.md, JSON C; the older reason: openshift/installer#2187."""
         url = f"{CONSOLE}/apis/api/{service}/overview?project={project}"
         message = (
             f"{self.title(service)} has not been used in project {project} before or it is "
@@ -127,7 +130,7 @@ class Services:
             activationUrl=url,
             service=service,
         )
-        return ApiError(403, "PERMISSION_DENIED", message, [info])
+        return ApiError(403, "PERMISSION_DENIED", message, [info], "accessNotConfigured")
 
 
 def consumer_invalid(project: str, service: str) -> ApiError:
@@ -225,8 +228,11 @@ def list_services(call: Call) -> dict[str, Any]:
     wanted = call.params.get("filter", "").replace(" ", "")
     if wanted not in chosen:
         raise invalid(f"Invalid filter: {wanted}")
-    items = {name: _json(call, project, name) for name in chosen[wanted]}
-    return listing("services", items, call.params, default=50, most=200)
+    names = {name: {"name": name} for name in chosen[wanted]}
+    answer = listing("services", names, call.params, default=50, most=200)
+    if services := answer.get("services"):
+        answer["services"] = [_json(call, project, item["name"]) for item in services]
+    return answer
 
 
 @method("serviceusage.services.get", permission="serviceusage.services.get", on=_name)

@@ -7,7 +7,6 @@ engine prints around them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,44 +26,87 @@ class Denial:
     principal: str = ""
 
 
-def _storage(match: re.Match[str]) -> Denial:
-    return Denial("permission", match[0], match["permission"], match["on"] or "", match["who"])
-
-
-_PATTERNS: Final[tuple[tuple[str, Callable[[re.Match[str]], Denial]], ...]] = (
+# Kind, the permission where the sentence does not name it, and Google's sentence. Groups are fields
+# of a Denial: what it is `on`, `who` is denied.
+_SENTENCES: Final[tuple[tuple[str, str, str], ...]] = (
     (
+        "permission",
+        "",
         r"(?P<who>\S+@\S+) does not have (?P<permission>[\w.]+) access to the Google Cloud Storage "
         r"\w+\. Permission '[\w.]+' denied on resource(?: '(?P<on>[^']+)')? "
         r"\(or it may not exist\)\.",
-        _storage,
     ),
     (
+        "permission",
+        "",
         r"(?:IAM p|P)ermission '(?P<permission>[\w.]+)' denied"
-        r"(?: on resource '(?P<on>[^']+)')?(?: \(or it may not exist\)\.)?",
-        lambda m: Denial("permission", m[0], m["permission"], m["on"] or ""),
+        r"(?: (?:on|for) resource '(?P<on>[^']+)')?(?: \(or it may not exist\)\.)?",
     ),
     (
+        "permission",
+        "iam.serviceAccounts.actAs",
         r"You do not have permission to act as service_account: (?P<on>[^\s)]+?)\. "
         r"\(or it may not exist\)\.",
-        lambda m: Denial("permission", m[0], "iam.serviceAccounts.actAs", m["on"]),
+    ),
+    ("permission", "iam.roles.create", r"have permission to create a role in (?P<on>[\w/-]+)\."),
+    (
+        "permission",
+        "",
+        r"Permission (?P<permission>[\w.]+) is required to perform this operation on "
+        r"(?:project|service account) (?P<on>[\w/@.-]+)\.(?!\w)",
     ),
     (
-        r"(?P<api>[\w ]+) API has not been used in project (?P<on>\S+) before or it is disabled\.",
-        lambda m: Denial("service", m[0], resource=f"projects/{m['on']}"),
+        "permission",
+        "resourcemanager.projects.setIamPolicy",
+        r"(?:IAM policy for project \"(?P<on>[\w-]+)\": )?(?:googleapi: Error 403: )?"
+        r"Policy update access denied\.",
     ),
     (
-        r"The following quotas are exceeded: (?P<quota>\w+) \d+",
-        lambda m: Denial("quota", m[0], resource=m["quota"]),
+        "permission",
+        "",
+        r"User does not have (?P<permission>bigquery[\w.]+) permission in project (?P<on>[\w-]+)\.",
     ),
+    (
+        "permission",
+        "",
+        r"Permission (?P<permission>bigquery[\w.]+) denied on (?:dataset|table) "
+        r"(?P<on>[\w.:-]+) \(or it may not exist\)\.",
+    ),
+    (
+        "permission",
+        "",
+        r"Permission (?P<permission>monitoring[\w.]+) denied \(or the resource may not exist\)\.",
+    ),
+    ("permission", "", r"Required '(?P<permission>compute[\w.]+)' permission for '(?P<on>[^']+)'"),
+    (
+        "permission",
+        "serviceusage.services.list",
+        r"Permission denied to list services for consumer container \[(?P<on>[^\]]+)\]",
+    ),
+    (
+        "permission",
+        "serviceusage.services.enable",
+        r"Permission denied to enable service \[(?P<on>[^\]]+)\]",
+    ),
+    ("service", "", r"API has not been used in project (?P<on>\S+) before or it is disabled\."),
+    ("quota", "", r"The following quotas are exceeded: (?P<on>\w+) \d+"),
 )
+
+
+def _denial(kind: str, permission: str, match: re.Match[str]) -> Denial:
+    said = {name: value or "" for name, value in match.groupdict().items()}
+    on = said.get("on", "")
+    if kind == "service":
+        on = f"projects/{on}"
+    return Denial(kind, match[0], permission or said.get("permission", ""), on, said.get("who", ""))
 
 
 def find(text: str) -> Denial | None:
     """The first denial in `text` that Google's wording gives away."""
     found = [
-        (match.start(), make(match))
-        for pattern, make in _PATTERNS
-        if (match := re.search(pattern, text))
+        (match.start(), _denial(kind, permission, match))
+        for kind, permission, sentence in _SENTENCES
+        if (match := re.search(sentence, text))
     ]
     return min(found, key=lambda item: item[0])[1] if found else None
 

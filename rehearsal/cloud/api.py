@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rehearsal.cloud import refusals
+
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
     from rehearsal.cloud.discovery import Method
@@ -49,17 +51,6 @@ LEGACY_SERVICES = {"iam", "cloudresourcemanager", "serviceusage", "bigquery", "c
 
 # The service that owns a permission, where its prefix is not the service's name.
 PERMISSION_SERVICES = {"resourcemanager": "cloudresourcemanager.googleapis.com"}
-
-# What Storage's denials call the resource a permission is checked on.
-STORAGE_NOUNS = {
-    "storage.buckets.create": "Google Cloud project",
-    "storage.buckets.list": "Google Cloud project",
-    "storage.objects.list": "Google Cloud Storage bucket",
-}
-
-# Services whose denials do not say which permission of what: Pub/Sub's sentence is recorded in
-# hashicorp/terraform-provider-google#3967. Whether its details say it is not known; here they do.
-DENIALS = {"pubsub.googleapis.com": "User not authorized to perform this action."}
 
 
 class ApiError(Exception):
@@ -148,12 +139,8 @@ def unauthenticated() -> ApiError:
 
 
 def error_info(reason: str, domain: str, **metadata: str) -> dict[str, Any]:
-    return {
-        "@type": f"{INFO}ErrorInfo",
-        "reason": reason,
-        "domain": domain,
-        "metadata": metadata,
-    }
+    info: dict[str, Any] = {"@type": f"{INFO}ErrorInfo", "reason": reason, "domain": domain}
+    return {**info, "metadata": metadata} if metadata else info
 
 
 def permission_service(permission: str) -> str:
@@ -162,42 +149,36 @@ def permission_service(permission: str) -> str:
     return PERMISSION_SERVICES.get(prefix) or f"{prefix}.googleapis.com"
 
 
-def permission_denied(principal: Principal, permission: str, resource: str) -> ApiError:
-    """The denial Google sends for this permission (gcp-facts/02_errors.md, JSON A and the table).
+def permission_denied(
+    principal: Principal, permission: str, resource: str, numbered: str = ""
+) -> ApiError:
+    """The denial Google sends, in the service's own words or in IAM's general ones (`refusals`).
 
-    Storage has its own sentence; a denied `actAs` met by another service is a 400.
+    `numbered` is the resource with its project's number.
     """
     service = permission_service(permission)
-    owner = PERMISSION_SERVICES["resourcemanager"] if service.startswith("orgpolicy.") else service
-    full_name = f"//{owner}/{resource}"
-    if service == "storage.googleapis.com":
-        kind = permission.split(".")[1].removesuffix("s")
-        noun = STORAGE_NOUNS.get(permission, f"Google Cloud Storage {kind}")
-        message = (
-            f"{principal.email} does not have {permission} access to the {noun}. "
-            f"Permission '{permission}' denied on resource (or it may not exist)."
-        )
-        return ApiError(403, "PERMISSION_DENIED", message)
-    if permission == "iam.serviceAccounts.actAs":
-        account = resource.rsplit("/", 1)[-1]
-        return invalid(
-            f"You do not have permission to act as service_account: {account}. "
-            "(or it may not exist)."
-        )
-    if permission.startswith("iam.denypolicies."):
-        # As several public repositories quote it, for want of a page of Google's.
-        name = permission.removeprefix("iam.")
-        place = f"cloudresourcemanager.googleapis.com/{resource}"
-        message = f"Permission {service}/{name} denied on resource {place}"
-        return ApiError(403, "PERMISSION_DENIED", message)
     # Roles list `iam.googleapis.com/workloadIdentityPools.get`; denials have no host in it, as
     # users report them.
-    said = permission.replace(f"{service}/", "iam.", 1)
-    message = DENIALS.get(service) or (
-        f"Permission '{said}' denied on resource '{full_name}' (or it may not exist)."
+    permission = permission.replace(f"{service}/", "iam.", 1)
+    line, parts = refusals.line(permission, resource)
+    message = line.sentence.format(
+        **parts,
+        permission=permission,
+        service=service,
+        resource=resource,
+        numbered=numbered or resource,
+        email=principal.email,
     )
-    info = error_info("IAM_PERMISSION_DENIED", service, resource=resource, permission=said)
-    return ApiError(403, "PERMISSION_DENIED", message, [info])
+    if line.status == 400:
+        return invalid(message)
+    reason, iam = "IAM_PERMISSION_DENIED", "iam.googleapis.com"
+    infos = {
+        "resource": [error_info(reason, service, resource=resource, permission=permission)],
+        "permission": [error_info(reason, iam, permission=permission)],
+        "serviceusage": [error_info("AUTH_PERMISSION_DENIED", service)],
+        "": [],
+    }
+    return ApiError(403, "PERMISSION_DENIED", message, infos[line.details], line.reason)
 
 
 def mask_paths(mask: str | None) -> set[str]:
@@ -274,7 +255,7 @@ class Call:
         """Raise the denial Google would send unless the principal holds the permission."""
         who = principal or self.principal
         if not self.cloud.allowed(who, permission, resource, method=self.method.id):
-            raise permission_denied(who, permission, resource)
+            raise self.cloud.denied(who, permission, resource)
 
 
 Result = dict[str, Any] | Reply

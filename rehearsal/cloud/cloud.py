@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rehearsal.cloud.api import Principal, permission_denied
+from rehearsal.cloud.api import ApiError, Principal, permission_denied
 from rehearsal.cloud.audit import Audit
 from rehearsal.cloud.clock import Clock
 from rehearsal.cloud.delays import Delays
@@ -115,7 +115,12 @@ class Cloud:
     ) -> None:
         """Raise the denial Google would send; for checks outside a call, as operations make."""
         if not self.allowed(principal, permission, resource, method=method):
-            raise permission_denied(principal, permission, resource)
+            raise self.denied(principal, permission, resource)
+
+    def denied(self, principal: Principal, permission: str, resource: str) -> ApiError:
+        """The denial Google would send."""
+        numbered = self.projects.numbered(resource)
+        return permission_denied(principal, permission, resource, numbered)
 
     def seed(self, spec: dict[str, Any]) -> None:
         """Make what exists before the stack does; all of it is in effect at once.

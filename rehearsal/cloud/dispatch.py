@@ -21,7 +21,6 @@ from rehearsal.cloud.api import (
     error_info,
     internal_error,
     invalid,
-    permission_denied,
     unimplemented,
 )
 from rehearsal.cloud.discovery import Method
@@ -200,7 +199,7 @@ class Dispatcher:
                 method=call.method.id,
                 modified_roles=modified,
             ):
-                raise permission_denied(call.principal, permission, call.resource)
+                raise self.cloud.denied(call.principal, permission, call.resource)
 
     @staticmethod
     def _validate(call: Call, raw: bytes) -> None:

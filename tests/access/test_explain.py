@@ -65,6 +65,95 @@ def test_googles_own_texts_are_recognised(
     assert (denial.kind, denial.permission, denial.resource) == (kind, permission, resource)
 
 
+@pytest.mark.parametrize(
+    ("text", "permission", "resource"),
+    [
+        # googleapis/google-cloud-java#7631
+        (
+            "Error creating Dataset: googleapi: Error 403: Access Denied: Project iot-staging: "
+            "User does not have bigquery.datasets.create permission in project iot-staging., "
+            "accessDenied",
+            "bigquery.datasets.create",
+            "iot-staging",
+        ),
+        # terraform-provider-google#9577
+        (
+            "Error reading Dataset: googleapi: Error 403: Access Denied: Dataset "
+            "iot-staging:request_logs: Permission bigquery.datasets.get denied on dataset "
+            "iot-staging:request_logs (or it may not exist)., accessDenied",
+            "bigquery.datasets.get",
+            "iot-staging:request_logs",
+        ),
+        # terraform-provider-google#10103
+        (
+            'Error applying IAM policy for project "iot-staging": Error setting IAM policy for '
+            'project "iot-staging": googleapi: Error 403: Policy update access denied., forbidden',
+            "resourcemanager.projects.setIamPolicy",
+            "iot-staging",
+        ),
+        # terraform-provider-google#11680
+        (
+            "Error creating the custom project role projects/iot-staging/roles/deployer: "
+            "googleapi: Error 403: You don't have permission to create a role in "
+            "projects/iot-staging., forbidden",
+            "iam.roles.create",
+            "projects/iot-staging",
+        ),
+        # hashicorp/vault-plugin-secrets-gcp#12
+        (
+            "Error creating service account: googleapi: Error 403: Permission "
+            "iam.serviceAccounts.create is required to perform this operation on project "
+            "projects/iot-staging., forbidden",
+            "iam.serviceAccounts.create",
+            "projects/iot-staging",
+        ),
+        # dynatrace-oss/dynatrace-gcp-monitor#25
+        (
+            "error is: 403 => {'error': {'code': 403, 'message': 'Permission "
+            "monitoring.timeSeries.create denied (or the resource may not exist).', 'status': "
+            "'PERMISSION_DENIED'}}",
+            "monitoring.timeSeries.create",
+            "",
+        ),
+        # LeanerCloud/CUDly#247
+        (
+            "failed to list regions: googleapi: Error 403: Required 'compute.regions.list' "
+            "permission for 'projects/serene-bazaar-666'",
+            "compute.regions.list",
+            "projects/serene-bazaar-666",
+        ),
+        # GoogleCloudPlatform/terraform-gcp-datadog-integration#2
+        (
+            "googleapi: Error 403: Permission 'secretmanager.versions.access' denied for resource "
+            "'projects/x/secrets/datadog-api/versions/1' (or it may not exist).",
+            "secretmanager.versions.access",
+            "projects/x/secrets/datadog-api/versions/1",
+        ),
+        # aquasecurity/cloudsploit#1606
+        (
+            "Permission denied to list services for consumer container [projects/123] Help Token: "
+            "AYJSUtl",
+            "serviceusage.services.list",
+            "projects/123",
+        ),
+    ],
+)
+def test_services_own_words_are_recognised(text: str, permission: str, resource: str) -> None:
+    denial = find(text)
+    assert denial is not None
+    assert (denial.kind, denial.permission, denial.resource) == ("permission", permission, resource)
+
+
+def test_an_api_is_recognised_whatever_its_title() -> None:
+    # openshift/installer#2187
+    denial = find(
+        "Error 403: Identity and Access Management (IAM) API has not been used in project "
+        "123456789012 before or it is disabled. Enable it by visiting"
+    )
+    assert denial is not None
+    assert (denial.kind, denial.resource) == ("service", "projects/123456789012")
+
+
 def test_other_errors_are_no_denials() -> None:
     assert find("connection refused") is None
 

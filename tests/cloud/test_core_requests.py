@@ -18,7 +18,7 @@ from core_support import (
     session,
 )
 
-from rehearsal.cloud.api import Principal, permission_denied
+from rehearsal.cloud.api import Principal
 from rehearsal.cloud.audit import Audit, Via
 from rehearsal.cloud.cloud import Cloud
 from rehearsal.cloud.proxy import Running
@@ -27,58 +27,6 @@ from rehearsal.cloud.proxy import Running
 @pytest.fixture
 def worker(cloud: Cloud, running: Running) -> requests.Session:
     return session(running, cloud.identity.access_token(WORKER))
-
-
-def test_a_denial_names_permission_and_resource(worker: requests.Session) -> None:
-    answer = worker.get(f"{IAM}/{WORKER_NAME}")
-    assert answer.status_code == 403
-    error = answer.json()["error"]
-    permission = "iam.serviceAccounts.get"
-    assert error["message"] == (
-        f"Permission '{permission}' denied on resource '//iam.googleapis.com/{WORKER_NAME}' "
-        "(or it may not exist)."
-    )
-    assert error["status"] == "PERMISSION_DENIED"
-    assert error["errors"][0]["reason"] == "forbidden"
-    assert error["details"] == [
-        {
-            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-            "reason": "IAM_PERMISSION_DENIED",
-            "domain": "iam.googleapis.com",
-            "metadata": {"resource": WORKER_NAME, "permission": permission},
-        }
-    ]
-
-
-@pytest.mark.parametrize(
-    ("permission", "noun"),
-    [
-        ("storage.objects.get", "Google Cloud Storage object"),
-        ("storage.objects.list", "Google Cloud Storage bucket"),
-        ("storage.buckets.get", "Google Cloud Storage bucket"),
-        ("storage.buckets.create", "Google Cloud project"),
-    ],
-)
-def test_storage_denies_in_its_own_words(permission: str, noun: str) -> None:
-    denial = permission_denied(
-        Principal("user:ann@example.com"), permission, "projects/_/buckets/b"
-    )
-    text = (
-        f"ann@example.com does not have {permission} access to the {noun}. Permission "
-        f"'{permission}' denied on resource (or it may not exist)."
-    )
-    reason = {"message": text, "domain": "global", "reason": "forbidden"}
-    assert denial.render("storage") == {"error": {"code": 403, "message": text, "errors": [reason]}}
-
-
-def test_acting_as_an_account_is_denied_with_a_400() -> None:
-    denial = permission_denied(Principal("user:a@b.c"), "iam.serviceAccounts.actAs", WORKER_NAME)
-    assert denial.render("aiplatform")["error"] == {
-        "code": 400,
-        "message": f"You do not have permission to act as service_account: {WORKER}. "
-        "(or it may not exist).",
-        "status": "INVALID_ARGUMENT",
-    }
 
 
 def test_an_api_answers_once_it_is_enabled_and_that_has_propagated(

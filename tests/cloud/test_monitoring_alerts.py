@@ -313,7 +313,7 @@ def test_a_log_alert_is_a_policy_too(sandbox: Sandbox) -> None:
 def test_the_permissions_are_those_of_the_collections(sandbox: Sandbox) -> None:
     slo = f"{SERVICES}/pm/serviceLevelObjectives"
     refusals = [
-        refused(sandbox, verb, url, body, who="serving")[1].split("'")[1]
+        refused(sandbox, verb, url, body, who="serving")[1].split()[1]
         for verb, url, body in (
             ("POST", CHANNELS, MAIL),
             ("PATCH", f"{CHANNELS}/1", MAIL),

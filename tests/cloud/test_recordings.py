@@ -75,7 +75,8 @@ class Replay:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud, self._dispatcher = cloud, Dispatcher(cloud)
         self._principals = {
-            "platform": Principal(f"user:{PLATFORM}"),
+            # Org Policy takes no token of a person that has no project.
+            "platform": Principal(f"user:{PLATFORM}", user_project="iot-prod"),
             "deployer (impersonated)": Principal(f"serviceAccount:{DEPLOYER}"),
         }
         self._etags: dict[str, str] = {}

@@ -20,6 +20,9 @@ INFERENCE = "telemetry@iot-prod.iam.gserviceaccount.com"
 ACCOUNTS = (DEPLOYER, INFERENCE, "serving@iot-prod.iam.gserviceaccount.com")
 AGENTS_POWERS = ("roles/bigquery.dataEditor", "roles/pubsub.editor")
 PUBSUB_AGENT = "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+# The recorder did not ask whether an agent may use the key that a program gives its service.
+VERTEX_AGENT = "serviceAccount:service-123456789012@gcp-sa-aiplatform.iam.gserviceaccount.com"
+KEY_POWERS = ("roles/cloudkms.cryptoKeyEncrypterDecrypter",)
 # What the recorded programs switch on themselves.
 ENABLED_BY_PROGRAM = {"core": ("aiplatform", "pubsub"), "more": ("cloudquotas",)}
 POWERS = (
@@ -53,7 +56,7 @@ def before(folder: str) -> dict[str, Any]:
             {"id": id, "number": number, "parent": "organizations/1", "services": apis}
             for id, number in (("iot-prod", "123456789012"), ("ml-source", "210987654321"))
         ],
-        "agents": [{"api": "pubsub", "project": "iot-prod"}],
+        "agents": [{"api": api, "project": "iot-prod"} for api in ("aiplatform", "pubsub")],
         "groups": {GROUP: [f"user:{PLATFORM}", *(f"serviceAccount:{it}" for it in ACCOUNTS)]},
         "roles": [
             {
@@ -63,7 +66,11 @@ def before(folder: str) -> dict[str, Any]:
         ],
         "grants": [
             {"resource": "organizations/1", "role": role, "member": member}
-            for member, roles in ((f"group:{GROUP}", POWERS), (PUBSUB_AGENT, AGENTS_POWERS))
+            for member, roles in (
+                (f"group:{GROUP}", POWERS),
+                (PUBSUB_AGENT, AGENTS_POWERS),
+                (VERTEX_AGENT, KEY_POWERS),
+            )
             for role in roles
         ],
     }

@@ -69,7 +69,8 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("", OAUTH, ""),
     ),
 }
-REGIONAL = re.compile(r"[a-z]+-[a-z]+\d+-aiplatform")
+# gcloud asks the second kind for predictions; what else it serves at Google is not known.
+REGIONAL = re.compile(r"[a-z]+-[a-z]+\d+(-prediction)?-aiplatform")
 DEDICATED = re.compile(r"([\w-]+)\.([a-z]+-[a-z]+\d+)-(\d+)\.prediction\.vertexai\.goog")
 
 # What google-auth and the official provider ask that no document describes: verb, path -> id.

@@ -30,8 +30,18 @@ LOCATION = f"projects/{PROJECT}/locations/{REGION}"
 ENDPOINT = f"{LOCATION}/endpoints/1234567890"
 VERTEX = f"https://{REGION}-aiplatform.googleapis.com"
 AGENT = f"service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"
-APIS = ("aiplatform", "bigquery", "compute", "logging", "monitoring", "pubsub", "storage")
+APIS = (
+    "aiplatform",
+    "bigquery",
+    "cloudkms",
+    "compute",
+    "logging",
+    "monitoring",
+    "pubsub",
+    "storage",
+)
 IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-5:latest"
+ENCRYPTER = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 OPERATION_SECONDS = 5.0
 
 
@@ -158,6 +168,20 @@ class Sandbox:
             traffic_split=split or {},
         )
         return self.finish(operation).deployed_model
+
+    def key(self, region: str = REGION, *, granted: bool = True) -> str:
+        """A key of Cloud KMS, which Vertex AI's agent may use when it is `granted`."""
+        ring = f"projects/{PROJECT}/locations/{region}/keyRings/state"
+        kms, client = "https://cloudkms.googleapis.com/v1", self.http()
+        client.post(f"{kms}/{ring.replace('/state', '')}?keyRingId=state", json={})
+        made = client.post(
+            f"{kms}/{ring}/cryptoKeys?cryptoKeyId=pulumi", json={"purpose": "ENCRYPT_DECRYPT"}
+        )
+        name: str = made.json()["name"]
+        agent = self.cloud.accounts.create_agent("aiplatform", PROJECT)
+        if granted:
+            self.cloud.iam.grant(name, ENCRYPTER, agent.member)
+        return name
 
     def endpoint(self, endpoint_id: str = "1234567890", **fields: Any) -> str:
         operation = self.endpoints().create_endpoint(

@@ -150,11 +150,13 @@ def test_an_endpoint_goes_once_nothing_is_deployed(
 ) -> None:
     client = sandbox.endpoints()
     pending = client.deploy_model(endpoint=ENDPOINT, deployed_model=deployed(model, "5"))
-    with pytest.raises(exceptions.BadRequest, match="deployed or being-deployed"):
-        client.delete_endpoint(name=ENDPOINT)
-    sandbox.finish(pending)
-    with pytest.raises(exceptions.BadRequest, match="deployed or being-deployed"):
-        client.delete_endpoint(name=ENDPOINT)
+    for finish in (lambda: None, lambda: sandbox.finish(pending)):
+        finish()
+        refused = sandbox.http().delete(f"{VERTEX}/v1/{ENDPOINT}").json()["error"]
+        assert (refused["code"], refused["message"]) == (
+            400,
+            "Endpoint has deployed or being-deployed DeployedModel(s)",
+        )
     sandbox.finish(client.undeploy_model(endpoint=ENDPOINT, deployed_model_id="5"))
     sandbox.grant(ENDPOINT, "roles/aiplatform.user", "serving")
     sandbox.finish(client.delete_endpoint(name=ENDPOINT))

@@ -86,18 +86,52 @@ def test_the_service_agent_reads_the_artifact_and_is_made_on_first_use(sandbox: 
     assert (AGENT, f"{BUCKET}/objects/v1/model.joblib", True) in reads
 
 
-def test_an_agent_without_its_role_fails_inside_the_operation(sandbox: Sandbox) -> None:
-    uri = sandbox.bucket()
+def test_a_bucket_that_the_agent_cannot_read_is_refused_in_googles_words(
+    sandbox: Sandbox,
+) -> None:
+    """As GoogleCloudPlatform/vertex-ai-samples#3710 reports it, of an agent of this number."""
+    uri = sandbox.bucket("iot-models-artifacts")
     sandbox.cloud.accounts.create_agent("aiplatform", PROJECT, granted=False)
+    request = {
+        "modelId": "churn",
+        "model": {
+            "displayName": "churn",
+            "artifactUri": uri,
+            "containerSpec": {"imageUri": IMAGE},
+        },
+    }
+    url = f"{VERTEX}/v1/{LOCATION}/models:upload"
+    refused = sandbox.http().post(url, json=request)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["status"]) == (400, "FAILED_PRECONDITION")
+    assert error["message"] == (
+        "Service account `service-123456789012@gcp-sa-aiplatform.iam.gserviceaccount.com` does not "
+        "have `[storage.objects.get]` IAM permission(s) to the directory "
+        '"gs://iot-models-artifacts/v1". Please either copy the files to the Google Cloud Storage '
+        "bucket owned by your project, or grant the required IAM permission(s) to the service "
+        "account."
+    )
+    assert not sandbox.cloud.vertex.reserved
+    folder = "resource.name.startsWith('projects/_/buckets/iot-models-artifacts/objects/v1')"
+    sandbox.cloud.iam.grant(
+        "projects/_/buckets/iot-models-artifacts",
+        "roles/storage.objectViewer",
+        f"serviceAccount:{AGENT}",
+        {"expression": f"{folder} || resource.type == 'storage.googleapis.com/Bucket'"},
+    )
+    assert sandbox.http().post(url, json=request).status_code == 200
+
+
+def test_what_the_agent_may_not_list_fails_inside_the_operation(sandbox: Sandbox) -> None:
+    uri = sandbox.bucket()
+    sandbox.cloud.iam.withheld.add((AGENT, "storage.objects.list"))
     with pytest.raises(
         exceptions.PermissionDenied, match=rf"^403 {AGENT} does not have storage\.objects\.list"
     ):
         sandbox.upload(uri)
     assert sandbox.cloud.vertex.live()["models"] == []
     # The name is free again.
-    sandbox.cloud.iam.grant(
-        f"projects/{PROJECT}", "roles/aiplatform.serviceAgent", f"serviceAccount:{AGENT}"
-    )
+    sandbox.cloud.iam.withheld.clear()
     sandbox.upload(uri)
 
 
@@ -128,10 +162,10 @@ def test_a_private_image_needs_the_agents_access_to_its_repository(sandbox: Sand
     image = "us-central1-docker.pkg.dev/iot-training/serving/pm:1"
     repository = "projects/iot-training/locations/us-central1/repositories/serving"
     custom = {"container_spec": {"image_uri": image}}
-    with pytest.raises(exceptions.FailedPrecondition) as refused:
+    with pytest.raises(exceptions.BadRequest) as refused:
         sandbox.upload(uri, model=custom)
-    assert refused.value.message == (
-        f"Vertex AI Service Agent {AGENT} does not have permission to access Artifact Registry "
+    assert refused.value.message.endswith(
+        f": Vertex AI Service Agent {AGENT} does not have permission to access Artifact Registry "
         f"repository {repository}."
     )
     sandbox.cloud.iam.grant(repository, "roles/artifactregistry.reader", f"serviceAccount:{AGENT}")

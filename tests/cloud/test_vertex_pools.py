@@ -113,7 +113,7 @@ def test_whoever_deploys_has_to_act_as_the_pools_account(
 
 
 def test_a_pool_has_to_have_the_endpoints_key(sandbox: Sandbox, model: str) -> None:
-    key = f"{LOCATION}/keyRings/state/cryptoKeys/pulumi"
+    key = sandbox.key()
     make(sandbox, encryption_spec={"kms_key_name": key})
     sandbox.endpoint(encryption_spec={"kms_key_name": key})
     shown = sandbox.endpoints().get_endpoint(name=ENDPOINT)
@@ -124,7 +124,7 @@ def test_a_pool_has_to_have_the_endpoints_key(sandbox: Sandbox, model: str) -> N
 def test_a_pool_with_a_key_takes_no_endpoint_without(
     sandbox: Sandbox, model: str, endpoint: str
 ) -> None:
-    key = f"{LOCATION}/keyRings/state/cryptoKeys/pulumi"
+    key = sandbox.key()
     make(sandbox, encryption_spec={"kms_key_name": key})
     with pytest.raises(exceptions.BadRequest, match="one encryption_spec"):
         deploy(sandbox, model)

@@ -130,12 +130,21 @@ def test_a_dedicated_endpoint_answers_on_its_own_host_only(sandbox: Sandbox, mod
     with pytest.raises(exceptions.BadRequest) as refused:
         predict(sandbox)
     assert refused.value.message.endswith(
-        "This endpoint is a dedicated endpoint via CloudESF and cannot be accessed through the "
-        f"Vertex AI API. Please access the endpoint using its dedicated dns name '{DEDICATED}'"
+        "Dedicated Endpoint cannot be accessed through the shared Vertex AI domain "
+        "aiplatform.googleapis.com. Please access the endpoint using its dedicated domain name "
+        f"'{DEDICATED}'"
     )
     assert list(predict(sandbox, host=DEDICATED).predictions) == [1, 0]
     with pytest.raises(exceptions.Forbidden):
         predict(sandbox, name="serving", host=DEDICATED)
+
+
+def test_a_region_has_a_host_for_predictions(sandbox: Sandbox, serving: str) -> None:
+    """The one that `gcloud ai endpoints predict` asks."""
+    host = f"{REGION}-prediction-aiplatform.googleapis.com"
+    assert list(predict(sandbox, host=host).predictions) == [1, 0]
+    with pytest.raises(exceptions.BadRequest, match="valid location ID is `europe-west1`"):
+        predict(sandbox, host=host.replace(REGION, "europe-west1"))
 
 
 def test_a_dedicated_host_serves_no_other_endpoint(sandbox: Sandbox, serving: str) -> None:

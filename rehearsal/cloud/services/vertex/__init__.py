@@ -9,6 +9,7 @@ Google's do.
 from rehearsal.cloud.services.vertex import (
     deployments,
     endpoints,
+    honours,
     models,
     operations,
     pools,
@@ -16,4 +17,13 @@ from rehearsal.cloud.services.vertex import (
 )
 from rehearsal.cloud.services.vertex.state import Vertex
 
-__all__ = ["Vertex", "deployments", "endpoints", "models", "operations", "pools", "predictions"]
+__all__ = [
+    "Vertex",
+    "deployments",
+    "endpoints",
+    "honours",
+    "models",
+    "operations",
+    "pools",
+    "predictions",
+]

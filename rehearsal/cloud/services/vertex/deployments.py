@@ -40,16 +40,8 @@ from rehearsal.cloud.services.vertex.state import (
 
 DEPLOYED_ID = re.compile(r"[0-9]{1,10}")
 RESOURCES = ("dedicatedResources", "automaticResources", "sharedResources")
-KEPT = (
-    "displayName",
-    "serviceAccount",
-    "disableContainerLogging",
-    "enableContainerLogging",
-    "enableAccessLogging",
-    "explanationSpec",
-    "disableExplanations",
-)
-MUTABLE_FLAGS = ("disableContainerLogging", "enableContainerLogging")
+KEPT = ("displayName", "serviceAccount", "disableContainerLogging", "disableExplanations")
+MUTABLE_FLAGS = ("disableContainerLogging",)
 
 
 def _on_endpoint(call: Call) -> str:

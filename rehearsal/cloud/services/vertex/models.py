@@ -14,10 +14,12 @@ from rehearsal.cloud.api import (
     failed_precondition,
     invalid,
     method,
+    unimplemented,
 )
 from rehearsal.cloud.services.vertex.operations import start
 from rehearsal.cloud.services.vertex.predictions import check_artifact, is_sklearn
 from rehearsal.cloud.services.vertex.state import (
+    LIST,
     Model,
     apply_mask,
     listed,
@@ -26,22 +28,14 @@ from rehearsal.cloud.services.vertex.state import (
     on_parent,
     project_of,
     region_of,
+    require_key,
 )
 
 MODEL_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 MUTABLE = ("displayName", "description", "labels", "versionDescription")
-UPLOADED = (
-    *MUTABLE,
-    "artifactUri",
-    "containerSpec",
-    "encryptionSpec",
-    "explanationSpec",
-    "metadata",
-    "metadataSchemaUri",
-    "pipelineJob",
-    "predictSchemata",
-)
+UPLOADED = (*MUTABLE, "artifactUri", "containerSpec", "encryptionSpec")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REPOSITORY = re.compile(r"([a-z]+-[a-z]+\d|us|europe|asia)-docker\.pkg\.dev/([^/]+)/([^/]+)/.+")
 
 
@@ -78,7 +72,7 @@ def shown(call: Call, model: Model, version: str) -> dict[str, Any]:
     on=on_parent,
 )
 def upload(call: Call) -> Result:
-    """Checks the request; whether the artifact can be read shows in the operation."""
+    """Checks the request, image and artifact included; the operation copies the artifact."""
     cloud, vertex, body = call.cloud, call.cloud.vertex, call.body
     given, project = body.get("model", {}), project_of(call.resource)
     image = given.get("containerSpec", {}).get("imageUri", "")
@@ -91,6 +85,7 @@ def upload(call: Call) -> Result:
     uri = given.get("artifactUri", "")
     if is_sklearn(image) and not uri:
         raise invalid(f"A model with the pre-built container {image} needs artifact_uri.")
+    check_container(given["containerSpec"])
     if uri:
         _check_location(call, uri)
     if parent := body.get("parentModel"):
@@ -101,7 +96,6 @@ def upload(call: Call) -> Result:
             raise invalid("model_id and parent_model exclude each other.")
     else:
         name = _new_name(call)
-        vertex.reserved.add(name)
     reader = cloud.accounts.create_agent("aiplatform", project)
     agent = reader.email
     if email := body.get("serviceAccount"):
@@ -111,11 +105,16 @@ def upload(call: Call) -> Result:
         # Documented for models.copy only (gcp-facts/01, note A).
         call.check("iam.serviceAccounts.actAs", resource)
         reader = Principal(f"serviceAccount:{email}")
+    _check_image(call, image, agent)
+    if uri:
+        _check_readable(call, uri, reader)
+    if not parent:
+        vertex.reserved.add(name)
 
     def run() -> dict[str, Any]:
         try:
             cloud.operations.falter()
-            _check_image(call, image, agent)
+            require_key(call, given.get("encryptionSpec"), name)
             if uri:
                 check_artifact(cloud.storage.read(uri, reader), uri, image)
         finally:
@@ -174,8 +173,44 @@ def _check_location(call: Call, uri: str) -> None:
         )
 
 
+def check_container(spec: dict[str, Any]) -> None:
+    """Discovery document, ModelContainerSpec; for the 200 variables docs custom-container.
+
+    The pre-built containers run as they are: what would change their behaviour is not simulated.
+    """
+    if is_sklearn(image := spec["imageUri"]) and (others := sorted(spec.keys() - {"imageUri"})):
+        raise unimplemented(f"containerSpec.{others[0]} with the pre-built container {image}")
+    for port in spec.get("ports", ()):
+        if not 1 <= port.get("containerPort", 0) <= 65535:
+            raise invalid(f"{port.get('containerPort', 0)} is no valid port of a container.")
+    variables = [item.get("name", "") for item in spec.get("env", ())]
+    if wrong := [name for name in variables if not VARIABLE.fullmatch(name)]:
+        raise invalid(f"{wrong[0]} is no valid name of an environment variable.")
+
+
+def _check_readable(call: Call, uri: str, reader: Principal) -> None:
+    """As GoogleCloudPlatform/vertex-ai-samples#3710 and others were refused, by the call itself.
+
+    It names storage.objects.get alone, of an agent that could not list the bucket either.
+    """
+    name, _, folder = uri.removeprefix("gs://").partition("/")
+    bucket, permission = call.cloud.storage.buckets.get(name), "storage.objects.get"
+    if bucket and not call.allowed(
+        permission, f"{bucket.resource}/objects/{folder}", principal=reader
+    ):
+        raise failed_precondition(
+            f"Service account `{reader.email}` does not have `[{permission}]` IAM permission(s) to "
+            f'the directory "{uri}". Please either copy the files to the Google Cloud Storage '
+            "bucket owned by your project, or grant the required IAM permission(s) to the service "
+            "account."
+        )
+
+
 def _check_image(call: Call, image: str, agent: str) -> None:
-    """Images are pulled by the service agent whoever uploads (gcp-facts/01, "Image pulls")."""
+    """Images are pulled by the service agent whoever uploads (gcp-facts/01, "Image pulls").
+
+    Recorded with its status in front, as gcloud shows what a call says, not an operation.
+    """
     found = REPOSITORY.fullmatch(image)
     if not found or found[2].startswith("vertex-ai"):
         return
@@ -203,7 +238,10 @@ def get_model(call: Call) -> Result:
 
 
 @method(
-    "aiplatform.projects.locations.models.list", permission="aiplatform.models.list", on=on_parent
+    "aiplatform.projects.locations.models.list",
+    permission="aiplatform.models.list",
+    on=on_parent,
+    reads=LIST,
 )
 def list_models(call: Call) -> Result:
     found = [
@@ -220,6 +258,7 @@ def list_models(call: Call) -> Result:
     "aiplatform.projects.locations.models.listVersions",
     permission="aiplatform.models.list",
     on=on_name,
+    reads=LIST,
 )
 def list_versions(call: Call) -> Result:
     model, _ = call.cloud.vertex.model(call.resource)
@@ -231,6 +270,7 @@ def list_versions(call: Call) -> Result:
     "aiplatform.projects.locations.models.patch",
     permission="aiplatform.models.update",
     on=on_name,
+    reads="updateMask",
 )
 def patch_model(call: Call) -> Result:
     model, version = call.cloud.vertex.model(call.params["name"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rehearsal.cloud.api import Call, Result, method
+from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.vertex.state import in_region, location_of
 
 POOLS = "deploymentResourcePools"
@@ -120,8 +121,9 @@ def delete_operation(call: Call) -> Result:
     *_ids("list"),
     permission="aiplatform.operations.list",
     on=lambda call: in_region(call, call.params["name"]),
+    reads="pageSize pageToken",
 )
 def list_operations(call: Call) -> Result:
     prefix = f"{call.cloud.vertex.numbered(call.resource)}/operations/"
-    found = call.cloud.operations.list(prefix)
-    return {"operations": found} if found else {}
+    found = {operation["name"]: operation for operation in call.cloud.operations.list(prefix)}
+    return listing("operations", found, call.params, default=100, most=100)

@@ -27,7 +27,14 @@ from rehearsal.cloud.services.vertex.resources import (
     merged,
     sized,
 )
-from rehearsal.cloud.services.vertex.state import Pool, in_region, location_of, on_name, on_parent
+from rehearsal.cloud.services.vertex.state import (
+    Pool,
+    in_region,
+    location_of,
+    on_name,
+    on_parent,
+    require_key,
+)
 
 METHODS = "aiplatform.projects.locations.deploymentResourcePools"
 PERMISSIONS = "aiplatform.deploymentResourcePools"
@@ -56,6 +63,7 @@ def create(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         vertex.reserved.discard(name)
+        require_key(call, given.get("encryptionSpec"), name)
         info = {"dedicatedResources": resources, "createTime": call.cloud.clock.rfc3339()}
         info |= {key: given[key] for key in CREATED if given.get(key)}
         pool = vertex.pools[name] = Pool(name, info, cpus(resources))
@@ -69,14 +77,16 @@ def get(call: Call) -> Result:
     return shown(call, call.cloud.vertex.pool(call.resource))
 
 
-@method(f"{METHODS}.list", permission=f"{PERMISSIONS}.list", on=on_parent)
+@method(
+    f"{METHODS}.list", permission=f"{PERMISSIONS}.list", on=on_parent, reads="pageSize pageToken"
+)
 def list_pools(call: Call) -> Result:
     pools = call.cloud.vertex.pools
     found = {name: shown(call, pools[name]) for name in pools if location_of(name) == call.resource}
     return listing("deploymentResourcePools", found, call.params, default=100, most=1000)
 
 
-@method(f"{METHODS}.patch", permission=f"{PERMISSIONS}.update", on=on_name)
+@method(f"{METHODS}.patch", permission=f"{PERMISSIONS}.update", on=on_name, reads="updateMask")
 def patch(call: Call) -> Result:
     """Replicas and their metrics, as of a deployed model, the account and its logging."""
     vertex, pool = call.cloud.vertex, call.cloud.vertex.pool(call.resource)
@@ -137,7 +147,10 @@ def _on_pool(call: Call) -> str:
 
 
 @method(
-    f"{METHODS}.queryDeployedModels", permission=f"{PERMISSIONS}.queryDeployedModels", on=_on_pool
+    f"{METHODS}.queryDeployedModels",
+    permission=f"{PERMISSIONS}.queryDeployedModels",
+    on=_on_pool,
+    reads="pageSize pageToken",
 )
 def query_deployed_models(call: Call) -> Result:
     vertex = call.cloud.vertex

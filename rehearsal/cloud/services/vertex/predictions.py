@@ -132,10 +132,10 @@ def _reached(call: Call) -> Endpoint:
         if not dedicated or call.host != dns:
             raise not_found(f"{call.host} does not serve {call.resource}.")
     elif dedicated:
-        # Recorded in several public repositories.
+        # As it was in 2026, by several public repositories; older ones quote another sentence.
         raise failed_precondition(
-            "This endpoint is a dedicated endpoint via CloudESF and cannot be accessed through the "
-            "Vertex AI API. Please access the endpoint using its dedicated dns name "
+            "Dedicated Endpoint cannot be accessed through the shared Vertex AI domain "
+            "aiplatform.googleapis.com. Please access the endpoint using its dedicated domain name "
             f"'{dns}'"
         )
     return endpoint

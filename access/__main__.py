@@ -54,12 +54,13 @@ def recover(state: TextIO) -> None:
 )
 @click.option("--in-source", is_flag=True, help="The role in the project of looked-up models.")
 def role(identity: str, capabilities: tuple[str, ...], in_source: bool) -> None:
-    """Print IDENTITY's role as a file for `gcloud iam roles create --file`."""
+    """Print what IDENTITY is to hold on the project, for `gcloud iam roles create --file`."""
+    project = table.SOURCE_PROJECT if in_source else table.PROJECT
     held = sorted(
         {
             permission
             for role in table.roles(capabilities)
-            if role.identity == identity and (role.on in table.IN_SOURCE) == in_source
+            if role.identity == identity and role.on == project
             for permission in role.permissions
         }
     )

@@ -206,3 +206,17 @@ def test_a_role_is_printed_as_gcloud_reads_it() -> None:
     assert result.exit_code == 0
     assert "- aiplatform.models.upload" in result.output
     assert "aiplatform.endpoints.delete" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("identity", "permission"),
+    [("platform", "iam.serviceAccounts.getAccessToken"), ("deployer", "iam.serviceAccounts.actAs")],
+)
+def test_a_projects_role_leaves_out_what_is_granted_on_one_account(
+    identity: str, permission: str
+) -> None:
+    """On the project it would hold for every account there is."""
+    assert permission in {need.permission for need in table.NEEDS if need.identity == identity}
+    result = CliRunner().invoke(main, ["role", identity])
+    assert result.exit_code == 0
+    assert permission not in result.output

@@ -381,7 +381,10 @@ def _hold_unchanged(stage: Stage, outcome: Outcome, run: Rehearsal) -> None:
 def _wait(run: Rehearsal) -> None:
     """Leave the cloud up until Ctrl-C, and say how to use it by hand."""
     script = Path(run.sandbox.directory) / "environment.sh"
-    lines = [f"export {name}='{value}'" for name, value in sorted(run.engine.variables.items())]
+    # Not for the engine: the gcp provider would take its project from it.
+    project = {"CLOUDSDK_CORE_PROJECT": run.environment.settings.project}
+    variables = sorted({**run.engine.variables, **project}.items())
+    lines = [f"export {name}='{value}'" for name, value in variables]
     script.write_text("\n".join(lines) + "\n")
     run.report.console.print(
         f"\nThe cloud stays up until Ctrl-C. In another shell:\n\n"

@@ -202,6 +202,7 @@ class Sandbox:
         return {
             **self.variables,
             "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+            "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE": str(credentials),
             "CLOUDSDK_CONFIG": str(self.directory / "gcloud"),
         }
 

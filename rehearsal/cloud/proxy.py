@@ -227,6 +227,11 @@ class Running:
             "CURL_CA_BUNDLE": bundle,
             "HTTPLIB2_CA_CERTS": bundle,
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": bundle,
+            "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": bundle,
+            # gcloud would ask other hosts about itself.
+            "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+            "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+            "CLOUDSDK_SURVEY_DISABLE_PROMPTS": "true",
             # No metadata server to look for.
             "NO_GCE_CHECK": "true",
         }

@@ -1,0 +1,266 @@
+"""README's set-up and the forum thread's checks, by `gcloud`, `bq` and `gsutil` unmodified.
+
+An owner prepares two projects with README's own commands, the platform identity brings the stack up
+with what it was given, and the command lines look at it as owner, platform and telemetry account.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import permissions as table
+from components.apis import SERVICES
+from rehearsal import callers, telemetry, toolchain
+from rehearsal import environment as environments
+from rehearsal.engine import Engine
+from rehearsal.environment import Environment
+from rehearsal.sandbox import Sandbox, clean_environment
+from rehearsal.toolchain import ROOT
+
+SECONDS = 120
+OWNER = callers.colleague("owner@example.com")
+PROJECT, SOURCE, REGION = "iot-staging", "iot-models", "us-central1"
+ENDPOINT, BUCKET = "7203418", "iot-staging-model-artifacts"
+
+
+def installed(tool: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is not installed")
+
+
+pytestmark = installed("gcloud")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Where somebody types commands; nothing of who runs the tests is in it."""
+
+    variables: Mapping[str, str]
+    home: Path
+
+    def __call__(self, command: str, *, code: int = 0) -> str:
+        """What the command prints, output first; it has to end with `code`."""
+        done = subprocess.run(
+            ["bash", "-euc", command],
+            cwd=self.home,
+            env={**clean_environment(), "HOME": str(self.home), **self.variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def json(self, command: str) -> Any:
+        tool, _, rest = command.partition(" ")
+        return json.loads(self(f"{tool} --format=json {rest}"))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack that was brought up, and shells of those who have to do with it."""
+
+    environment: Environment
+    sandbox: Sandbox
+    owner: Shell
+    platform: Shell
+    telemetry: Shell
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("command-lines")
+    environment = environments.load("staging", folder / "models")
+    with Sandbox(new_projects(environment), at_once=True) as sandbox:
+        environments.prepare_source(environment, sandbox, folder / "models")
+        owner = shell(folder / "owner", sandbox.environment(OWNER))
+        for command in setup(environment):
+            owner(command)
+        engine = Engine(sandbox, environment, toolchain.gcp_plugin(), policies=False)
+        outcome = engine.up()
+        assert outcome.ok, "\n".join(outcome.errors)
+        account = environment.settings.email(table.TELEMETRY)
+        token = sandbox.control("POST", "/token", {"email": account})["access_token"]
+        workload = {**sandbox.variables, "CLOUDSDK_AUTH_ACCESS_TOKEN": token}
+        yield Stack(
+            environment,
+            sandbox,
+            owner,
+            shell(folder / "platform", engine.variables),
+            shell(folder / "telemetry", workload),
+        )
+
+
+def shell(home: Path, variables: Mapping[str, str]) -> Shell:
+    """With a configuration of its own, so that what one logs in as is not another's."""
+    home.mkdir()
+    own = {
+        "CLOUDSDK_CONFIG": str(home / "gcloud"),
+        "CLOUDSDK_CORE_PROJECT": PROJECT,
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
+        "PYTHONPATH": str(ROOT),
+    }
+    return Shell({**variables, **own}, home)
+
+
+def new_projects(environment: Environment) -> dict[str, Any]:
+    """A rehearsal's seed before README's set-up: nobody but an owner, and no API that it needs.
+
+    Service Usage is on in every new project (docs service-usage/docs/enabled-service).
+    """
+    seed = environments.seed(environment)
+    for project in seed["projects"]:
+        if project["id"] == PROJECT:
+            project["services"] = ["serviceusage.googleapis.com"]
+    seed["roles"] = []
+    seed["grants"] = [
+        *(grant for grant in seed["grants"] if grant["member"] != environment.platform.member),
+        *(
+            {"resource": f"projects/{project}", "role": "roles/owner", "member": OWNER.member}
+            for project in (PROJECT, SOURCE)
+        ),
+    ]
+    seed["issuers"][OWNER.issuer][OWNER.subject] = dict(OWNER.claims)
+    return seed
+
+
+def setup(environment: Environment) -> Iterator[str]:
+    """README's block that makes the platform's role, and once more for the source project."""
+    indented = re.findall(r"(?m)(?:^ {4,}\S.*\n(?:^ {5,}.*\n)*)+", (ROOT / "README.md").read_text())
+    (block,) = [text for text in indented if "gcloud iam roles create" in text]
+    block = block.replace(".venv/bin/python", sys.executable)
+    yield block.replace("user:you@example.com", environment.platform.member)
+    in_source = block.replace(PROJECT, SOURCE).replace("role platform", "role platform --in-source")
+    yield in_source.replace("user:you@example.com", environment.platform.member)
+
+
+def test_readmes_setup_gives_the_platform_the_role_that_is_rehearsed(stack: Stack) -> None:
+    """What comes after, the stack among it, came up with this alone."""
+    for role in environments.seed(stack.environment)["roles"]:
+        _, project, _, name = role["name"].split("/")
+        made = stack.owner.json(f"gcloud iam roles describe {name} --project={project}")
+        assert made["includedPermissions"] == sorted(role["permissions"])
+
+
+def test_the_threads_endpoint_is_made_by_who_may(stack: Stack) -> None:
+    said = stack.owner(f"gcloud ai endpoints create --region={REGION} --display-name=test 2>&1")
+    found = re.search(
+        rf"Created Vertex AI endpoint: (\S+/locations/{REGION}/endpoints/\d+)\.", said
+    )
+    assert found, said
+    listed = stack.owner.json(f"gcloud ai endpoints list --region={REGION}")
+    assert {item["displayName"]: item["name"] for item in listed}["test"] == found[1]
+    stack.owner(f"gcloud ai endpoints delete {found[1]} --region={REGION}")
+    stack.owner(f"gcloud ai endpoints describe {found[1]} --region={REGION}", code=1)
+
+
+def test_the_telemetry_account_is_refused_and_the_audit_log_says_why(stack: Stack) -> None:
+    create = f"gcloud ai endpoints create --region={REGION} --display-name=test"
+    refused = stack.telemetry(create, code=1)
+    assert (
+        "ERROR: (gcloud.ai.endpoints.create) PERMISSION_DENIED: Permission "
+        "'aiplatform.endpoints.create' denied on resource "
+        f"'//aiplatform.googleapis.com/projects/{PROJECT}/locations/{REGION}' (or it may not "
+        "exist)."
+    ) in refused
+    account = stack.environment.settings.email(table.TELEMETRY)
+    wanted = f'protoPayload.authenticationInfo.principalEmail="{account}"'
+    (entry,) = stack.owner.json(
+        f"gcloud logging read 'protoPayload.status.code=7 AND {wanted}' --limit=1"
+    )
+    (check,) = entry["protoPayload"]["authorizationInfo"]
+    assert (check["permission"], check.get("granted", False)) == (
+        "aiplatform.endpoints.create",
+        False,
+    )
+
+
+def test_the_threads_filter_shows_what_an_account_holds_on_the_project(stack: Stack) -> None:
+    account = stack.environment.settings.email(table.DEPLOYER)
+    bindings = stack.owner.json(
+        f"gcloud projects get-iam-policy {PROJECT} --flatten='bindings[].members' "
+        f"--filter='bindings.members:serviceAccount:{account}'"
+    )
+    assert [found["bindings"] for found in bindings] == [
+        {
+            "members": f"serviceAccount:{account}",
+            "role": f"projects/{PROJECT}/roles/predictiveMaintenanceDeployer",
+        }
+    ]
+
+
+def test_models_are_listed_with_the_service_accounts_credentials(stack: Stack) -> None:
+    account = stack.environment.settings.email(table.DEPLOYER)
+    command = f"gcloud ai models list --region={REGION}"
+    models = stack.platform.json(f"{command} --impersonate-service-account={account}")
+    assert [model["displayName"] for model in models] == ["shuttle-anomaly"]
+    assert "'aiplatform.models.list' denied" in stack.platform(command, code=1)
+
+
+def test_the_endpoint_predicts_for_the_telemetry_account(stack: Stack) -> None:
+    readings, labels = telemetry.unseen(50)
+    (stack.telemetry.home / "request.json").write_text(json.dumps({"instances": readings}))
+    answer = stack.telemetry.json(
+        f"gcloud ai endpoints predict {ENDPOINT} --region={REGION} --json-request=request.json"
+    )
+    assert telemetry.roc_auc(labels, answer["predictions"]) > 0.9
+    deployed = stack.owner.json(f"gcloud ai endpoints describe {ENDPOINT} --region={REGION}")
+    assert sorted(deployed["trafficSplit"].values()) == [10, 90]
+
+
+def test_an_endpoint_with_models_is_not_deleted(stack: Stack) -> None:
+    refused = stack.owner(f"gcloud ai endpoints delete {ENDPOINT} --region={REGION}", code=1)
+    assert refused.rstrip().endswith(
+        "FAILED_PRECONDITION: Endpoint has deployed or being-deployed DeployedModel(s)"
+    )
+
+
+def test_the_apis_that_the_stack_switched_on_are_listed(stack: Stack) -> None:
+    listed = stack.owner.json("gcloud services list")
+    assert {service["config"]["name"] for service in listed} >= set(SERVICES)
+
+
+def test_the_artifacts_are_in_the_bucket(stack: Stack) -> None:
+    found = stack.owner(f"gcloud storage ls --recursive gs://{BUCKET}")
+    assert re.search(rf"gs://{BUCKET}/\S+/model\.joblib", found)
+    assert "storage.buckets.list" in stack.telemetry("gcloud storage ls", code=1)
+
+
+@installed("bq")
+def test_the_dataset_of_the_request_log_is_there(stack: Stack) -> None:
+    (dataset,) = stack.owner.json("bq ls")
+    assert dataset["datasetReference"]["datasetId"] == "predictive_maintenance"
+    # With the token at hand it starts gcloud for nothing.
+    bq = 'bq --oauth_access_token="$CLOUDSDK_AUTH_ACCESS_TOKEN"'
+    refused = stack.telemetry(f"{bq} show {PROJECT}:predictive_maintenance", code=1)
+    assert "bigquery.datasets.get" in refused
+
+
+@installed("gsutil")
+def test_a_person_signs_in_with_a_credential_file_for_all_three(stack: Stack) -> None:
+    """Without the variable that names the file: the sign-in is what gsutil goes by."""
+    named = "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"
+    variables = {k: v for k, v in stack.owner.variables.items() if k != named}
+    person = shell(stack.owner.home / "signed-in", variables)
+    person('gcloud auth login --cred-file="$GOOGLE_APPLICATION_CREDENTIALS"')
+    (signed_in,) = person.json("gcloud auth list")
+    assert (signed_in["account"], signed_in["status"]) == (OWNER.principal, "ACTIVE")
+    assert person.json(f"gcloud projects describe {PROJECT}")["projectId"] == PROJECT
+    assert f"gs://{BUCKET}/" in person("gsutil ls")
+
+
+def test_nobody_else_was_asked(stack: Stack) -> None:
+    """No statistics of use, no updates: what runs here need not be told about it."""
+    stack.owner("gcloud config list")
+    assert stack.sandbox.control("GET", "/stats")["refused_hosts"] == {}

@@ -71,17 +71,21 @@ artifacts = (
 
 access = Access("access", AccessArgs(settings, artifacts.bucket if artifacts else None), serves)
 
-# Known only once the deployer's access is in effect; previews of pull requests read as themselves.
-become = access.deployer if settings.impersonate else None
+# The deployer is known only once its access is in effect.
 deployer = gcp.Provider(
-    "deployer", project=settings.project, zone=zone, impersonate_service_account=become
+    "deployer",
+    project=settings.project,
+    zone=zone,
+    impersonate_service_account=access.deployer,
 )
 deployer_vertexops = Provider(
     "deployer-vertexops",
     project=settings.project,
     region=settings.region,
-    impersonate_service_account=become,
+    impersonate_service_account=access.deployer,
 )
+# Whoever may only look reads as himself what the deployer made.
+as_deployer = [deployer, deployer_vertexops] if settings.impersonate else as_platform
 
 serving = Serving(
     "serving",
@@ -90,7 +94,7 @@ serving = Serving(
         artifacts=artifacts.by_model if artifacts else {},
         platform=platform,
     ),
-    pulumi.ResourceOptions(providers=[deployer, deployer_vertexops], depends_on=[access.ready]),
+    pulumi.ResourceOptions(providers=as_deployer, depends_on=[access.ready]),
 )
 
 pulumi.export("endpoint", serving.endpoint)

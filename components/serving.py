@@ -43,16 +43,15 @@ class Serving(pulumi.ComponentResource):
     ) -> None:
         super().__init__("predictive-maintenance:components:Serving", name, None, opts)
         settings = args.settings
-        as_platform = pulumi.ResourceOptions(
-            parent=self, provider=args.platform, protect=settings.protect
-        )
         log = gcp.bigquery.Dataset(
             "request-log",
             project=settings.project,
             dataset_id=LOG_DATASET,
             location=settings.region,
             delete_contents_on_destroy=not settings.protect,
-            opts=as_platform,
+            opts=pulumi.ResourceOptions(
+                parent=self, provider=args.platform, protect=settings.protect
+            ),
         )
         endpoint = gcp.vertex.AiEndpoint(
             "endpoint",
@@ -87,7 +86,7 @@ class Serving(pulumi.ComponentResource):
             location=settings.region,
             role=settings.role_name("predictor"),
             member=settings.member(permissions.TELEMETRY),
-            opts=as_platform,
+            opts=pulumi.ResourceOptions(parent=self, provider=args.platform),
         )
         rollout = ModelRollout(
             "rollout",

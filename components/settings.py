@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -53,6 +54,15 @@ ROLE_KEYS: Final = tuple(
 # gcp-facts/03_custom_roles.md: iam.proto and the provider's own patterns.
 ACCOUNT_ID: Final = re.compile(r"(?=.{6,30}$)[a-z]([-a-z0-9]*[a-z0-9])")
 ROLE_ID: Final = re.compile(r"[a-zA-Z0-9_.]{3,64}")
+
+
+IMPERSONATE: Final = "PREDICTIVE_MAINTENANCE_IMPERSONATE"
+"""Environment variable that takes the setting's place, so that a preview needs no edited file."""
+
+NOT_AS_THE_CALLER: Final = (
+    "impersonate is false, which is for previews only: what the deployer made would be changed by "
+    f"the caller. Nothing was done. Set it to true, or unset {IMPERSONATE}"
+)
 
 
 class SettingsError(ValueError):
@@ -305,17 +315,20 @@ def load(root: Path) -> Settings:
 
     namespace = f"{pulumi.get_project()}:"
     values = {**config.get_config_env(), **config.CONFIG.get()}
+    raw = {
+        key.removeprefix(namespace): value
+        for key, value in values.items()
+        if key.startswith(namespace)
+    }
+    if IMPERSONATE in os.environ:
+        raw["impersonate"] = os.environ[IMPERSONATE]
     try:
-        return parse(
-            {
-                key.removeprefix(namespace): value
-                for key, value in values.items()
-                if key.startswith(namespace)
-            },
-            root,
-        )
+        settings = parse(raw, root)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    if not settings.impersonate and not pulumi.runtime.is_dry_run():
+        raise pulumi.RunError(NOT_AS_THE_CALLER)
+    return settings
 
 
 def parse(raw: Mapping[str, str], root: Path) -> Settings:

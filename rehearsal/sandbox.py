@@ -230,5 +230,5 @@ def _write_private(file: Path, text: str) -> None:
 
 def clean_environment() -> dict[str, str]:
     """This process's variables without what could lead a program to a real cloud or backend."""
-    leading = ("GOOGLE_", "CLOUDSDK_", "PULUMI_", "GCLOUD_")
+    leading = ("GOOGLE_", "CLOUDSDK_", "PULUMI_", "GCLOUD_", "PREDICTIVE_MAINTENANCE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(leading)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -12,11 +13,11 @@ import pulumi_gcp as gcp
 
 from components import permissions as table
 from components.apis import SERVICES
-from components.settings import Settings
+from components.settings import IMPERSONATE, Settings
 from providers.sdk import AccessReady, Provider
 from rehearsal import colleague, telemetry, toolchain
 from rehearsal import environment as environments
-from rehearsal.engine import Engine, Outcome
+from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.rehearse import (
     Options,
     Rehearsal,
@@ -230,7 +231,7 @@ def _demand_moved(run: Rehearsal, client: _Client, before: set[str]) -> str:
 
 
 def pull_request(report: Report) -> bool:
-    """A preview with refresh, as an account that can read the whole stack and change nothing."""
+    """Previews by an account that can read the whole stack and change nothing."""
     with opened(Options("staging"), report) as run:
         try:
             up(run)
@@ -248,23 +249,54 @@ def pull_request(report: Report) -> bool:
 
 
 def _review(run: Rehearsal) -> None:
-    with run.report.stage("preview as reviewer") as stage:
-        settings = run.environment.settings
-        reviewer = run.environment.reviewer
-        if reviewer is None:
-            raise StageFailed("nobody reviews", "previewMember is not set in this stack")
-        changed = environments.load(
-            run.environment.stack, run.report.folder / "models", impersonate=False
-        )
+    settings, reviewer = run.environment.settings, run.environment.reviewer
+    if reviewer is None:
+        raise StageFailed("nobody reviews", "previewMember is not set in this stack")
+    run.engine.run_as(reviewer, impersonate=settings.email(table.PREVIEW))
+    with run.report.stage("nothing changed") as stage:
+        stage.note = _demand_shown(run, [], expect_no_changes=True)
+    with run.report.stage("something changed") as stage:
+        models = run.report.folder / "models"
+        changed = environments.load(run.environment.stack, models, requestLogPercent=50)
         run.engine.configure(changed)
-        run.engine.run_as(reviewer, impersonate=settings.email(table.PREVIEW))
-        outcome = run.engine.preview(refresh=True, run_program=True)
-        stage.note = "with refresh, as an account that can only read"
-        explain_failure(outcome)
-        drift = [change for change in outcome.touched if "providers:" not in change]
-        drift = [change for change in drift if not change.endswith(("deployer", "-vertexops"))]
-        if drift:
-            raise StageFailed("the reviewer's preview shows changes", "\n".join(drift))
+        stage.note = _demand_shown(run, ["update AiEndpoint endpoint"])
+        run.engine.configure(run.environment)
+    asked = [entry for entry in run.audit() if entry["resource"] == _deployer(settings)]
+    if any(entry["principal"] == settings.member(table.PREVIEW) for entry in asked):
+        raise StageFailed("the preview account tried to become the deployer", str(asked[-1]))
+    with run.report.stage("look for drift") as stage:
+        run.engine.use(_reading_as_oneself)
+        stage.note = _demand_shown(run, [], refresh=True, run_program=True, expect_no_changes=True)
+
+
+def _demand_shown(run: Rehearsal, changes: list[str], **options: bool) -> str:
+    """A preview has to show these changes, and to leave the settings as they are."""
+    before = _files(run.engine)
+    outcome = run.engine.preview(**options)
+    explain_failure(outcome)
+    if outcome.touched != changes:
+        shown = "\n".join(outcome.touched) or "nothing"
+        raise StageFailed("the preview shows something else than was changed", shown)
+    if _files(run.engine) != before:
+        raise StageFailed("a preview changed a settings file")
+    return outcome.summary()
+
+
+def _files(engine: Engine) -> dict[str, str]:
+    return {path.name: path.read_text() for path in engine.directory.glob("Pulumi*.yaml")}
+
+
+def _deployer(settings: Settings) -> str:
+    return settings.account_name(table.DEPLOYER)
+
+
+def _reading_as_oneself() -> None:
+    """The program as `PREDICTIVE_MAINTENANCE_IMPERSONATE=false pulumi preview` runs it."""
+    os.environ[IMPERSONATE] = "false"
+    try:
+        stack_program()
+    finally:
+        del os.environ[IMPERSONATE]
 
 
 SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {

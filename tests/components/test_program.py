@@ -1,5 +1,6 @@
 """The program on the real engine, as far as it goes without a cloud."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from pulumi import automation
 
+from components.settings import IMPERSONATE
+from rehearsal import environment
 from rehearsal.engine import stack_program
 
 NAME = "predictive-maintenance"
@@ -30,7 +33,10 @@ def said(folder: Path, operation: str, **settings: Any) -> str:
         opts=automation.LocalWorkspaceOptions(work_dir=str(folder), env_vars=environment),
     )
     stack.set_all_config(
-        {key: automation.ConfigValue(value) for key, value in settings.items()},
+        {
+            key: automation.ConfigValue(value if isinstance(value, str) else json.dumps(value))
+            for key, value in settings.items()
+        }
     )
     with pytest.raises(automation.CommandError) as failure:
         getattr(stack, operation)(color="never")
@@ -42,3 +48,19 @@ def test_wrong_settings_are_shown_without_a_traceback(tmp_path: Path) -> None:
     assert "region: 'us-centrall1' is not a region that Vertex AI serves" in shown
     assert "project: not set; see its description in Pulumi.yaml" in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(("setting", "variable"), [(False, None), (True, "false")])
+def test_an_up_without_impersonation_is_refused_before_anything_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: bool, variable: str | None
+) -> None:
+    if variable:
+        monkeypatch.setenv(IMPERSONATE, variable)
+    good = environment.load("prod", tmp_path).values
+    shown = said(tmp_path, "up", **{**good, "impersonate": setting})
+    assert "impersonate is false, which is for previews only" in shown
+    assert "Traceback" not in shown
+    [state] = (tmp_path / "state" / ".pulumi" / "stacks").rglob("test.json")
+    latest = json.loads(state.read_text())["checkpoint"].get("latest") or {}
+    kinds = [resource["type"] for resource in latest.get("resources", [])]
+    assert kinds in ([], ["pulumi:pulumi:Stack"])

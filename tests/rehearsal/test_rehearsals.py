@@ -145,9 +145,12 @@ def test_a_model_update_fails_no_prediction() -> None:
     assert "✓ put a name right" in output
 
 
-def test_a_reviewer_sees_no_changes_and_needs_no_spare_permission() -> None:
+def test_a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permission() -> None:
     code, output, _ = play("scenario", "pull-request")
     assert code == 0, output
+    assert re.search(r"✓ nothing changed +[\d.]+ s +(\d+) same\n", output), output
+    assert re.search(r"✓ something changed +[\d.]+ s +\d+ same, 1 update\n", output), output
+    assert re.search(r"✓ look for drift +[\d.]+ s +(\d+) same\n", output), output
     assert re.search(r"preview +(\d+) +\1 +none", output), output
 
 

@@ -23,6 +23,11 @@ def nanoseconds(text: str) -> int:
     return whole // timedelta(seconds=1) * 10**9 + int((fraction or "0").ljust(9, "0"))
 
 
+def rfc3339(moment: float) -> str:
+    """Unix seconds as a time in UTC; without a fraction when it is a whole second."""
+    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
+
+
 class Clock:
     """`running` goes on with the wall clock, `rate` times as fast; otherwise only steps count."""
 
@@ -47,8 +52,7 @@ class Clock:
 
     def rfc3339(self, moment: float | None = None) -> str:
         """Now, or the given moment; without a fraction when it is a whole second."""
-        stamp = datetime.fromtimestamp(self.now() if moment is None else moment, UTC)
-        return stamp.isoformat().replace("+00:00", "Z")
+        return rfc3339(self.now() if moment is None else moment)
 
     def for_clients(self, seconds: float) -> float:
         """How long `seconds` from now take on the clocks of clients, which know no rate."""

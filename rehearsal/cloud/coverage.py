@@ -74,7 +74,7 @@ def _fields(shape: Shape, seen: set[str]) -> dict[str, Verdict]:
     for name in shape.names:
         if shape.verdict(name) == "honoured" and (below := shape.below(name)):
             found |= _fields(below, seen)
-    return found
+    return found | (_fields(shape.values, seen) if shape.values else {})
 
 
 def page() -> str:

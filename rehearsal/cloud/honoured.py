@@ -101,7 +101,7 @@ class Shape:
         return names
 
     @cached_property
-    def _values(self) -> Shape | None:
+    def values(self) -> Shape | None:
         """The shape of a map's values."""
         extra = self._spec.get("additionalProperties")
         return Shape(self._document, extra, self.path) if isinstance(extra, dict) else None
@@ -141,8 +141,8 @@ class Shape:
             for name, item in value.items():
                 where = f"{at}.{name}".lstrip(".")
                 if name not in self._spec.get("properties", {}):
-                    if self._values:
-                        yield from self._values.refused(item, where)
+                    if self.values:
+                        yield from self.values.refused(item, where)
                 elif not item:
                     continue
                 elif (verdict := self.verdict(name)) == "refused":

@@ -90,6 +90,8 @@ def _shapes(method: Method) -> dict[str, set[str]]:
     def walk(shape: honoured.Shape) -> None:
         if shape.path not in found:
             found[shape.path] = set(shape.names)
+            if shape.values:
+                walk(shape.values)
             for name in shape.names:
                 if shape.verdict(name) == "honoured" and (below := shape.below(name)):
                     walk(below)

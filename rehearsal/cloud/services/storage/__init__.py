@@ -2,10 +2,10 @@
 
 Shapes: http-logs/storage-bucket*.log; error texts: gcp-facts/02_errors.md, and Google's reference
 for the rest. Access is uniform: object ACLs are not simulated, so a bucket without uniform access
-answers by its IAM policy alone.
+answers by its IAM policy alone. `fields.py` lists what is acted on.
 """
 
-from rehearsal.cloud.services.storage import buckets, objects
+from rehearsal.cloud.services.storage import buckets, fields, objects, uploads
 from rehearsal.cloud.services.storage.state import Storage
 
-__all__ = ["Storage", "buckets", "objects"]
+__all__ = ["Storage", "buckets", "fields", "objects", "uploads"]

@@ -7,47 +7,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from rehearsal.cloud.api import ApiError, Call, Reply, Result, method, not_found
-from rehearsal.cloud.services.compute import REGIONS
 from rehearsal.cloud.services.orgpolicy.state import PRIVATE
 from rehearsal.cloud.services.paging import page
-from rehearsal.cloud.services.patching import merge
-from rehearsal.cloud.services.storage.state import (
+from rehearsal.cloud.services.storage import settings
+from rehearsal.cloud.services.storage.model import (
     SITE,
     Bucket,
     bad_request,
     check_conditions,
     etag,
-    on_bucket,
+    object_resource,
     precondition_failed,
     touch,
 )
+from rehearsal.cloud.services.storage.state import on_bucket
 
 BUCKET_NAME = re.compile(r"(?!goog)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
-LOCATIONS = {
-    **{name.upper(): "region" for name in REGIONS},
-    **dict.fromkeys(("US", "EU", "ASIA"), "multi-region"),
-    **dict.fromkeys(("NAM4", "EUR4", "EUR5", "EUR7", "EUR8", "ASIA1"), "dual-region"),
-}
-SOFT_DELETE_SECONDS = "604800"
-# Google's own part of a bucket; a client that sends it back changes nothing.
-OUTPUT_ONLY = [
-    "kind",
-    "id",
-    "name",
-    "selfLink",
-    "projectNumber",
-    "generation",
-    "metageneration",
-    "location",
-    "locationType",
-    "rpo",
-    "timeCreated",
-    "updated",
-    "etag",
-    "owner",
-    "acl",
-    "defaultObjectAcl",
-]
+IF = "ifMetagenerationMatch ifMetagenerationNotMatch"
 # Every new bucket grants these to the holders of its project's basic roles.
 DEFAULT_BINDINGS = (
     ("roles/storage.legacyBucketOwner", ("projectOwner", "projectEditor")),
@@ -62,28 +38,16 @@ def _on_project(call: Call) -> str:
     return f"projects/{call.cloud.projects.id(call.params['project'])}"
 
 
-def _normalise(info: dict[str, Any], now: str) -> None:
-    """What Google fills in and drops, at creation and after every change."""
-    access = info.setdefault("iamConfiguration", {})
-    uniform = access.setdefault("uniformBucketLevelAccess", {"enabled": False})
-    access["bucketPolicyOnly"] = dict(uniform)
-    access.setdefault("publicAccessPrevention", "inherited")
-    info.setdefault("storageClass", "STANDARD")
-    policy = info.setdefault("softDeletePolicy", {"retentionDurationSeconds": SOFT_DELETE_SECONDS})
-    policy["retentionDurationSeconds"] = str(policy.get("retentionDurationSeconds", 0))
-    if policy["retentionDurationSeconds"] != "0":
-        policy.setdefault("effectiveTime", now)
-    if not info.get("lifecycle", {}).get("rule"):
-        info.pop("lifecycle", None)
-    if not info.get("labels"):
-        info.pop("labels", None)
-
-
 def _uniform(info: dict[str, Any]) -> bool:
     return bool(info["iamConfiguration"]["uniformBucketLevelAccess"].get("enabled"))
 
 
-@method("storage.buckets.insert", permission="storage.buckets.create", on=_on_project)
+@method(
+    "storage.buckets.insert",
+    permission="storage.buckets.create",
+    on=_on_project,
+    reads="enableObjectRetention project",
+)
 def insert_bucket(call: Call) -> Result:
     storage, name = call.cloud.storage, call.body.get("name", "")
     project = call.resource.removeprefix("projects/")
@@ -97,29 +61,26 @@ def insert_bucket(call: Call) -> Result:
         )
         message = mine if existing.project == project else taken
         raise ApiError(409, "ALREADY_EXISTS", message, legacy="conflict")
-    location = (call.body.get("location") or "US").upper()
-    if location not in LOCATIONS:
-        raise bad_request("The specified location constraint is not valid.")
     now = call.cloud.clock.rfc3339()
     info = {
         "kind": "storage#bucket",
         "id": name,
+        "name": name,
         "selfLink": f"{SITE}/b/{name}",
         "projectNumber": call.cloud.projects.number(project),
         "generation": str(storage.generation()),
         "metageneration": "1",
-        "locationType": LOCATIONS[location],
         "timeCreated": now,
         "updated": now,
+        **settings.placed(call.body),
     }
-    merge(info, call.body)
-    info["location"] = location
-    if LOCATIONS[location] != "region":
-        info.setdefault("rpo", "DEFAULT")
-    _normalise(info, now)
+    if call.params.get("enableObjectRetention"):
+        call.check("storage.buckets.enableObjectRetention", call.resource)
+        info["objectRetention"] = {"mode": "Enabled"}
+    info = settings.changed(info, call.body, now, whole=False)
     call.cloud.org_policies.check_bucket(call.resource, _uniform(info))
     info["etag"] = etag(info)
-    bucket = storage.buckets[name] = Bucket(name, project, info)
+    bucket = storage.buckets[name] = Bucket(name, project, info, call.cloud.clock.now())
     iam = call.cloud.iam
     iam.set_parent(bucket.resource, call.resource)
     for role, kinds in DEFAULT_BINDINGS:
@@ -150,7 +111,12 @@ def _on_gettable_bucket(call: Call) -> str:
     return f"projects/{bucket.project}"
 
 
-@method("storage.buckets.get", permission="storage.buckets.get", on=_on_gettable_bucket)
+@method(
+    "storage.buckets.get",
+    permission="storage.buckets.get",
+    on=_on_gettable_bucket,
+    reads=f"generation softDeleted {IF}",
+)
 def get_bucket(call: Call) -> Result:
     if call.params.get("softDeleted") and (bucket := _soft_deleted(call)):
         return bucket.info
@@ -159,7 +125,12 @@ def get_bucket(call: Call) -> Result:
     return info
 
 
-@method("storage.buckets.list", permission="storage.buckets.list", on=_on_project)
+@method(
+    "storage.buckets.list",
+    permission="storage.buckets.list",
+    on=_on_project,
+    reads="maxResults pageToken prefix project returnPartialSuccess softDeleted",
+)
 def list_buckets(call: Call) -> Result:
     storage, params = call.cloud.storage, call.params
     project = call.resource.removeprefix("projects/")
@@ -178,32 +149,64 @@ def list_buckets(call: Call) -> Result:
     return {**answer, "nextPageToken": token} if token else answer
 
 
+def _on_prefix(call: Call) -> str:
+    """A prefix stands for its objects (that of a managed folder, at Google)."""
+    bucket, prefix = on_bucket(call), call.params.get("prefix")
+    return object_resource(call.params["bucket"], prefix) if prefix else bucket
+
+
 @method(
     "storage.buckets.patch",
     "storage.buckets.update",
     permission="storage.buckets.update",
     on=on_bucket,
+    reads=IF,
 )
 def change_bucket(call: Call) -> Result:
-    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    info, now = call.cloud.storage.bucket(call.params["bucket"]).info, call.cloud.clock.rfc3339()
     check_conditions(call.params, info)
-    given = {key: value for key, value in call.body.items() if key not in OUTPUT_ONLY}
-    access = (given.get("iamConfiguration") or {}).get("uniformBucketLevelAccess")
-    if access is not None:
-        call.cloud.org_policies.check_bucket(call.resource, bool(access.get("enabled")))
-    if call.method.id == "storage.buckets.update":
-        for key in [key for key in info if key not in OUTPUT_ONLY]:
-            del info[key]
-    elif "softDeletePolicy" in given:
-        info.pop("softDeletePolicy", None)
-    merge(info, given)
-    now = call.cloud.clock.rfc3339()
-    _normalise(info, now)
+    new = settings.changed(info, call.body, now, whole=call.verb == "PUT")
+    if "uniformBucketLevelAccess" in (call.body.get("iamConfiguration") or {}):
+        call.cloud.org_policies.check_bucket(call.resource, _uniform(new))
+    info.clear()
+    info |= new
     touch(info, now)
     return info
 
 
-@method("storage.buckets.delete", permission="storage.buckets.delete", on=on_bucket)
+# The permission: discovery document.
+@method(
+    "storage.buckets.getStorageLayout",
+    permission="storage.objects.list",
+    on=_on_prefix,
+    reads="prefix",
+)
+def get_storage_layout(call: Call) -> Result:
+    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    keys = ("location", "locationType", "customPlacementConfig", "hierarchicalNamespace")
+    layout = {key: info[key] for key in keys if key in info}
+    return {"kind": "storage#storageLayout", "bucket": info["name"], **layout}
+
+
+@method(
+    "storage.buckets.lockRetentionPolicy",
+    permission="storage.buckets.update",
+    on=on_bucket,
+    reads="ifMetagenerationMatch",
+)
+def lock_retention_policy(call: Call) -> Result:
+    """Google also puts a lien on the project, so that it cannot be deleted; not simulated."""
+    bucket = call.cloud.storage.bucket(call.params["bucket"])
+    policy = bucket.info.get("retentionPolicy")
+    if policy is None or policy.get("isLocked"):
+        raise bad_request(f"Bucket '{bucket.name}' does not have an unlocked retention policy.")
+    check_conditions(call.params, bucket.info)
+    policy["isLocked"] = True
+    touch(bucket.info, call.cloud.clock.rfc3339())
+    return bucket.info
+
+
+@method("storage.buckets.delete", permission="storage.buckets.delete", on=on_bucket, reads=IF)
 def delete_bucket(call: Call) -> Result:
     storage = call.cloud.storage
     bucket = storage.bucket(call.params["bucket"])
@@ -225,7 +228,12 @@ def _policy(call: Call, policy: dict[str, Any]) -> Result:
     return {"kind": "storage#policy", "resourceId": call.resource, **policy}
 
 
-@method("storage.buckets.getIamPolicy", permission="storage.buckets.getIamPolicy", on=on_bucket)
+@method(
+    "storage.buckets.getIamPolicy",
+    permission="storage.buckets.getIamPolicy",
+    on=on_bucket,
+    reads="optionsRequestedPolicyVersion",
+)
 def get_policy(call: Call) -> Result:
     version = call.params.get("optionsRequestedPolicyVersion", 1)
     return _policy(call, call.cloud.iam.get_policy(call.resource, version))
@@ -259,6 +267,7 @@ def set_policy(call: Call) -> Result:
     # Google checks none: the answer is what the caller holds.
     permission=None,
     on=on_bucket,
+    reads="permissions",
 )
 def test_permissions(call: Call) -> Result:
     held = call.cloud.iam.test(call.principal, call.resource, call.params["permissions"])
@@ -266,7 +275,42 @@ def test_permissions(call: Call) -> Result:
     return {**answer, "permissions": held} if held else answer
 
 
-@method("storage.anywhereCaches.list", permission="storage.anywhereCaches.list", on=on_bucket)
+@method(
+    "storage.anywhereCaches.list",
+    permission="storage.anywhereCaches.list",
+    on=on_bucket,
+    reads="pageSize pageToken",
+)
 def list_caches(call: Call) -> Result:
     """There are none; the official provider asks before it empties a bucket."""
     return {"kind": "storage#anywhereCaches"}
+
+
+@method(
+    "storage.managedFolders.list",
+    permission="storage.managedFolders.list",
+    on=on_bucket,
+    reads="pageSize pageToken prefix",
+)
+def list_managed_folders(call: Call) -> Result:
+    """There are none; gcloud asks before it deletes a bucket."""
+    return {"kind": "storage#managedFolders"}
+
+
+def _on_agents_project(call: Call) -> str:
+    return f"projects/{call.cloud.projects.id(call.params['projectId'])}"
+
+
+# The permission: docs storage/access-control/iam-json.
+@method(
+    "storage.projects.serviceAccount.get",
+    permission="resourcemanager.projects.get",
+    on=_on_agents_project,
+)
+def get_service_account(call: Call) -> Result:
+    """Who encrypts with the project's own keys and publishes notifications; always there."""
+    number = call.cloud.projects.number(call.resource.removeprefix("projects/"))
+    return {
+        "kind": "storage#serviceAccount",
+        "email_address": f"service-{number}@gs-project-accounts.iam.gserviceaccount.com",
+    }

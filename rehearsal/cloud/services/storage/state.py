@@ -1,63 +1,15 @@
-"""What Cloud Storage holds, and the rules that buckets and objects share."""
+"""What Cloud Storage holds."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rehearsal.cloud.api import (
-    ApiError,
-    Call,
-    Principal,
-    invalid,
-    not_found,
-)
+from rehearsal.cloud.api import Call, Principal, not_found
+from rehearsal.cloud.services.storage import lifecycle
+from rehearsal.cloud.services.storage.model import Bucket, Upload
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
-
-SITE = "https://www.googleapis.com/storage/v1"
-
-
-@dataclass(slots=True)
-class Blob:
-    """One generation of an object; noncurrent once its `info` has `timeDeleted`."""
-
-    data: bytes
-    info: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Upload:
-    """A resumable upload: where it goes, and what has arrived."""
-
-    bucket: str
-    metadata: dict[str, Any]
-    params: dict[str, Any]
-    data: bytearray = field(default_factory=bytearray)
-
-
-@dataclass(slots=True)
-class Bucket:
-    name: str
-    project: str
-    info: dict[str, Any]
-    # object name -> its generations, oldest first
-    objects: dict[str, list[Blob]] = field(default_factory=dict)
-
-    @property
-    def resource(self) -> str:
-        return f"projects/_/buckets/{self.name}"
-
-    @property
-    def versioned(self) -> bool:
-        return bool(self.info.get("versioning", {}).get("enabled"))
-
-    def live(self, name: str) -> Blob | None:
-        blobs = self.objects.get(name)
-        return blobs[-1] if blobs and "timeDeleted" not in blobs[-1].info else None
 
 
 class Storage:
@@ -74,9 +26,14 @@ class Storage:
         return self._generation
 
     def bucket(self, name: str) -> Bucket:
-        if name not in self.buckets:
+        """The bucket as its lifecycle rules leave it today."""
+        bucket = self.buckets.get(name)
+        if bucket is None:
             raise not_found("The specified bucket does not exist.")
-        return self.buckets[name]
+        if "lifecycle" in bucket.info and self.cloud.clock.now() - bucket.swept >= lifecycle.DAY:
+            bucket.swept = self.cloud.clock.now()
+            lifecycle.sweep(bucket, self.cloud.clock)
+        return bucket
 
     def read(self, uri: str, as_: Principal) -> dict[str, bytes]:
         """What lies under `gs://bucket/prefix/`, by the rest of its name.
@@ -103,49 +60,6 @@ class Storage:
             if bucket.live(name)
         ]
         return {"buckets": sorted(self.buckets), "objects": sorted(objects)}
-
-
-def bad_request(message: str) -> ApiError:
-    error = invalid(message)
-    error.legacy = "invalid"
-    return error
-
-
-def precondition_failed(
-    message: str = "At least one of the pre-conditions you specified did not hold.",
-) -> ApiError:
-    return ApiError(412, "FAILED_PRECONDITION", message)
-
-
-# A parameter's name after its prefix, what it is compared with, whether they are to be equal.
-CONDITIONS = (
-    ("GenerationMatch", "generation", True),
-    ("GenerationNotMatch", "generation", False),
-    ("MetagenerationMatch", "metageneration", True),
-    ("MetagenerationNotMatch", "metageneration", False),
-)
-
-
-def check_conditions(
-    params: Mapping[str, Any], info: Mapping[str, Any] | None, prefix: str = "if"
-) -> None:
-    """`ifGenerationMatch` and its siblings; generation 0 stands for "does not exist"."""
-    for name, what, wanted in CONDITIONS:
-        given = params.get(prefix + name)
-        if given is not None:
-            current = int(info[what]) if info else 0
-            if (int(given) == current) is not wanted:
-                raise precondition_failed()
-
-
-def touch(info: dict[str, Any], now: str) -> None:
-    info["metageneration"] = str(int(info["metageneration"]) + 1)
-    info["updated"] = now
-    info["etag"] = etag(info)
-
-
-def etag(info: Mapping[str, Any]) -> str:
-    return base64.b64encode(f"{info['generation']}/{info['metageneration']}".encode()).decode()
 
 
 def on_bucket(call: Call) -> str:

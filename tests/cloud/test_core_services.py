@@ -247,6 +247,49 @@ class TestServiceAccounts:
         assert emails == [ADMIN, WORKER]
         assert "nextPageToken" not in second
 
+    @pytest.mark.parametrize(
+        "email",
+        [
+            f"bq-{NUMBER}@bigquery-encryption.iam.gserviceaccount.com",
+            f"service-{NUMBER}@gs-project-accounts.iam.gserviceaccount.com",
+        ],
+    )
+    def test_googles_agents_that_every_project_has_can_be_granted_to(
+        self, cloud: Cloud, admin: requests.Session, email: str
+    ) -> None:
+        url = f"{CRM}/v1/projects/{PROJECT}"
+        policy = admin.post(f"{url}:getIamPolicy", json={}).json()
+        member = {"role": "roles/viewer", "members": [f"serviceAccount:{email}"]}
+        policy["bindings"].append(member)
+        del policy["etag"]
+        assert admin.post(f"{url}:setIamPolicy", json={"policy": policy}).status_code == 200
+        member["members"] = [f"serviceAccount:{email.replace(NUMBER, '123456789013')}"]
+        status, said = message(admin.post(f"{url}:setIamPolicy", json={"policy": policy}))
+        assert (status, "does not exist" in said) == (400, True)
+        listed = admin.get(ACCOUNTS).json()["accounts"]
+        assert email not in [item["email"] for item in listed]
+        assert email in cloud.state()["serviceAgents"]
+
+    def test_compute_engines_account_comes_with_its_api(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        email = f"{NUMBER}-compute@developer.gserviceaccount.com"
+        url = f"{ACCOUNTS}/{email}"
+        assert message(admin.get(url)) == (404, "Unknown service account")
+        admin.post(f"{USAGE}/v1/projects/{PROJECT}/services/compute.googleapis.com:enable")
+        cloud.clock.step(5)
+        assert email in [item["email"] for item in admin.get(ACCOUNTS).json()["accounts"]]
+        account = admin.get(url).json()
+        assert account["displayName"] == "Compute Engine default service account"
+        grant = {"role": "roles/iam.serviceAccountUser", "members": [f"serviceAccount:{WORKER}"]}
+        body = {"policy": {"bindings": [grant]}}
+        assert admin.post(f"{url}:setIamPolicy", json=body).status_code == 200
+        # Deleted it is gone, unless undeleted.
+        admin.delete(url)
+        assert admin.get(url).status_code == 404
+        undelete = f"{ACCOUNTS}/{account['uniqueId']}:undelete"
+        assert admin.post(undelete, json={}).json()["restoredAccount"]["email"] == email
+
 
 class TestProjects:
     def test_both_versions_show_one_project(self, admin: requests.Session) -> None:
@@ -297,14 +340,17 @@ class TestProjects:
 class TestServiceUsage:
     SERVICES = f"{USAGE}/v1/projects/{PROJECT}/services"
 
+    def enabled(self, admin: requests.Session) -> set[str]:
+        answer = admin.get(self.SERVICES, params={"filter": "state:ENABLED"}).json()
+        return {item["config"]["name"] for item in answer["services"]}
+
     def test_services_are_enabled_in_batches(self, cloud: Cloud, admin: requests.Session) -> None:
         names = ["aiplatform.googleapis.com", "pubsub.googleapis.com"]
         operation = admin.post(f"{self.SERVICES}:batchEnable", json={"serviceIds": names}).json()
         cloud.clock.step(5)
         done = admin.get(f"{USAGE}/v1/{operation['name']}").json()
         assert done["done"] is True
-        enabled = admin.get(self.SERVICES, params={"filter": "state:ENABLED"}).json()["services"]
-        assert set(names) < {item["config"]["name"] for item in enabled}
+        assert set(names) < self.enabled(admin)
 
     @pytest.mark.parametrize("service", ["iot.googleapis.com", "cloudiot.googleapis.com"])
     def test_a_service_google_does_not_have_is_refused(
@@ -328,6 +374,73 @@ class TestServiceUsage:
         assert admin.get(url).status_code == 200
         cloud.clock.step(120)
         assert admin.get(url).status_code == 403
+
+    def test_what_another_service_depends_on_is_not_switched_off_alone(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        names = ["bigquery.googleapis.com", "bigquerystorage.googleapis.com"]
+        cloud.services.seed(PROJECT, names)
+        url = f"{self.SERVICES}/bigquery.googleapis.com:disable"
+        error = admin.post(url, json={}).json()["error"]
+        # hashicorp/terraform-provider-google#5304, with today's "service(s)"; details as
+        # `gcloud services disable` prints them.
+        assert (error["code"], error["status"]) == (400, "FAILED_PRECONDITION")
+        assert error["message"] == (
+            "The service bigquery.googleapis.com is depended on by the following active "
+            "service(s): bigquerystorage.googleapis.com; Please specify "
+            "disable_dependent_services=true if you want to proceed with disabling all services."
+        )
+        assert error["errors"][0]["reason"] == "failedPrecondition"
+        subject = (
+            "?error_code=100001&service_name=bigquery.googleapis.com"
+            "&services=bigquerystorage.googleapis.com"
+        )
+        assert error["details"] == [
+            {
+                "@type": "type.googleapis.com/google.rpc.PreconditionFailure",
+                "violations": [{"type": "googleapis.com", "subject": subject}],
+            },
+            {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "COMMON_SU_SERVICE_HAS_DEPENDENT_SERVICES",
+                "domain": "serviceusage.googleapis.com",
+                "metadata": {"service_name": names[0], "services": names[1]},
+            },
+        ]
+        assert set(names) < self.enabled(admin)
+        assert admin.post(url, json={"disableDependentServices": True}).status_code == 200
+        cloud.clock.step(5)
+        assert not set(names) & self.enabled(admin)
+
+    def test_a_service_brings_along_what_it_depends_on(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        admin.post(f"{self.SERVICES}/container.googleapis.com:enable", json={})
+        cloud.clock.step(5)
+        needed = {f"{name}.googleapis.com" for name in ("container", "compute", "oslogin")}
+        assert needed <= self.enabled(admin)
+        # One that nothing else needs goes alone.
+        assert admin.post(f"{self.SERVICES}/container.googleapis.com:disable").status_code == 200
+        cloud.clock.step(5)
+        assert needed - self.enabled(admin) == {"container.googleapis.com"}
+
+    def test_whether_a_service_was_used_is_not_simulated(self, admin: requests.Session) -> None:
+        url = f"{self.SERVICES}/pubsub.googleapis.com:disable"
+        answer = admin.post(url, json={"checkIfServiceHasUsage": "CHECK"})
+        assert (answer.status_code, "checkIfServiceHasUsage CHECK" in answer.text) == (501, True)
+        assert admin.post(url, json={"checkIfServiceHasUsage": "SKIP"}).status_code == 200
+
+    @pytest.mark.parametrize(("service", "status"), [("healthcare", 501), ("nothing", 403)])
+    def test_an_agent_that_is_not_known_here_says_so(
+        self, admin: requests.Session, service: str, status: int
+    ) -> None:
+        url = f"{USAGE}/v1beta1/projects/{PROJECT}/services/{service}.googleapis.com"
+        refused = message(admin.post(f"{url}:generateServiceIdentity"))
+        assert refused[0] == status
+        assert status == 403 or refused[1] == (
+            "serviceusage.services.generateServiceIdentity for healthcare.googleapis.com is not "
+            "simulated."
+        )
 
     def test_polling_an_operation_takes_its_own_permission(
         self, cloud: Cloud, admin: requests.Session

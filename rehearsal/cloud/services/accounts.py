@@ -40,6 +40,18 @@ AGENTS = {
     "secretmanager": ("gcp-sa-secretmanager", ""),
 }
 
+# API -> the account that a project has without asking for it. BigQuery's and Storage's encrypt with
+# the project's keys; that they are there before they are asked for is what the official provider's
+# tests need. Compute Engine's comes with its API (docs iam/service-account-types), and here without
+# the Editor role: new organisations enforce iam.automaticIamGrantsForDefaultServiceAccounts.
+STANDING = {
+    "bigquery": "bq-{number}@bigquery-encryption.iam.gserviceaccount.com",
+    "compute": "{number}-compute@developer.gserviceaccount.com",
+    "storage": "service-{number}@gs-project-accounts.iam.gserviceaccount.com",
+}
+# Those that are the project's own rather than Google's.
+DEFAULT = {"compute": "Compute Engine default service account"}
+
 
 @dataclass(slots=True)
 class Account:
@@ -50,6 +62,7 @@ class Account:
     description: str = ""
     disabled: bool = False
     agent: bool = False
+    default: bool = False
     revision: int = 1
     deleted: float = 0.0
 
@@ -94,15 +107,35 @@ class Accounts:
         if reference.isdigit():
             found = (item for item in self._accounts.values() if item.unique_id == reference)
             return next(found, None)
-        return self._accounts.get(reference)
+        return self._accounts.get(reference) or self._standing(reference)
 
     def exists(self, email: str) -> bool:
-        return email in self._accounts
+        return self.find(email) is not None
 
     def usable(self, email: str) -> bool:
         """Whether the account can authenticate: it exists and is not disabled."""
-        account = self._accounts.get(email)
+        account = self.find(email)
         return account is not None and not account.disabled
+
+    def standing(self, api: str, project: str) -> str:
+        """The address of the account that the project has for an API of `STANDING`."""
+        return STANDING[api].format(number=self._cloud.projects.number(project))
+
+    def _standing(self, email: str) -> Account | None:
+        """The account, met for the first time, if it is one that a project has anyway."""
+        number = next(iter(re.findall(r"\d+", email)), "")
+        project = self._cloud.projects.get(number) if number else None
+        if project is None or any(item.email == email for item in self._deleted.values()):
+            return None
+        enabled = self._cloud.services.enabled(project.id)
+        for api in STANDING:
+            if email == self.standing(api, project.id):
+                if api in DEFAULT and f"{api}.googleapis.com" not in enabled:
+                    return None
+                account = Account(email, self._unique_id(), project.id, agent=api not in DEFAULT)
+                account.default, account.display_name = api in DEFAULT, DEFAULT.get(api, "")
+                return self._add(account)
+        return None
 
     def agent(self, api: str, project: str) -> Principal | None:
         """The service agent of an API (`aiplatform`) in a project; None until it is created."""
@@ -120,6 +153,8 @@ class Accounts:
 
     def listed(self, project: str) -> list[Account]:
         """The project's own accounts, without Google's agents."""
+        for api in DEFAULT if self._cloud.projects.get(project) else ():
+            self.find(self.standing(api, project))
         found = self._accounts.values()
         return [item for item in found if item.project == project and not item.agent]
 
@@ -146,9 +181,13 @@ class Accounts:
 
     def live(self) -> dict[str, list[str]]:
         return {
-            "serviceAccounts": sorted(a.email for a in self._accounts.values() if not a.agent),
-            "serviceAgents": sorted(a.email for a in self._accounts.values() if a.agent),
+            "serviceAccounts": sorted(a.email for a in self._made(by_google=False)),
+            "serviceAgents": sorted(a.email for a in self._made(by_google=True)),
         }
+
+    def _made(self, *, by_google: bool) -> list[Account]:
+        found = self._accounts.values()
+        return [item for item in found if (item.agent or item.default) == by_google]
 
     def _add(self, account: Account) -> Account:
         self._accounts[account.email] = account

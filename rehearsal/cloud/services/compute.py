@@ -82,7 +82,7 @@ def get_project(call: Call) -> Result:
         "id": number,
         "name": project,
         "selfLink": f"{SITE}/{call.resource}",
-        "defaultServiceAccount": f"{number}-compute@developer.gserviceaccount.com",
+        "defaultServiceAccount": call.cloud.accounts.standing("compute", project),
         "defaultNetworkTier": "PREMIUM",
         "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
         "commonInstanceMetadata": {"kind": "compute#metadata"},

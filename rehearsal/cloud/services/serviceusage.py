@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-from rehearsal.cloud.api import INFO, ApiError, Call, error_info, invalid, method, not_found
+from rehearsal.cloud.api import INFO, ApiError, Call, error_info, invalid, method, unimplemented
 from rehearsal.cloud.discovery import documents_directory, title
 from rehearsal.cloud.services.accounts import AGENTS
 from rehearsal.cloud.services.listing import listing
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
 MAX_BATCH = 20
+UNCHECKED = ("SKIP", "CHECK_IF_SERVICE_HAS_USAGE_UNSPECIFIED")
 CONSOLE = "https://console.developers.google.com"
 
 # Titles as Google's errors print them, where the discovery document has another one
@@ -37,6 +39,17 @@ UNDOCUMENTED = {
     "storage-component": "Cloud Storage",
 }
 
+# Service -> what it cannot do without. As met in terraform-provider-google#5304 (bigquery), #5424
+# (compute), #3198 (oslogin), #4570 (storage-api), and where the services of new projects are
+# switched off (cloudapis). Google has more of them.
+DEPENDENCIES = {
+    "bigquerystorage": ("bigquery",),
+    "cloudapis": ("bigquery", "cloudtrace"),
+    "cloudfunctions": ("storage-api",),
+    "compute": ("oslogin",),
+    "container": ("compute",),
+}
+
 # Services a project's error names it by id only; the others name the missing consumer.
 NO_CONSUMER_ERROR = ("cloudresourcemanager.googleapis.com", "iamcredentials.googleapis.com")
 
@@ -48,6 +61,13 @@ def catalogue() -> frozenset[str]:
     # IoT Core was retired on 2023-08-16 (gcp-facts/08_iot_and_testiam.md); its document remains.
     names -= {"cloudiot", "index"}
     return frozenset(f"{name}.googleapis.com" for name in names | UNDOCUMENTED.keys())
+
+
+def needed(service: str) -> list[str]:
+    """The service and all that it depends on, those first."""
+    api = service.partition(".")[0]
+    below = (needed(f"{name}.googleapis.com") for name in DEPENDENCIES.get(api, ()))
+    return [*dict.fromkeys(name for names in below for name in names), service]
 
 
 class Services:
@@ -78,6 +98,12 @@ class Services:
 
     def enabled(self, project: str) -> set[str]:
         return self._enabled.get(project, set())
+
+    def dependents(self, project: str, service: str) -> list[str]:
+        """What is enabled in the project and cannot do without the service."""
+        return sorted(
+            name for name in self.enabled(project) if name != service and service in needed(name)
+        )
 
     def serving(self, project: str, service: str) -> bool:
         """Whether the project can use the service now."""
@@ -201,7 +227,13 @@ def _start(
     def run() -> dict[str, Any]:
         cloud.operations.falter()
         for service in services:
-            cloud.services.change(project, service, enabled)
+            together = (
+                needed(service)
+                if enabled
+                else [*cloud.services.dependents(project, service), service]
+            )
+            for name in together:
+                cloud.services.change(project, name, enabled)
         found = [_json(call, project, service) for service in services]
         answer = {"services": found} if kind.startswith("Batch") else {"service": found[0]}
         return {"@type": f"type.googleapis.com/google.api.serviceusage.v1.{kind}", **answer}
@@ -268,7 +300,36 @@ def batch_enable(call: Call) -> dict[str, Any]:
 @method("serviceusage.services.disable", permission="serviceusage.services.disable", on=_name)
 def disable(call: Call) -> dict[str, Any]:
     _, project, _, service = call.resource.split("/")
-    return _start(call, project, _known([service]), False, "DisableServiceResponse")
+    _known([service])
+    if (usage := call.body.get("checkIfServiceHasUsage", "SKIP")) not in UNCHECKED:
+        raise unimplemented(f"checkIfServiceHasUsage {usage} of {call.method.id}")
+    dependents = call.cloud.services.dependents(project, service)
+    # v1beta1 has no such field, and so no way to go on.
+    if dependents and not call.body.get("disableDependentServices"):
+        raise _depended_on(service, dependents)
+    return _start(call, project, [service], False, "DisableServiceResponse")
+
+
+def _depended_on(service: str, dependents: list[str]) -> ApiError:
+    """As `gcloud services disable` prints it; Google adds a line with a token for its support."""
+    names = ",".join(dependents)
+    message = (
+        f"The service {service} is depended on by the following active service(s): {names}; Please "
+        "specify disable_dependent_services=true if you want to proceed with disabling all "
+        "services."
+    )
+    query = [("error_code", "100001"), ("service_name", service)]
+    subject = urlencode([*query, *(("services", name) for name in dependents)])
+    violation = {"type": "googleapis.com", "subject": f"?{subject}"}
+    info = error_info(
+        "COMMON_SU_SERVICE_HAS_DEPENDENT_SERVICES",
+        "serviceusage.googleapis.com",
+        service_name=service,
+        services=names,
+    )
+    failure = {"@type": f"{INFO}PreconditionFailure", "violations": [violation]}
+    details = [failure, info]
+    return ApiError(400, "FAILED_PRECONDITION", message, details, "failedPrecondition")
 
 
 def _operation_project(call: Call) -> str:
@@ -295,7 +356,7 @@ def generate_service_identity(call: Call) -> dict[str, Any]:
     api = service.partition(".")[0]
     if api not in AGENTS:
         _known([service])
-        raise not_found(f"Service {service} has no service agent in project {project}.")
+        raise unimplemented(f"{call.method.id} for {service}")
     accounts = call.cloud.accounts
     agent = accounts.create_agent(api, project, granted=False)
     account = accounts.find(agent.email)

@@ -10,8 +10,8 @@ from rehearsal.cloud.services.bigquery.state import on_project
 @method("bigquery.projects.getServiceAccount", permission="bigquery.jobs.create", on=on_project)
 def get_service_account(call: Call) -> Result:
     """Who encrypts with the project's own keys; it is there without being made."""
-    number = call.cloud.projects.number(call.resource.removeprefix("projects/"))
+    project = call.resource.removeprefix("projects/")
     return {
         "kind": "bigquery#getServiceAccountResponse",
-        "email": f"bq-{number}@bigquery-encryption.iam.gserviceaccount.com",
+        "email": call.cloud.accounts.standing("bigquery", project),
     }

@@ -247,17 +247,39 @@ def test_the_dataset_of_the_request_log_is_there(stack: Stack) -> None:
     assert "bigquery.datasets.get" in refused
 
 
-@installed("gsutil")
-def test_a_person_signs_in_with_a_credential_file_for_all_three(stack: Stack) -> None:
-    """Without the variable that names the file: the sign-in is what gsutil goes by."""
+@pytest.fixture
+def signed_in(stack: Stack, tmp_path: Path) -> Shell:
+    """An owner who has signed in with the credential file; no variable names it."""
     named = "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"
-    variables = {k: v for k, v in stack.owner.variables.items() if k != named}
-    person = shell(stack.owner.home / "signed-in", variables)
+    variables = {key: value for key, value in stack.owner.variables.items() if key != named}
+    person = shell(tmp_path / "signed-in", variables)
     person('gcloud auth login --cred-file="$GOOGLE_APPLICATION_CREDENTIALS"')
-    (signed_in,) = person.json("gcloud auth list")
-    assert (signed_in["account"], signed_in["status"]) == (OWNER.principal, "ACTIVE")
-    assert person.json(f"gcloud projects describe {PROJECT}")["projectId"] == PROJECT
-    assert f"gs://{BUCKET}/" in person("gsutil ls")
+    return person
+
+
+def test_a_person_signs_in_with_the_credential_file(signed_in: Shell) -> None:
+    (account,) = signed_in.json("gcloud auth list")
+    assert (account["account"], account["status"]) == (OWNER.principal, "ACTIVE")
+    assert signed_in.json(f"gcloud projects describe {PROJECT}")["projectId"] == PROJECT
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("copy", "read", "remove"),
+    [
+        ("gcloud storage cp", "gcloud storage cat", "gcloud storage rm"),
+        pytest.param("gsutil cp", "gsutil cat", "gsutil rm", marks=installed("gsutil")),
+    ],
+)
+def test_a_file_goes_to_the_bucket_and_comes_back(
+    signed_in: Shell, copy: str, read: str, remove: str
+) -> None:
+    (signed_in.home / "note.txt").write_text("trained on Friday\n")
+    note = f"gs://{BUCKET}/notes/note.txt"
+    signed_in(f"{copy} note.txt {note}")
+    assert signed_in(f"{read} {note}") == "trained on Friday\n"
+    signed_in(f"{remove} {note}")
+    signed_in(f"{read} {note}", code=1)
 
 
 def test_nobody_else_was_asked(stack: Stack) -> None:

@@ -336,7 +336,7 @@ END = {"interval.endTime": "2026-01-01T00:00:00Z"}
         (
             {"filter": REQUESTS, **END, "secondaryAggregation.alignmentPeriod": "60s"},
             501,
-            "secondary aggregation",
+            "secondaryAggregation",
         ),
     ],
 )

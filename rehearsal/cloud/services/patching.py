@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -19,14 +19,43 @@ def merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
             target[key] = value
 
 
-def copy_paths(target: dict[str, Any], source: Mapping[str, Any], paths: Iterable[str]) -> None:
-    """What a field mask's paths name, from `source`; what that lacks is cleared."""
+def copy_paths(
+    target: dict[str, Any],
+    source: Mapping[str, Any],
+    paths: Iterable[str],
+    *,
+    oneofs: Collection[frozenset[str]] = (),
+    present: Collection[str] = (),
+) -> None:
+    """What a field mask's paths name, from `source`; what that lacks is cleared.
+
+    A path makes no objects on its way to a field that `source` lacks, and an object that clearing
+    leaves empty goes. `oneofs`: sibling fields of which setting one clears the others. `present`:
+    messages that are set by being there, though they are empty.
+    """
     for path in sorted(paths):
-        *parents, last = path.split(".")
-        into, value = target, dict(source)
-        for key in parents:
-            into, value = into.setdefault(key, {}), value.get(key) or {}
-        if value.get(last) in (None, "", {}, []):
-            into.pop(last, None)
-        else:
-            into[last] = value[last]
+        _copy(target, source, path.split("."), oneofs, present)
+
+
+def _copy(
+    target: dict[str, Any],
+    source: Mapping[str, Any],
+    path: list[str],
+    oneofs: Collection[frozenset[str]],
+    present: Collection[str],
+) -> None:
+    name, *rest = path
+    given = source.get(name)
+    value = given
+    if rest:
+        value = dict(target.get(name) or {})
+        _copy(value, given if isinstance(given, Mapping) else {}, rest, oneofs, present)
+    meant = value == {} and given is not None and name in present
+    if value in (None, "", {}, []) and not meant:
+        target.pop(name, None)
+        return
+    target[name] = value
+    for oneof in oneofs if given is not None else ():
+        if name in oneof:
+            for other in oneof - {name}:
+                target.pop(other, None)

@@ -100,6 +100,7 @@ def get(call: Call) -> Result:
     "monitoring.projects.notificationChannels.list",
     permission="monitoring.notificationChannels.list",
     on=on_name,
+    reads="filter orderBy pageSize pageToken",
 )
 def list_channels(call: Call) -> Result:
     found = under(call.cloud.monitoring.channels, call.resource, "notificationChannels")
@@ -110,6 +111,7 @@ def list_channels(call: Call) -> Result:
     "monitoring.projects.notificationChannels.patch",
     permission="monitoring.notificationChannels.update",
     on=on_name,
+    reads="updateMask",
 )
 def patch(call: Call) -> Result:
     before = channel(call, call.resource)
@@ -125,6 +127,7 @@ def patch(call: Call) -> Result:
     "monitoring.projects.notificationChannels.delete",
     permission="monitoring.notificationChannels.delete",
     on=on_name,
+    reads="force",
 )
 def delete(call: Call) -> Result:
     """Discovery document, `force`: it takes the channel out of the policies that name it."""
@@ -171,6 +174,7 @@ def get_descriptor(call: Call) -> Result:
     "monitoring.projects.notificationChannelDescriptors.list",
     permission="monitoring.notificationChannelDescriptors.list",
     on=on_name,
+    reads="pageSize pageToken",
 )
 def list_descriptors(call: Call) -> Result:
     found = {kind: _descriptor(call.resource, kind) for kind in TYPES}

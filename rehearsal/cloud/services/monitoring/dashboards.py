@@ -56,6 +56,7 @@ def _stored(call: Call, name: str) -> dict[str, Any]:
     "monitoring.projects.dashboards.create",
     permission="monitoring.dashboards.create",
     on=on_parent,
+    reads="validateOnly",
 )
 def create(call: Call) -> Result:
     given = call.body.get("name", "")
@@ -80,6 +81,7 @@ def get(call: Call) -> Result:
     "monitoring.projects.dashboards.list",
     permission="monitoring.dashboards.list",
     on=on_parent,
+    reads="pageSize pageToken",
 )
 def list_dashboards(call: Call) -> Result:
     found = under(call.cloud.monitoring.dashboards, call.resource, "dashboards")
@@ -90,6 +92,7 @@ def list_dashboards(call: Call) -> Result:
     "monitoring.projects.dashboards.patch",
     permission="monitoring.dashboards.update",
     on=on_name,
+    reads="validateOnly",
 )
 def patch(call: Call) -> Result:
     """Replaces all of it. Google's text for a stale etag is not recorded."""

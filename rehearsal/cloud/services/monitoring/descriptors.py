@@ -240,10 +240,9 @@ def _metrics(call: Call, project: str) -> dict[str, Metric]:
     "monitoring.projects.metricDescriptors.list",
     permission="monitoring.metricDescriptors.list",
     on=on_name,
+    reads="filter pageSize pageToken",
 )
 def list_descriptors(call: Call) -> Result:
-    if call.params.get("activeOnly"):
-        raise unimplemented("metricDescriptors.list with active_only")
     project, text = call.resource.split("/")[1], call.params.get("filter", "")
     node = selector(text)
 

@@ -274,6 +274,7 @@ def get(call: Call) -> Result:
     "monitoring.projects.alertPolicies.list",
     permission="monitoring.alertPolicies.list",
     on=on_name,
+    reads="filter orderBy pageSize pageToken",
 )
 def list_policies(call: Call) -> Result:
     found = under(call.cloud.monitoring.policies, call.resource, "alertPolicies")
@@ -284,6 +285,7 @@ def list_policies(call: Call) -> Result:
     "monitoring.projects.alertPolicies.patch",
     permission="monitoring.alertPolicies.update",
     on=on_name,
+    reads="updateMask",
 )
 def patch(call: Call) -> Result:
     """Conditions that come with their name keep it (discovery document, `updateMask`)."""

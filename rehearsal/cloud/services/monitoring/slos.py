@@ -10,8 +10,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rehearsal.cloud.api import Call, Result, already_exists, invalid, method, not_found
+from rehearsal.cloud.api import (
+    Call,
+    Result,
+    already_exists,
+    invalid,
+    method,
+    not_found,
+    unimplemented,
+)
 from rehearsal.cloud.schema import snake
+from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.monitoring.descriptors import check_filter
 from rehearsal.cloud.services.monitoring.matching import listed
 from rehearsal.cloud.services.monitoring.state import (
@@ -38,7 +47,8 @@ IDENTIFIERS = (
     "istioCanonicalService",
     "meshIstio",
 )
-SERVICE_MUTABLE = (*IDENTIFIERS, "displayName", "userLabels")
+SERVICE_MUTABLE = (*IDENTIFIERS, "displayName", "telemetry", "userLabels")
+SERVICE_ONEOFS = (frozenset(IDENTIFIERS),)
 SERVICE_FIELDS = {"identifier_case": "identifierCase", "mesh_istio.mesh_uid": "meshIstio.meshUid"}
 SLO_MUTABLE = (
     "displayName",
@@ -49,6 +59,17 @@ SLO_MUTABLE = (
     "userLabels",
 )
 INDICATORS = ("basicSli", "requestBased", "windowsBased")
+# google/monitoring/v3/service.proto; their names occur nowhere else in an objective.
+SLO_ONEOFS = (
+    frozenset(INDICATORS),
+    frozenset({"rollingPeriod", "calendarPeriod"}),
+    frozenset({"availability", "latency"}),
+    frozenset({"goodTotalRatio", "distributionCut"}),
+    frozenset({"performance", "basicSliPerformance"}),
+    frozenset(
+        {"goodBadMetricFilter", "goodTotalRatioThreshold", "metricMeanInRange", "metricSumInRange"}
+    ),
+)
 RATIO = ("goodServiceFilter", "badServiceFilter", "totalServiceFilter")
 CALENDAR = ("DAY", "WEEK", "FORTNIGHT", "MONTH")
 DAY = 86_400
@@ -89,7 +110,12 @@ def _kept(body: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-@method("monitoring.services.create", permission="monitoring.services.create", on=on_parent)
+@method(
+    "monitoring.services.create",
+    permission="monitoring.services.create",
+    on=on_parent,
+    reads="serviceId",
+)
 def create_service(call: Call) -> Result:
     service_id = call.params.get("serviceId") or f"s{call.cloud.unique_id()}"
     if not SERVICE_ID.fullmatch(service_id):
@@ -108,7 +134,12 @@ def get_service(call: Call) -> Result:
     return _service(call, call.resource)
 
 
-@method("monitoring.services.list", permission="monitoring.services.list", on=on_parent)
+@method(
+    "monitoring.services.list",
+    permission="monitoring.services.list",
+    on=on_parent,
+    reads="filter pageSize pageToken",
+)
 def list_services(call: Call) -> Result:
     found = under(call.cloud.monitoring.services, call.resource, "services")
     cases = [
@@ -123,12 +154,19 @@ def list_services(call: Call) -> Result:
     return answer
 
 
-@method("monitoring.services.patch", permission="monitoring.services.update", on=on_name)
+@method(
+    "monitoring.services.patch",
+    permission="monitoring.services.update",
+    on=on_name,
+    reads="updateMask",
+)
 def patch_service(call: Call) -> Result:
-    before, mask = _service(call, call.resource), call.params.get("updateMask")
-    info = replaced(before, call.body, mask, SERVICE_MUTABLE)
-    kept = {kind: before[kind] for kind in IDENTIFIERS if kind in before}
-    info |= _kept(call.body, IDENTIFIERS) or kept
+    before = _service(call, call.resource)
+    # Without a mask all is replaced, but for the identifier when the body has none.
+    mask = call.params.get("updateMask") or ",".join(
+        field for field in SERVICE_MUTABLE if field not in IDENTIFIERS or field in call.body
+    )
+    info = replaced(before, call.body, mask, SERVICE_MUTABLE, oneofs=SERVICE_ONEOFS)
     _check_service(info)
     call.cloud.monitoring.services[call.resource] = info
     return info
@@ -195,6 +233,7 @@ def _check_indicator(call: Call, indicator: dict[str, Any], service: dict[str, A
     "monitoring.services.serviceLevelObjectives.create",
     permission="monitoring.slos.create",
     on=on_parent,
+    reads="serviceLevelObjectiveId",
 )
 def create_slo(call: Call) -> Result:
     service = _service(call, call.resource)
@@ -214,31 +253,42 @@ def create_slo(call: Call) -> Result:
     "monitoring.services.serviceLevelObjectives.get",
     permission="monitoring.slos.get",
     on=on_name,
+    reads="view",
 )
 def get_slo(call: Call) -> Result:
-    return _slo(call)
+    return _seen(call, _slo(call))
+
+
+def _seen(call: Call, slo: dict[str, Any]) -> dict[str, Any]:
+    """EXPLICIT differs in that it spells out a basic SLI (discovery document)."""
+    if call.params.get("view") == "EXPLICIT" and "basicSli" in slo["serviceLevelIndicator"]:
+        raise unimplemented("The explicit view of a basic SLI")
+    return slo
 
 
 @method(
     "monitoring.services.serviceLevelObjectives.list",
     permission="monitoring.slos.list",
     on=on_parent,
+    reads="pageSize pageToken view",
 )
 def list_slos(call: Call) -> Result:
-    """The filter's fields are not documented; every one is refused."""
     _service(call, call.resource)
     found = under(call.cloud.monitoring.slos, call.resource, "serviceLevelObjectives")
-    return listed("serviceLevelObjectives", found.values(), call.params, {})
+    items = {name: _seen(call, slo) for name, slo in found.items()}
+    return listing("serviceLevelObjectives", items, call.params, default=100, most=1000)
 
 
 @method(
     "monitoring.services.serviceLevelObjectives.patch",
     permission="monitoring.slos.update",
     on=on_name,
+    reads="updateMask",
 )
 def patch_slo(call: Call) -> Result:
     service = _service(call, call.resource.partition("/serviceLevelObjectives/")[0])
-    info = replaced(_slo(call), call.body, call.params.get("updateMask"), SLO_MUTABLE)
+    mask = call.params.get("updateMask")
+    info = replaced(_slo(call), call.body, mask, SLO_MUTABLE, oneofs=SLO_ONEOFS)
     _check_slo(call, info, service)
     call.cloud.monitoring.slos[call.resource] = info
     return info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -73,13 +73,24 @@ def check_labels(field: str, labels: dict[str, str]) -> None:
             )
 
 
-def replaced(info: Info, body: Info, mask: str | None, mutable: Iterable[str]) -> Info:
-    """A copy of `info` with what the mask names from `body`; without a mask, all of it."""
+def replaced(
+    info: Info,
+    body: Info,
+    mask: str | None,
+    mutable: Iterable[str],
+    *,
+    oneofs: Collection[frozenset[str]] = (),
+) -> Info:
+    """A copy of `info` with what the mask names from `body`; without a mask, all of it.
+
+    `oneofs`: fields of which one is set, a message by being there.
+    """
     mutable = tuple(mutable)
     paths = mask_paths(mask) or set(mutable)
     for path in paths:
         if path.partition(".")[0] not in mutable:
             raise invalid(f"The field `{path}` in update_mask cannot be updated.")
     changed = deepcopy(info)
-    copy_paths(changed, body, paths)
+    members = {name for oneof in oneofs for name in oneof}
+    copy_paths(changed, body, paths, oneofs=oneofs, present=members)
     return changed

@@ -36,8 +36,6 @@ END_OF_TIME = 10**14
 
 def _aggregation(call: Call, metric: Metric) -> Any:
     prefix = "aggregation."
-    if any(name.startswith("secondaryAggregation.") for name in call.params):
-        raise unimplemented("timeSeries.list with a secondary aggregation")
     given = {k.removeprefix(prefix): v for k, v in call.params.items() if k.startswith(prefix)}
     return check_aggregation("aggregation", given, metric)
 
@@ -59,6 +57,11 @@ def _interval(call: Call) -> tuple[float, float]:
     "monitoring.projects.timeSeries.list",
     permission="monitoring.timeSeries.list",
     on=on_name,
+    reads=(
+        "aggregation.alignmentPeriod aggregation.crossSeriesReducer aggregation.groupByFields "
+        "aggregation.perSeriesAligner filter interval.endTime interval.startTime orderBy "
+        "pageSize pageToken view"
+    ),
 )
 def list_time_series(call: Call) -> Result:
     cloud, project = call.cloud, call.resource.partition("/")[2]

@@ -1,4 +1,4 @@
-"""The filter language that Cloud Logging and Cloud Monitoring share: text to a tree.
+"""The filter language that Google's services share: text to a tree.
 
 Grammar: https://cloud.google.com/logging/docs/view/logging-query-language, which follows
 https://google.aip.dev/160. Terms side by side are joined by AND; NOT (or "-") binds tighter than
@@ -8,10 +8,10 @@ OR, and OR tighter than AND. What fields, operators and functions mean is up to 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from rehearsal.cloud.api import ApiError, invalid
 
@@ -109,6 +109,17 @@ def matches(node: Node, holds: Callable[[Compare], bool]) -> bool:
             return all(matches(part, holds) for part in parts)
         case Some(parts):
             return any(matches(part, holds) for part in parts)
+
+
+def found(value: Any, path: Path) -> Iterator[Any]:
+    """What is at a path; every element of the lists on the way."""
+    if isinstance(value, list):
+        for item in value:
+            yield from found(item, path)
+    elif not path:
+        yield value
+    elif isinstance(value, dict) and path[0] in value:
+        yield from found(value[path[0]], path[1:])
 
 
 def comparisons(node: Node) -> list[Compare]:

@@ -9,6 +9,7 @@ from service_support import LOCATION, PROJECT, VERTEX, Sandbox, email
 LOGGING = "https://logging.googleapis.com/v2"
 MONITORING = "https://monitoring.googleapis.com/v3"
 PARENT = f"projects/{PROJECT}"
+GLOBAL = {"type": "global", "labels": {"project_id": PROJECT}}
 PREDICTIONS = "aiplatform.googleapis.com/prediction/online"
 ENDPOINT_TYPE = 'resource.type="aiplatform.googleapis.com/Endpoint"'
 
@@ -49,6 +50,22 @@ def entries(sandbox: Sandbox, text: str = "", *, who: str = "admin", **body: Any
 def create_endpoint(sandbox: Sandbox, who: str) -> tuple[int, dict[str, Any]]:
     url = f"{VERTEX}/v1/{LOCATION}/endpoints"
     return ask(sandbox, "POST", url, {"displayName": "pm"}, who=who)
+
+
+def write(sandbox: Sandbox, *texts: Any, log: str = "pumps", **more: Any) -> None:
+    """Write log entries of texts, or of objects."""
+    kind = "jsonPayload" if texts and isinstance(texts[0], dict) else "textPayload"
+    done(
+        sandbox,
+        "POST",
+        f"{LOGGING}/entries:write",
+        {
+            "logName": f"{PARENT}/logs/{log}",
+            "resource": GLOBAL,
+            "entries": [{kind: text} for text in texts],
+            **more,
+        },
+    )
 
 
 def series(sandbox: Sandbox, text: str, seconds: int = 3600, **params: Any) -> list[Any]:

@@ -1,32 +1,26 @@
-"""Written entries, log-based metrics and sinks."""
+"""Written entries and log-based metrics."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from observe_support import LOGGING, PARENT, ask, done, entries, log_denials, refused, series
-from service_support import NUMBER, PROJECT, Sandbox
+from observe_support import (
+    GLOBAL,
+    LOGGING,
+    PARENT,
+    done,
+    entries,
+    log_denials,
+    refused,
+    series,
+    write,
+)
+from service_support import PROJECT, Sandbox
 
 METRICS = f"{LOGGING}/{PARENT}/metrics"
 SINKS = f"{LOGGING}/{PARENT}/sinks"
 DATASET = f"bigquery.googleapis.com/projects/{PROJECT}/datasets/logs"
-GLOBAL = {"type": "global", "labels": {"project_id": PROJECT}}
-
-
-def write(sandbox: Sandbox, *texts: Any, log: str = "pumps", **more: Any) -> None:
-    kind = "jsonPayload" if texts and isinstance(texts[0], dict) else "textPayload"
-    done(
-        sandbox,
-        "POST",
-        f"{LOGGING}/entries:write",
-        {
-            "logName": f"{PARENT}/logs/{log}",
-            "resource": GLOBAL,
-            "entries": [{kind: text} for text in texts],
-            **more,
-        },
-    )
 
 
 # Entries
@@ -213,73 +207,15 @@ def test_updating_a_metric_that_is_not_there_makes_it(sandbox: Sandbox) -> None:
     assert "value_type" in message
 
 
-# Sinks
-
-
-def test_a_sink_has_the_writer_that_was_asked_for(sandbox: Sandbox) -> None:
-    """http-logs/logging-projectsink.log."""
-    body = {"name": "audit", "destination": DATASET, "filter": "severity>=ERROR"}
-    agent = f"serviceAccount:service-{NUMBER}@gcp-sa-logging.iam.gserviceaccount.com"
-    assert refused(sandbox, "GET", f"{SINKS}/audit") == (404, "Sink audit does not exist")
-    sink = done(sandbox, "POST", SINKS, body, uniqueWriterIdentity="true")
-    assert sink == body | {
-        "createTime": "2026-01-01T00:00:00Z",
-        "updateTime": "2026-01-01T00:00:00Z",
-        "writerIdentity": agent,
-    }
-    # It can be given a role, as it exists from now on.
-    sandbox.cloud.iam.grant(PARENT, "roles/bigquery.dataEditor", agent)
-    shared = done(sandbox, "POST", SINKS, body | {"name": "old"})
-    assert shared["writerIdentity"] == "serviceAccount:cloud-logs@system.gserviceaccount.com"
-    bucket = f"logging.googleapis.com/{PARENT}/locations/global/buckets/_Default"
-    local = done(sandbox, "POST", SINKS, body | {"name": "local", "destination": bucket})
-    assert "writerIdentity" not in local
-    names = [item["name"] for item in done(sandbox, "GET", SINKS)["sinks"]]
-    assert names == ["audit", "local", "old"]
-    assert ask(sandbox, "POST", SINKS, body)[0] == 409
-
-
-def test_a_sink_changes_only_what_the_mask_names(sandbox: Sandbox) -> None:
-    body = {"name": "audit", "destination": DATASET, "filter": "severity>=ERROR"}
-    done(sandbox, "POST", SINKS, body | {"description": "d"}, uniqueWriterIdentity="true")
-    url, change = f"{SINKS}/audit", {"destination": "storage.googleapis.com/b", "filter": "a"}
-    change = change | {"filter": "severity=INFO"}
-
-    refusal = refused(sandbox, "PUT", url, change, updateMask="filter")
-    assert (refusal[0], "unique writer identity" in refusal[1]) == (400, True)
-    sandbox.cloud.clock.step(1)
-    unique = {"uniqueWriterIdentity": "true"}
-    sink = done(sandbox, "PUT", url, change, updateMask="filter", **unique)
-    assert (sink["filter"], sink["destination"]) == ("severity=INFO", DATASET)
-    assert (sink["description"], sink["updateTime"]) == ("d", "2026-01-01T00:00:01Z")
-    # Without a mask: destination and filter, and nothing else.
-    sink = done(sandbox, "PATCH", url, change, **unique)
-    assert (sink["destination"], sink["description"]) == ("storage.googleapis.com/b", "d")
-    assert "description" not in done(
-        sandbox, "PATCH", url, change, updateMask="description", **unique
-    )
-    assert "no field name" in refused(sandbox, "PUT", url, change, updateMask="name", **unique)[1]
-    assert done(sandbox, "DELETE", url) == {}
-    assert refused(sandbox, "DELETE", url)[0] == 404
-
-
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"destination": "gs://b"}, "is not of a known form"),
-        ({"name": ".x"}, "Invalid sink name"),
-        ({"filter": "severity="}, "Unparseable filter"),
-        ({"exclusions": [{"name": "a", "filter": "("}]}, "Unparseable filter"),
-        ({"exclusions": [{"filter": "severity=INFO"}]}, "needs a name"),
-    ],
-)
-def test_a_sink_that_cannot_work_is_refused(
-    sandbox: Sandbox, change: dict[str, Any], complaint: str
-) -> None:
-    body = {"name": "audit", "destination": DATASET, **change}
-    status, message = refused(sandbox, "POST", SINKS, body)
-    assert status == 400
-    assert complaint in message
+def test_a_metric_is_named_and_described_by_its_own_fields(sandbox: Sandbox) -> None:
+    """Discovery document, LogMetric.metricDescriptor."""
+    described = {"name": "n", "type": "t", "description": "d", "displayName": "Denials"}
+    body = {"name": "m", "filter": "severity=INFO", "metricDescriptor": described}
+    made = done(sandbox, "POST", METRICS, body)["metricDescriptor"]
+    assert made["type"] == "logging.googleapis.com/user/m"
+    assert (made["displayName"], "description" in made) == ("Denials", False)
+    bucket = {"bucketName": f"{PARENT}/locations/global/buckets/b"}
+    assert refused(sandbox, "POST", METRICS, body | bucket)[0] == 501
 
 
 def test_the_permissions_are_those_of_the_collections(sandbox: Sandbox) -> None:

@@ -58,6 +58,8 @@ ENTRY = {
         'protoPayload."@type":"AuditLog"',
         'protoPayload.authorizationInfo.permission="aiplatform.endpoints.create"',
         "protoPayload.authorizationInfo.granted=false",
+        'log_id("cloudaudit.googleapis.com/activity")',
+        'LOG_ID("CloudAudit.googleapis.com%2Factivity") AND NOT LOG_ID("activity")',
         "NOT severity=INFO",
         "-severity=INFO",
         "aiplatform",
@@ -94,10 +96,21 @@ def test_it_matches(text: str) -> None:
         "jsonPayload.ok=false",
         "jsonPayload.size=NULL_VALUE",
         '"no such text"',
+        'log_id("cloudaudit.googleapis.com/data_access")',
+        'NOT LOG_ID("cloudaudit.googleapis.com/activity")',
     ],
 )
 def test_it_does_not_match(text: str) -> None:
     assert not compiled(text)(ENTRY)
+
+
+@pytest.mark.parametrize(
+    "text", ["sample(insertId, 0.5)", 'source("folders/1")', 'ip_in_net(jsonPayload.ip, "10.0/8")']
+)
+def test_a_function_of_the_language_that_is_not_evaluated_says_so(text: str) -> None:
+    with pytest.raises(ApiError) as error:
+        compiled(text)
+    assert (error.value.status, "is not simulated" in error.value.message) == (501, True)
 
 
 def test_an_entry_without_a_severity_has_the_default_one() -> None:
@@ -113,7 +126,7 @@ def test_an_entry_without_a_severity_has_the_default_one() -> None:
         ("severity=ERROR\nAND (labels.team=x", "unexpected end at line 2, column 19"),
         ("severity=ERROR)", "token ')', at line 1, column 15"),
         ("severity=ERROR AND OR", "token 'OR', at line 1, column 20"),
-        ("sample(insertId, 0.5)", "the function sample is not supported at line 1, column 1"),
+        ("half(insertId)", "the function half is not supported at line 1, column 1"),
         ('logName=log_id("x")', "the function log_id is not supported at line 1, column 9"),
         ("severity=LOUD", "'LOUD' is no severity at line 1, column 10"),
         ("nothing.here=1", "'nothing' is no field of a LogEntry at line 1, column 1"),

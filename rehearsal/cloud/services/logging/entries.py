@@ -177,7 +177,12 @@ def _complete(call: Call, entry: dict[str, Any], index: int) -> dict[str, Any]:
     return complete
 
 
-@method("logging.projects.logs.list", permission="logging.logs.list", on=on_parent)
+@method(
+    "logging.projects.logs.list",
+    permission="logging.logs.list",
+    on=on_parent,
+    reads="pageSize pageToken",
+)
 def list_logs(call: Call) -> Result:
     """The names of the logs that have entries."""
     names = {entry["logName"] for entry in call.cloud.logging.entries({call.resource})}

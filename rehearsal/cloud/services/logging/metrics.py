@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote
 
 from rehearsal.cloud.api import Call, Result, already_exists, invalid, method, not_found
 from rehearsal.cloud.clock import nanoseconds
-from rehearsal.cloud.filters import parse_value
+from rehearsal.cloud.filters import found, parse_value
 from rehearsal.cloud.services.listing import listing
-from rehearsal.cloud.services.logging.query import Entry, compiled, found
+from rehearsal.cloud.services.logging.query import Entry, compiled
 from rehearsal.cloud.services.logging.state import Position, on_parent
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ GIVEN = ("description", "disabled", "filter", "labelExtractors", "valueExtractor
 DEFAULT_BUCKETS = {
     "exponentialBuckets": {"numFiniteBuckets": 64, "growthFactor": 2.0, "scale": 0.01}
 }
+# Of a metric's descriptor (discovery document).
+READ_ONLY = ("description", "monitoredResourceTypes", "name", "type")
 DEFAULTS: dict[str, Any] = {"STRING": "", "INT64": "0", "BOOL": "false"}
 
 
@@ -153,7 +155,8 @@ def _described(call: Call, name: str, body: dict[str, Any], project: str) -> dic
     if not body.get("filter"):
         raise invalid("A log-based metric needs a filter.")
     compiled(body["filter"])
-    given = dict(body.get("metricDescriptor", {}))
+    described = body.get("metricDescriptor", {})
+    given = {key: value for key, value in described.items() if key not in READ_ONLY}
     kind, value = given.get("metricKind", "DELTA"), given.get("valueType", "INT64")
     if kind != "DELTA" or value not in ("INT64", "DISTRIBUTION"):
         raise invalid(f"A log-based metric is DELTA and INT64 or DISTRIBUTION, not {kind} {value}.")
@@ -211,7 +214,12 @@ def get(call: Call) -> Result:
     return _metric(call).info
 
 
-@method("logging.projects.metrics.list", permission="logging.logMetrics.list", on=on_parent)
+@method(
+    "logging.projects.metrics.list",
+    permission="logging.logMetrics.list",
+    on=on_parent,
+    reads="pageSize pageToken",
+)
 def list_metrics(call: Call) -> Result:
     metrics = call.cloud.logging.metrics.items()
     mine = {name: item.info for name, item in metrics if item.project == call.resource}

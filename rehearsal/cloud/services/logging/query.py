@@ -2,7 +2,7 @@
 
 Facts: https://cloud.google.com/logging/docs/view/logging-query-language. Text compares without
 regard to case, regular expressions with it; a comparison on a field that is missing is false, "!="
-too; on a repeated field it is true when it is for any element. Functions are not supported.
+too; on a repeated field it is true when it is for any element. Of the functions there is `log_id`.
 Regular expressions are Python's, which has all of RE2's syntax that filters commonly use.
 """
 
@@ -13,10 +13,11 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
-from rehearsal.cloud.api import invalid
+from rehearsal.cloud.api import invalid, unimplemented
 from rehearsal.cloud.clock import nanoseconds
-from rehearsal.cloud.filters import Compare, Path, comparisons, matches, parse, unusable
+from rehearsal.cloud.filters import Compare, Path, comparisons, found, matches, parse, unusable
 
 Entry = dict[str, Any]
 Test = Callable[[Any], bool]
@@ -33,11 +34,22 @@ SEVERITIES = {
     "ALERT": 700,
     "EMERGENCY": 800,
 }
+LOG_NAME: Path = ("logName",)
+# Functions of the language that nothing here evaluates.
+UNSIMULATED = ("cast", "ip_in_net", "regexp_extract", "sample", "search", "source")
 TIMES: set[Path] = {("timestamp",), ("receiveTimestamp",)}
 # Discovery document, LogEntry.
 FIELDS = {
     *("errorGroups", "httpRequest", "insertId", "jsonPayload", "labels", "logName", "metadata"),
-    *("operation", "protoPayload", "receiveTimestamp", "resource", "severity", "sourceLocation"),
+    *(
+        "operation",
+        "otel",
+        "protoPayload",
+        "receiveTimestamp",
+        "resource",
+        "severity",
+        "sourceLocation",
+    ),
     *("spanId", "split", "textPayload", "timestamp", "trace", "traceSampled"),
 }
 ORDERED = {
@@ -60,27 +72,17 @@ def compiled(text: str) -> Callable[[Entry], bool]:
     tests = {compare: _test(text, compare) for compare in comparisons(node)}
 
     def holds_for(entry: Entry) -> bool:
-        return matches(node, lambda compare: _any(entry, compare.path, tests[compare]))
+        return matches(node, lambda compare: any(map(tests[compare], _values(entry, compare))))
 
     return holds_for
 
 
-def _any(entry: Entry, path: Path, test: Test) -> bool:
-    return any(test(value) for value in (found(entry, path) if path else _leaves(entry)))
-
-
-def found(value: Any, path: Path) -> Iterator[Any]:
-    """What is at a path; every element of the lists on the way."""
-    if isinstance(value, list):
-        for item in value:
-            yield from found(item, path)
-    elif not path:
-        yield value
-    elif isinstance(value, dict):
-        if path[0] in value:
-            yield from found(value[path[0]], path[1:])
-        elif path == ("severity",):
-            yield "DEFAULT"
+def _values(entry: Entry, compare: Compare) -> Iterator[Any]:
+    if compare.value.function:
+        return found(entry, LOG_NAME)
+    if compare.path == ("severity",):
+        return iter([entry.get("severity", "DEFAULT")])
+    return found(entry, compare.path) if compare.path else _leaves(entry)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -94,7 +96,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 def _test(text: str, compare: Compare) -> Test:
     path, value = compare.path, compare.value
     if value.function:
-        raise unusable(text, value.at, f"the function {value.function} is not supported")
+        return _log_id(text, compare)
     if path and path[0] not in FIELDS:
         raise unusable(text, compare.at, f"'{path[0]}' is no field of a LogEntry")
     if compare.op in ("=~", "!~"):
@@ -109,6 +111,17 @@ def _test(text: str, compare: Compare) -> Test:
         moment = _moment(text, compare)
         return lambda actual: order(nanoseconds(actual), moment)
     return _plain(compare.op, value.text)
+
+
+def _log_id(text: str, compare: Compare) -> Test:
+    """`log_id("LOG")`: the log's name, without the project and as it was before it was encoded."""
+    value, function = compare.value, compare.value.function.lower()
+    if function in UNSIMULATED:
+        raise unimplemented(f"A filter with {function}")
+    if function != "log_id" or compare.path or len(value.arguments) != 1:
+        raise unusable(text, value.at, f"the function {value.function} is not supported")
+    wanted = unquote(value.arguments[0].text).casefold()
+    return lambda actual: unquote(actual.partition("/logs/")[2]).casefold() == wanted
 
 
 def _pattern(text: str, compare: Compare) -> Test:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rehearsal.cloud.services.logging.metrics import LogMetric
 
 
+# Sinks that every project has and nobody can delete.
+DEFAULT, REQUIRED = "_Default", "_Required"
+
+
 class Position(NamedTuple):
     """How much was received: numbers of the next request and the next written entry."""
 
@@ -60,7 +64,8 @@ class Logging:
                 yield item.entry
 
     def live(self) -> dict[str, list[str]]:
-        return {"logMetrics": sorted(self.metrics), "logSinks": sorted(self.sinks)}
+        sinks = [name for name in self.sinks if not name.endswith((DEFAULT, REQUIRED))]
+        return {"logMetrics": sorted(self.metrics), "logSinks": sorted(sinks)}
 
 
 def on_parent(call: Call) -> str:

@@ -141,7 +141,7 @@ class Shape:
             for name, item in value.items():
                 where = f"{at}.{name}".lstrip(".")
                 if name not in self._spec.get("properties", {}):
-                    if self.values:
+                    if self.values and ALL not in self._honoured:
                         yield from self.values.refused(item, where)
                 elif not item:
                     continue

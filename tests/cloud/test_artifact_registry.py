@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from service_support import LOCATION, PROJECT, Sandbox, email
 
@@ -44,6 +46,72 @@ def test_a_mask_says_what_changes(sandbox: Sandbox) -> None:
     assert (changed["description"], "labels" in changed) == ("images", False)
     fixed = sandbox.http().patch(f"{API}/{REPOSITORY}?updateMask=format", json={"format": "NPM"})
     assert fixed.status_code == 400
+
+
+def test_a_mask_reaches_into_a_repository(sandbox: Sandbox) -> None:
+    sandbox.http().post(CREATE, json={"format": "DOCKER", "labels": {"a": "1", "b": "2"}})
+    sandbox.cloud.clock.step(5)
+    url, client = f"{API}/{REPOSITORY}", sandbox.http()
+    changed = client.patch(f"{url}?updateMask=labels.a", json={"labels": {"a": "3"}}).json()
+    assert changed["labels"] == {"a": "3", "b": "2"}
+    logs = {"platformLogsConfig": {"loggingState": "ENABLED"}}
+    assert client.patch(f"{url}?updateMask=platformLogsConfig", json=logs).json().items() >= (
+        logs.items()
+    )
+    cleared = client.patch(f"{url}?updateMask=labels.a,dockerConfig.immutableTags", json={})
+    assert (cleared.json()["labels"], "dockerConfig" in cleared.json()) == ({"b": "2"}, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f'name="{LOCATION}/repositories/serving"', ["serving"]),
+        (f'name="{LOCATION}/repositories/SERV*"', ["serving"]),
+        (f'name="{LOCATION}/repositories/*ing"', ["serving", "training"]),
+        (f'name="{LOCATION}/repositories/*rain*"', ["training"]),
+        (f'name="{LOCATION}/repositories/rain"', []),
+    ],
+)
+def test_repositories_are_listed_by_name_with_wildcards(
+    sandbox: Sandbox, text: str, found: list[str]
+) -> None:
+    """The examples of the discovery document."""
+    make(sandbox)
+    client = sandbox.http()
+    client.post(CREATE.replace("=serving", "=training"), json={"format": "DOCKER"})
+    sandbox.cloud.clock.step(5)
+    answer = client.get(f"{API}/{LOCATION}/repositories", params={"filter": text}).json()
+    assert [it["name"].rpartition("/")[2] for it in answer.get("repositories", ())] == found
+    other = client.get(f"{API}/{LOCATION}/repositories", params={"filter": "format=DOCKER"})
+    assert other.status_code == 400
+
+
+def test_a_repository_with_a_key_needs_the_agent_to_be_allowed_to_use_it(sandbox: Sandbox) -> None:
+    """hashicorp/terraform-provider-google#11913, #15572."""
+    sandbox.cloud.services.seed(PROJECT, ["cloudkms.googleapis.com"])
+    kms, ring = "https://cloudkms.googleapis.com/v1", f"{LOCATION}/keyRings/state"
+    key, client = f"{ring}/cryptoKeys/images", sandbox.http()
+    client.post(f"{kms}/{LOCATION}/keyRings?keyRingId=state")
+    client.post(f"{kms}/{ring}/cryptoKeys?cryptoKeyId=images", json={"purpose": "ENCRYPT_DECRYPT"})
+
+    def outcome() -> dict[str, Any]:
+        body = {"format": "DOCKER", "kmsKeyName": key}
+        operation = sandbox.http().post(CREATE, json=body).json()["name"]
+        sandbox.cloud.clock.step(5)
+        found: dict[str, Any] = sandbox.http().get(f"{API}/{operation}").json()
+        return found
+
+    denied = {
+        "code": 7,
+        "message": "Permission denied on Cloud KMS key. Please ensure your Artifact Registry "
+        "service account has been authorized to use the configured key.",
+    }
+    assert outcome()["error"] == denied
+    agent = sandbox.cloud.accounts.create_agent("artifactregistry", PROJECT)
+    assert outcome()["error"] == denied
+    assert sandbox.cloud.state()["repositories"] == []
+    sandbox.cloud.iam.grant(key, "roles/cloudkms.cryptoKeyEncrypterDecrypter", agent.member)
+    assert outcome()["response"]["kmsKeyName"] == key
 
 
 def test_a_deleted_repository_leaves_no_access_to_its_successor(sandbox: Sandbox) -> None:

@@ -193,6 +193,79 @@ def test_a_condition_on_a_key_tells_it_from_its_neighbour(sandbox: Sandbox) -> N
     assert "error" in encrypt(sandbox.http("serving"), where=f"{RING}/cryptoKeys/other")
 
 
+def listed(sandbox: Sandbox, path: str, field: str, **params: str) -> list[str]:
+    """The last parts of the names in an answer that has no total, as one to a filter."""
+    answer = sandbox.http().get(f"{API}/{path}", params=params).json()
+    assert ("totalSize" in answer) == ("filter" not in params), answer
+    return [item["name"].rpartition("/")[2] for item in answer.get(field, ())]
+
+
+def test_rings_keys_and_versions_are_listed_by_a_filter_and_in_order(sandbox: Sandbox) -> None:
+    """docs kms/docs/sorting-and-filtering."""
+    client = sandbox.http()
+    for ring in ("other", "State"):
+        client.post(f"{API}/{LOCATION}/keyRings?keyRingId={ring}")
+    make_key(sandbox, labels={"team": "iot"})
+    url = f"{API}/{RING}/cryptoKeys?cryptoKeyId=archive"
+    client.post(url, json={"purpose": "ENCRYPT_DECRYPT", "labels": {"team": "legal"}})
+    client.post(f"{API}/{KEY}/cryptoKeyVersions", json={})
+    client.patch(f"{API}/{KEY}/cryptoKeyVersions/1?updateMask=state", json={"state": "DISABLED"})
+
+    rings, keys = f"{LOCATION}/keyRings", f"{RING}/cryptoKeys"
+    assert listed(sandbox, rings, "keyRings", filter="name:state") == ["State", "state"]
+    assert listed(sandbox, rings, "keyRings", filter=f"name={RING}") == ["state"]
+    assert listed(sandbox, rings, "keyRings", filter="-name:STATE") == ["other"]
+    assert listed(sandbox, rings, "keyRings", orderBy="name desc") == ["state", "other", "State"]
+    assert listed(sandbox, keys, "cryptoKeys", filter="labels.team=iot") == ["pulumi"]
+    assert listed(sandbox, keys, "cryptoKeys", filter="primary.state=DISABLED") == ["pulumi"]
+    software = "primary.protection_level=SOFTWARE name:archive"
+    assert listed(sandbox, keys, "cryptoKeys", filter=software) == ["archive"]
+    versions = f"{KEY}/cryptoKeyVersions"
+    assert listed(sandbox, versions, "cryptoKeyVersions", filter="state=ENABLED") == ["2"]
+    assert client.get(f"{API}/{keys}", params={"orderBy": "createTime"}).status_code == 501
+
+
+def test_pages_of_an_ordered_list_follow_each_other(sandbox: Sandbox) -> None:
+    client = sandbox.http()
+    for ring in ("a", "b", "c"):
+        client.post(f"{API}/{LOCATION}/keyRings?keyRingId={ring}")
+    query = {"orderBy": "name desc", "filter": "NOT name:state", "pageSize": "2"}
+    first = client.get(f"{API}/{LOCATION}/keyRings", params=query).json()
+    query["pageToken"] = first["nextPageToken"]
+    second = client.get(f"{API}/{LOCATION}/keyRings", params=query).json()
+    names = [item["name"][-1] for answer in (first, second) for item in answer["keyRings"]]
+    assert names == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("importOnly", True),
+        ("cryptoKeyBackend", "projects/p/locations/l/ekmConnections/e"),
+        ("versionTemplate", {"protectionLevel": "EXTERNAL", "algorithm": 1}),
+        # Empty, it denies every access.
+        ("keyAccessJustificationsPolicy", {}),
+        ("keyAccessJustificationsPolicy", {"allowedAccessReasons": ["CUSTOMER_INITIATED_SUPPORT"]}),
+    ],
+)
+def test_a_kind_of_key_that_is_not_simulated_is_refused(
+    sandbox: Sandbox, field: str, value: Any
+) -> None:
+    url = f"{API}/{RING}/cryptoKeys?cryptoKeyId=pulumi"
+    answer = sandbox.http().post(url, json={"purpose": "ENCRYPT_DECRYPT", field: value})
+    assert (answer.status_code, "is not simulated" in answer.text) == (501, True)
+    assert sandbox.cloud.state()["cryptoKeys"] == []
+
+
+def test_a_mask_reaches_into_a_key(sandbox: Sandbox) -> None:
+    make_key(sandbox, labels={"env": "prod", "team": "iot"})
+    body = {"labels": {"env": "staging"}}
+    changed = sandbox.http().patch(f"{API}/{KEY}?updateMask=labels.env", json=body).json()
+    assert changed["labels"] == {"env": "staging", "team": "iot"}
+    refused = sandbox.http().patch(f"{API}/{KEY}?updateMask=importOnly", json=body)
+    assert refused.status_code == 501
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "text"),
     [

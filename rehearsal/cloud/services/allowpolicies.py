@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from rehearsal.cloud.api import ApiError, Call, Result, method
+
+# Of `honoured.Table`, alike in all these services.
+POLICY_FIELDS: Final = {
+    "SetIamPolicyRequest": "*",
+    "TestIamPermissionsRequest": "*",
+}
 
 
 def _on_resource(call: Call) -> str:
@@ -17,7 +24,12 @@ def register(prefix: str, permissions: str, require: Callable[[Call, str], objec
     `require` raises 404 for a resource that is not there; after the permission, as elsewhere.
     """
 
-    @method(f"{prefix}.getIamPolicy", permission=f"{permissions}.getIamPolicy", on=_on_resource)
+    @method(
+        f"{prefix}.getIamPolicy",
+        permission=f"{permissions}.getIamPolicy",
+        on=_on_resource,
+        reads="options.requestedPolicyVersion",
+    )
     def get_policy(call: Call) -> Result:
         require(call, call.resource)
         version = call.params.get("options.requestedPolicyVersion", 1)

@@ -14,9 +14,18 @@ def listing(
     *,
     default: int,
     most: int,
+    total: bool = False,
 ) -> dict[str, Any]:
-    """`items` by name, as `field`; `request` holds `pageSize` and `pageToken`."""
+    """`items` by name, as `field`; `request` holds `pageSize` and `pageToken`.
+
+    `total`: with a `totalSize`, which Cloud KMS and Secret Manager leave out when there is a filter
+    (discovery documents).
+    """
     size = min(int(request.get("pageSize") or default), most)
     chosen, token = page(sorted(items.items()), request.get("pageToken"), size)
     answer: dict[str, Any] = {field: chosen} if chosen else {}
-    return answer | ({"nextPageToken": token} if token else {})
+    if token:
+        answer["nextPageToken"] = token
+    if total and not request.get("filter"):
+        answer["totalSize"] = len(items)
+    return answer

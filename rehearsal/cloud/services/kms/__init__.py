@@ -6,7 +6,25 @@ keys outlive a stack: the official provider deletes neither, it destroys the ver
 methods that the discovery document has are not simulated.
 """
 
+from rehearsal.cloud.honoured import ALL, honours
+from rehearsal.cloud.services.allowpolicies import POLICY_FIELDS
 from rehearsal.cloud.services.kms import keys, versions
 from rehearsal.cloud.services.kms.state import Kms
 
 __all__ = ["Kms", "keys", "versions"]
+
+honours(
+    "cloudkms",
+    {
+        **POLICY_FIELDS,
+        "CryptoKey": (
+            "destroyScheduledDuration labels nextRotationTime purpose rotationPeriod "
+            "versionTemplate"
+        ),
+        "CryptoKeyVersion": "state",
+        "CryptoKeyVersionTemplate": ALL,
+        "DecryptRequest": ALL,
+        "EncryptRequest": ALL,
+        "UpdateCryptoKeyPrimaryVersionRequest": ALL,
+    },
+)

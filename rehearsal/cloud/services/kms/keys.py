@@ -21,6 +21,8 @@ from rehearsal.cloud.services import allowpolicies
 from rehearsal.cloud.services.kms.state import Key, moment, seconds
 from rehearsal.cloud.services.kms.versions import version_json
 from rehearsal.cloud.services.listing import listing
+from rehearsal.cloud.services.patching import copy_paths
+from rehearsal.cloud.services.selecting import selected
 
 RINGS = "cloudkms.projects.locations.keyRings"
 KEYS = f"{RINGS}.cryptoKeys"
@@ -28,6 +30,7 @@ ID = re.compile(r"[a-zA-Z0-9_-]{1,63}")
 # Discovery document: a day to a hundred years; at most 64 KiB of each.
 ROTATION = (86_400, 3_153_600_000)
 MAX_BYTES = 65_536
+PROTECTION_LEVELS = ("SOFTWARE", "HSM")
 CREATED = (
     "labels",
     "nextRotationTime",
@@ -57,7 +60,12 @@ def _checked_id(given: str, what: str) -> str:
     return given
 
 
-@method(f"{RINGS}.create", permission="cloudkms.keyRings.create", on=_on_parent)
+@method(
+    f"{RINGS}.create",
+    permission="cloudkms.keyRings.create",
+    on=_on_parent,
+    reads="keyRingId",
+)
 def create_ring(call: Call) -> dict[str, Any]:
     name = f"{call.resource}/keyRings/{_checked_id(call.params.get('keyRingId', ''), 'KeyRing ID')}"
     if name in call.cloud.kms.rings:
@@ -75,13 +83,17 @@ def get_ring(call: Call) -> dict[str, Any]:
     return _ring_json(call, call.cloud.kms.ring(call.resource))
 
 
-@method(f"{RINGS}.list", permission="cloudkms.keyRings.list", on=_on_parent)
+@method(
+    f"{RINGS}.list",
+    permission="cloudkms.keyRings.list",
+    on=_on_parent,
+    reads="filter orderBy pageSize pageToken",
+)
 def list_rings(call: Call) -> dict[str, Any]:
     place = f"{call.resource}/keyRings/"
     found = [name for name in call.cloud.kms.rings if name.startswith(place)]
-    items = {name: _ring_json(call, name) for name in found}
-    listed = listing("keyRings", items, call.params, default=100, most=1000)
-    return {**listed, "totalSize": len(items)}
+    items = selected(call, "keyRings", {name: _ring_json(call, name) for name in found})
+    return listing("keyRings", items, call.params, default=100, most=1000, total=True)
 
 
 def key_json(key: Key) -> dict[str, Any]:
@@ -110,9 +122,17 @@ def _check_info(info: dict[str, Any]) -> None:
     algorithm = template.get("algorithm", "GOOGLE_SYMMETRIC_ENCRYPTION")
     if algorithm != "GOOGLE_SYMMETRIC_ENCRYPTION":
         raise unimplemented(f"A key of algorithm {algorithm}")
+    level = template.get("protectionLevel", "SOFTWARE")
+    if level not in PROTECTION_LEVELS:
+        raise unimplemented(f"A key of protection level {level}")
 
 
-@method(f"{KEYS}.create", permission="cloudkms.cryptoKeys.create", on=_on_parent)
+@method(
+    f"{KEYS}.create",
+    permission="cloudkms.cryptoKeys.create",
+    on=_on_parent,
+    reads="cryptoKeyId skipInitialVersionCreation",
+)
 def create_key(call: Call) -> dict[str, Any]:
     kms, ring = call.cloud.kms, call.cloud.kms.ring(call.resource)
     key_id = _checked_id(call.params.get("cryptoKeyId", ""), "CryptoKey ID")
@@ -124,6 +144,9 @@ def create_key(call: Call) -> dict[str, Any]:
         raise invalid("A CryptoKey needs a purpose.")
     if purpose != "ENCRYPT_DECRYPT":
         raise unimplemented(f"A key of purpose {purpose}")
+    if "keyAccessJustificationsPolicy" in call.body:
+        # An empty one denies all access, so it is not the same as none.
+        raise unimplemented("A key's keyAccessJustificationsPolicy")
     info = {field: call.body[field] for field in CREATED if call.body.get(field)}
     _check_info(info)
     key = kms.keys[name] = Key(name, call.cloud.clock.rfc3339(), info)
@@ -137,23 +160,32 @@ def get_key(call: Call) -> dict[str, Any]:
     return key_json(call.cloud.kms.key(call.resource))
 
 
-@method(f"{KEYS}.list", permission="cloudkms.cryptoKeys.list", on=_on_parent)
+@method(
+    f"{KEYS}.list",
+    permission="cloudkms.cryptoKeys.list",
+    on=_on_parent,
+    reads="filter orderBy pageSize pageToken versionView",
+)
 def list_keys(call: Call) -> dict[str, Any]:
     kms, place = call.cloud.kms, f"{call.cloud.kms.ring(call.resource)}/cryptoKeys/"
     found = [name for name in kms.keys if name.startswith(place)]
-    items = {name: key_json(kms.key(name)) for name in found}
-    listed = listing("cryptoKeys", items, call.params, default=100, most=1000)
-    return {**listed, "totalSize": len(items)}
+    items = selected(call, "cryptoKeys", {name: key_json(kms.key(name)) for name in found})
+    return listing("cryptoKeys", items, call.params, default=100, most=1000, total=True)
 
 
-@method(f"{KEYS}.patch", permission="cloudkms.cryptoKeys.update", on=_on_name)
+@method(
+    f"{KEYS}.patch",
+    permission="cloudkms.cryptoKeys.update",
+    on=_on_name,
+    reads="updateMask",
+)
 def patch_key(call: Call) -> dict[str, Any]:
     key = call.cloud.kms.key(call.resource)
-    paths = {path.partition(".")[0] for path in mask_paths(call.params.get("updateMask"))}
-    if not paths or paths - set(MUTABLE):
+    paths = mask_paths(call.params.get("updateMask"))
+    if not paths or {path.partition(".")[0] for path in paths} - set(MUTABLE):
         raise invalid(f"update_mask must name some of {', '.join(MUTABLE)}.")
-    info = {name: value for name, value in key.info.items() if name not in paths}
-    info |= {name: call.body[name] for name in paths if call.body.get(name)}
+    info = {**key.info}
+    copy_paths(info, call.body, paths)
     _check_info(info)
     key.info = info
     return key_json(key)

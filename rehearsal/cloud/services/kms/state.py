@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from rehearsal.cloud.api import failed_precondition, invalid, not_found
+from rehearsal.cloud.api import Principal, failed_precondition, invalid, not_found
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
 NONCE = 12
+KEY_NAME = re.compile(r"projects/([^/]+)/(locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+)")
+USE = ("cloudkms.cryptoKeyVersions.useToEncrypt", "cloudkms.cryptoKeyVersions.useToDecrypt")
 
 
 @dataclass(slots=True)
@@ -95,6 +98,27 @@ class Kms:
             name = f"{key.name}/cryptoKeyVersions/{number}"
             raise failed_precondition(f"{name} is not enabled, current state is: {state}.")
         return AESGCM(version.material)
+
+    def normal(self, name: str) -> str:
+        """A key's name from another service's configuration, with the project's id."""
+        found = KEY_NAME.fullmatch(name)
+        if found is None:
+            raise invalid(
+                f"The key {name} is not of the form projects/{{project}}/locations/{{location}}/"
+                "keyRings/{ring}/cryptoKeys/{key}."
+            )
+        return f"projects/{self._cloud.projects.id(found[1])}/{found[2]}"
+
+    def check_use(self, agent: Principal, name: str, number: int | None = None) -> None:
+        """Raise unless a service can use the key as its agent: a version, or the primary one.
+
+        What Cloud KMS answers the service: 403 for a permission that the agent lacks, 404, or 400
+        when the version is not enabled. What the service makes of it is its own.
+        """
+        for permission in USE:
+            self._cloud.check(agent, permission, name)
+        key = self.key(name)
+        self.usable(key, key.primary if number is None else number)
 
     def encrypt(self, key: Key, number: int, plaintext: bytes, extra: bytes) -> bytes:
         """The version's number, a nonce, and AES-256-GCM; only this cloud can read it."""

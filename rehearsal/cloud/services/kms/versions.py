@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from rehearsal.cloud.api import Call, failed_precondition, invalid, mask_paths, method
+from rehearsal.cloud.api import (
+    Call,
+    failed_precondition,
+    invalid,
+    mask_paths,
+    method,
+    unimplemented,
+)
 from rehearsal.cloud.services.kms.state import Key, Version, seconds
 from rehearsal.cloud.services.listing import listing
+from rehearsal.cloud.services.selecting import selected
 
 VERSIONS = "cloudkms.projects.locations.keyRings.cryptoKeys.cryptoKeyVersions"
 PERMISSIONS = "cloudkms.cryptoKeyVersions"
@@ -43,6 +51,8 @@ def _require(version: Version, key: Key, *states: str) -> None:
 
 @method(f"{VERSIONS}.create", permission=f"{PERMISSIONS}.create", on=_on_parent)
 def create(call: Call) -> dict[str, Any]:
+    if (state := call.body.get("state", "ENABLED")) != "ENABLED":
+        raise unimplemented(f"Creating a key version that is {state}")
     key = call.cloud.kms.key(call.resource)
     return version_json(key, call.cloud.kms.add_version(key))
 
@@ -52,15 +62,25 @@ def get(call: Call) -> dict[str, Any]:
     return version_json(*call.cloud.kms.version(call.resource))
 
 
-@method(f"{VERSIONS}.list", permission=f"{PERMISSIONS}.list", on=_on_parent)
+@method(
+    f"{VERSIONS}.list",
+    permission=f"{PERMISSIONS}.list",
+    on=_on_parent,
+    reads="filter orderBy pageSize pageToken view",
+)
 def list_versions(call: Call) -> dict[str, Any]:
     key = call.cloud.kms.key(call.resource)
-    items = {f"{number:09}": version_json(key, item) for number, item in key.versions.items()}
-    listed = listing("cryptoKeyVersions", items, call.params, default=100, most=1000)
-    return {**listed, "totalSize": len(items)}
+    numbered = {f"{number:09}": version_json(key, item) for number, item in key.versions.items()}
+    items = selected(call, "cryptoKeyVersions", numbered)
+    return listing("cryptoKeyVersions", items, call.params, default=100, most=1000, total=True)
 
 
-@method(f"{VERSIONS}.patch", permission=f"{PERMISSIONS}.update", on=_on_name)
+@method(
+    f"{VERSIONS}.patch",
+    permission=f"{PERMISSIONS}.update",
+    on=_on_name,
+    reads="updateMask",
+)
 def patch(call: Call) -> dict[str, Any]:
     """`state` alone, between ENABLED and DISABLED."""
     key, version = call.cloud.kms.version(call.resource)

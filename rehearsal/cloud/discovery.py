@@ -102,6 +102,9 @@ UNLISTED_FIELDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("bigquery", "Dataset", "properties", "access", "items"): ("datasetId",),
 }
 
+# Methods whose request is the resource itself (pubsub.proto: `body: "*"`).
+RESOURCE_REQUESTS = {"pubsub.projects.subscriptions.create", "pubsub.projects.topics.create"}
+
 # Accepted by every method, most also with a leading "$"
 # (https://cloud.google.com/apis/docs/system-parameters).
 SYSTEM_PARAMETERS = {
@@ -206,8 +209,19 @@ class Method:
         """Checks request bodies; None for a method that takes none."""
         if self._request is None:
             return None
-        bound = self._parameters if self._request.endswith("Request") else ()
-        return Validator(self.document.schemas, self._request, self.id, bound)
+        return Validator(self.document.schemas, self._request, self.id, self.bound)
+
+    @cached_property
+    def bound(self) -> tuple[str, ...]:
+        """Path parameters that are fields of the body as well, when that is the whole request.
+
+        An update's `name` is that of the resource in it, `{topic.name=…}`.
+        """
+        request = self._request or ""
+        whole = request.endswith("Request") and self.verb != "PATCH"
+        if not whole and self.id not in RESOURCE_REQUESTS:
+            return ()
+        return tuple(n for n, spec in self._parameters.items() if spec.get("location") == "path")
 
     @cached_property
     def shape(self) -> Shape | None:

@@ -201,10 +201,24 @@ class Dispatcher:
             ):
                 raise self.cloud.denied(call.principal, permission, call.resource)
 
-    @staticmethod
-    def _validate(call: Call, raw: bytes) -> None:
+    def _validate(self, call: Call, raw: bytes) -> None:
         if call.body and call.method.validator:
             call.body = call.method.validator.check(call.body, nulls=b"null" in raw)
+            for name in call.method.bound:
+                self._check_bound(call, name)
+
+    def _check_bound(self, call: Call, name: str) -> None:
+        """Raise when the body says another value than the path, and leave the path's.
+
+        What Google's front ends make of it is not recorded; the sentence is that of its transcoder
+        for others (grpc-ecosystem/grpc-httpjson-transcoding, request_weaver.cc).
+        """
+        given, bound = call.body.pop(name, None), call.params[name]
+        if given not in (None, "") and self._by_id(name, given) != bound:
+            raise invalid(
+                f"The binding value {bound} of the field {name} is conflicting with the value "
+                f"{given} in the body."
+            )
 
     def _require_api(self, call: Call) -> None:
         """Raise unless the project whose enabled APIs and quota the call uses can use this one.

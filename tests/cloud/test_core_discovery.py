@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import roles
-from rehearsal.cloud.api import ApiError, failed_precondition, method
+from rehearsal.cloud.api import HANDLERS, ApiError, failed_precondition, method
 from rehearsal.cloud.cloud import Cloud
+from rehearsal.cloud.coverage import methods
 from rehearsal.cloud.discovery import Discovery
 from rehearsal.cloud.fields import masked
 
@@ -187,6 +190,39 @@ def test_bodies_google_refuses_are_refused(body: dict[str, Any], message: str) -
     with pytest.raises(ApiError) as refused:
         checked("POST", f"/v1/{LOCATION}/endpoints", body)
     assert message in refused.value.message
+
+
+# Their path binds a field of the resource in the request, `{topic.name=…}`, not one of the request.
+NESTED = {
+    "iam.projects.serviceAccounts.patch",
+    "pubsub.projects.snapshots.patch",
+    "pubsub.projects.subscriptions.patch",
+    "pubsub.projects.topics.patch",
+}
+
+
+def test_a_body_that_is_the_whole_request_may_repeat_what_the_path_binds(
+    show: Callable[[str], None],
+) -> None:
+    """google/api/http.proto; the official provider repeats it for `schemas.commit`."""
+    taken, refused = [], []
+    for _, found in methods():
+        if found.id not in HANDLERS or found.validator is None:
+            continue
+        for name in re.findall(r"{[+]?(\w+)}", found.path):
+            try:
+                found.validator.check({name: "projects/p"})
+            except ApiError as error:
+                if f'Unknown name "{name}"' in error.message:
+                    refused.append(found)
+                    continue
+            taken.append(found)
+    whole = {m.id for m in refused if m.shape and m.shape.path.endswith("Request")}
+    ids = {m.id for m in taken}
+    assert whole <= NESTED and not NESTED & ids
+    assert {"pubsub.projects.schemas.commit", "pubsub.projects.topics.create"} <= ids
+    assert "pubsub.projects.schemas.create" in {m.id for m in refused}
+    show(f"{len(taken)} bodies may have what the path binds, {len(refused)} have no such field")
 
 
 def test_field_names_are_turned_but_keys_of_maps_are_not() -> None:

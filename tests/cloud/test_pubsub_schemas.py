@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pubsub_support import DEAD, HERE, PULL, TOPIC, Client, email, encoded
-from service_support import Sandbox
+from service_support import NUMBER, PROJECT, Sandbox
 
 SCHEMA = f"{HERE}/schemas/reading"
 FIELDS = [{"name": "device", "type": "string"}, {"name": "celsius", "type": ["null", "double"]}]
@@ -79,6 +79,27 @@ def test_lists_leave_the_definition_out_unless_asked(
 def test_what_is_no_schema_is_refused(pubsub: Client, body: dict[str, str]) -> None:
     assert pubsub.refused("POST", f"{HERE}/schemas", body, schemaId="reading")["code"] == 400
     assert pubsub.refused("POST", f"{HERE}/schemas:validate", {"schema": body})["code"] == 400
+
+
+def test_a_body_may_repeat_the_name_in_the_path_but_not_contradict_it(
+    pubsub: Client, schema: dict[str, Any]
+) -> None:
+    """The official provider repeats it in a commit."""
+    for name in (SCHEMA, SCHEMA.replace(PROJECT, NUMBER)):
+        body = {"name": name, "schema": avro({"name": name[-1], "type": "int"})}
+        assert pubsub("POST", f"{SCHEMA}:commit", body)["name"] == SCHEMA
+    revisions = pubsub("GET", f"{SCHEMA}:listRevisions")["schemas"]
+    assert len(revisions) == 3
+    other = f"{HERE}/schemas/other"
+    error = pubsub.refused("POST", f"{SCHEMA}:commit", {"name": other, "schema": avro()})
+    assert error["message"] == (
+        f"The binding value {SCHEMA} of the field name is conflicting with the value {other} in "
+        "the body."
+    )
+    topic = f"{HERE}/topics/readings"
+    assert pubsub("PUT", topic, {"name": topic}) == {"name": topic}
+    assert pubsub.refused("PUT", DEAD, {"name": topic})["code"] == 400
+    assert pubsub.refused("PATCH", topic, {"name": topic, "topic": {}})["code"] == 400
 
 
 def test_revisions_are_committed_listed_rolled_back_and_deleted(

@@ -6,13 +6,61 @@ the exactly-once failure are Google's words as public repositories recorded them
 are ours.
 
 Not simulated, and answered with 501: snapshots and seek, JavaScript transforms, export to Cloud
-Storage and Bigtable, ingestion, customer-managed keys. Push endpoints are outside the simulator and
+Storage and Bigtable, ingestion, tags. Push endpoints are outside the simulator and
 never called: what a push subscription gets stays pending until it is turned into a pulled one,
 detached or expired. Exports keep no order of their own, and regions of tables and endpoints are not
 compared. Answers are consistent at once, which Google's are not (a GET after a PUT can be a 404).
 """
 
+from rehearsal.cloud.honoured import ALL, honours
+from rehearsal.cloud.services.allowpolicies import POLICY_FIELDS
 from rehearsal.cloud.services.pubsub import delivery, schemas, subscriptions, topics
 from rehearsal.cloud.services.pubsub.state import PubSub
 
 __all__ = ["PubSub", "delivery", "schemas", "subscriptions", "topics"]
+
+honours(
+    "pubsub",
+    {
+        **POLICY_FIELDS,
+        "AcknowledgeRequest": ALL,
+        "AIInference": "endpoint serviceAccountEmail unstructuredInference",
+        "BigQueryConfig": (
+            "dropUnknownFields serviceAccountEmail table useTableSchema useTopicSchema "
+            "writeMetadata"
+        ),
+        "CommitSchemaRequest": "schema",
+        "DeadLetterPolicy": ALL,
+        "ExpirationPolicy": ALL,
+        "MessageStoragePolicy": "allowedPersistenceRegions",
+        "MessageTransform": "aiInference disabled",
+        "ModifyAckDeadlineRequest": ALL,
+        "ModifyPushConfigRequest": "pushConfig",
+        "PublishRequest": "messages",
+        "PubsubMessage": "attributes data orderingKey",
+        "PullRequest": ALL,
+        "PushConfig": ALL,
+        "RetryPolicy": ALL,
+        "RollbackSchemaRequest": ALL,
+        "Schema": "definition type",
+        "SchemaSettings": ALL,
+        "Subscription": (
+            "ackDeadlineSeconds bigqueryConfig deadLetterPolicy enableExactlyOnceDelivery "
+            "enableMessageOrdering expirationPolicy filter labels messageRetentionDuration "
+            "messageTransforms name pushConfig retainAckedMessages retryPolicy topic"
+        ),
+        "Topic": (
+            "kmsKeyName labels messageRetentionDuration messageStoragePolicy messageTransforms "
+            "name schemaSettings"
+        ),
+        "UnstructuredInference": ALL,
+        "UpdateSubscriptionRequest": "subscription updateMask",
+        "UpdateTopicRequest": "topic updateMask",
+        "ValidateMessageRequest": "encoding message name schema",
+        "ValidateSchemaRequest": "schema",
+    },
+    {
+        "Schema.name": "the path, or schemaId, says which schema it is",
+        "Topic.satisfiesPzs": "set only in answers, ignored in requests (discovery document)",
+    },
+)

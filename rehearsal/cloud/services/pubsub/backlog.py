@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.cloud.api import ApiError
-from rehearsal.cloud.services.pubsub import export, transforms
+from rehearsal.cloud.services.pubsub import encryption, export, transforms
 from rehearsal.cloud.services.pubsub.state import (
     BACKOFF,
     Delivery,
@@ -34,6 +34,7 @@ SOURCE = "CloudPubSubDeadLetterSource"
 
 def send(cloud: Cloud, topic: Topic, messages: list[dict[str, Any]]) -> list[str]:
     """Transform the messages, give them to every subscription, and return their ids."""
+    encryption.check(cloud, seal := encryption.seal_of(topic))
     steps = topic.info.get("messageTransforms", [])
     ready = [transforms.apply(cloud, topic.name, steps, message) for message in messages]
     now, ids = cloud.clock.now(), []
@@ -41,18 +42,15 @@ def send(cloud: Cloud, topic: Topic, messages: list[dict[str, Any]]) -> list[str
         stamped = message | {"messageId": cloud.unique_id(), "publishTime": cloud.clock.rfc3339()}
         ids.append(stamped["messageId"])
         for subscription in cloud.pubsub.attached(topic.name):
-            _enqueue(cloud, subscription, stamped, now)
+            _enqueue(cloud, subscription, Delivery(stamped, now, seal=seal))
     return ids
 
 
-def _enqueue(
-    cloud: Cloud, subscription: Subscription, message: dict[str, Any], published: float
-) -> None:
+def _enqueue(cloud: Cloud, subscription: Subscription, delivery: Delivery) -> None:
     """Add a message unless the filter leaves it out; what is exported goes on at once."""
-    if not subscription.matches(message.get("attributes", {})):
+    if not subscription.matches(delivery.message.get("attributes", {})):
         return
-    delivery = Delivery(message, published)
-    subscription.backlog[message["messageId"]] = delivery
+    subscription.backlog[delivery.message["messageId"]] = delivery
     if "bigqueryConfig" in subscription.info:
         export_next(cloud, subscription, delivery)
 
@@ -179,6 +177,7 @@ def export_next(cloud: Cloud, subscription: Subscription, delivery: Delivery) ->
         return
     delivery.attempts += 1
     try:
+        encryption.check(cloud, delivery.seal)
         steps = subscription.info.get("messageTransforms", [])
         message = transforms.apply(cloud, subscription.name, steps, delivery.message)
         export.write(cloud, subscription, message, delivery.published)

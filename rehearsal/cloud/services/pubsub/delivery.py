@@ -19,6 +19,7 @@ from rehearsal.cloud.api import (
     invalid,
     method,
 )
+from rehearsal.cloud.services.pubsub import encryption
 from rehearsal.cloud.services.pubsub.backlog import (
     deliverable,
     extend,
@@ -53,6 +54,7 @@ def pull(call: Call) -> Result:
         raise failed_precondition(f"The subscription {subscription.name} is detached.")
     if not subscription.pulled:
         raise failed_precondition("This method is not supported for this subscription type.")
+    encryption.check_all(call.cloud, subscription.backlog.values())
     received = (
         take(call.cloud, subscription, delivery)
         for delivery in deliverable(call.cloud, subscription)

@@ -119,7 +119,12 @@ def _seen(revision: dict[str, Any], view: str) -> dict[str, Any]:
     return {key: value for key, value in revision.items() if key != "definition"}
 
 
-@method("pubsub.projects.schemas.create", permission="pubsub.schemas.create", on=_on_parent)
+@method(
+    "pubsub.projects.schemas.create",
+    permission="pubsub.schemas.create",
+    on=_on_parent,
+    reads="schemaId",
+)
 def create(call: Call) -> Result:
     """`schemaId` is what counts; the official provider also sends it as the body's name."""
     pubsub = call.cloud.pubsub
@@ -132,13 +137,23 @@ def create(call: Call) -> Result:
     return _add(call, schema, call.body)
 
 
-@method("pubsub.projects.schemas.get", permission="pubsub.schemas.get", on=_on_name)
+@method(
+    "pubsub.projects.schemas.get",
+    permission="pubsub.schemas.get",
+    on=_on_name,
+    reads="view",
+)
 def get(call: Call) -> Result:
     view = call.params.get("view", "FULL")
     return _seen(_revision(call), "FULL" if view == "SCHEMA_VIEW_UNSPECIFIED" else view)
 
 
-@method("pubsub.projects.schemas.list", permission="pubsub.schemas.list", on=_on_parent)
+@method(
+    "pubsub.projects.schemas.list",
+    permission="pubsub.schemas.list",
+    on=_on_parent,
+    reads="pageSize pageToken view",
+)
 def list_schemas(call: Call) -> Result:
     items = {
         name: _seen(schema.revisions[-1], call.params.get("view", "BASIC"))
@@ -152,6 +167,7 @@ def list_schemas(call: Call) -> Result:
     "pubsub.projects.schemas.listRevisions",
     permission="pubsub.schemas.listRevisions",
     on=_on_name,
+    reads="pageSize pageToken view",
 )
 def list_revisions(call: Call) -> Result:
     """Newest first."""
@@ -191,6 +207,7 @@ def _check_room(schema: Schema) -> None:
     "pubsub.projects.schemas.deleteRevision",
     permission="pubsub.schemas.delete",
     on=_on_name,
+    reads="revisionId",
 )
 def delete_revision(call: Call) -> Result:
     revision = _revision(call, call.params.get("revisionId", ""))

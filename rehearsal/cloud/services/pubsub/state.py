@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rehearsal.cloud.api import (
     ApiError,
@@ -18,6 +18,7 @@ from rehearsal.cloud.api import (
     not_found,
     permission_service,
 )
+from rehearsal.cloud.services.patching import copy_paths
 from rehearsal.cloud.services.pubsub.filters import everything
 from rehearsal.cloud.services.vertex.models import account_resource
 
@@ -29,6 +30,8 @@ LEAF = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 DELETED_TOPIC, DELETED_SCHEMA = "_deleted-topic_", "_deleted-schema_"
 DAY = 86_400.0
+# What a subscription has by being there: an `expirationPolicy` without `ttl` means "never".
+MESSAGES = ("expirationPolicy", "pushConfig", "retryPolicy")
 # Discovery document, RetryPolicy.
 BACKOFF = {"minimumBackoff": "10s", "maximumBackoff": "600s"}
 
@@ -47,6 +50,13 @@ class Schema:
     revisions: list[dict[str, Any]]
 
 
+class Seal(NamedTuple):
+    """The customer's key that a message was encrypted with, and the topic that had it."""
+
+    topic: str
+    key: str
+
+
 @dataclass(slots=True)
 class Delivery:
     """A message in one subscription's backlog; outstanding while it has an `ack_id`.
@@ -61,6 +71,7 @@ class Delivery:
     ready: float = 0.0
     deadline: float = 0.0
     ack_id: str = ""
+    seal: Seal | None = None
 
 
 @dataclass(slots=True)
@@ -225,7 +236,7 @@ def changed(
     """A copy of `info` with what the mask names taken from `given`; what that lacks is cleared.
 
     The texts are those of Google's emulator (googleapis/google-cloud-php#2119 has the first from
-    the service itself). Without a message at the end of a path's parents there is nothing to set.
+    the service itself).
     """
     request = f"Update{kind}Request"
     paths = mask_paths(mask)
@@ -236,7 +247,7 @@ def changed(
         )
     result = copy.deepcopy(info)
     for path in sorted(paths):
-        first, *rest = path.split(".")
+        first = path.partition(".")[0]
         if first in fixed:
             raise invalid(
                 f"Invalid update_mask provided in the {request}: the '{path}' field in the {kind} "
@@ -247,14 +258,7 @@ def changed(
                 f"Invalid update_mask provided in the {request}: '{path}' is not a known {kind} "
                 "field."
             )
-        source, target = given, result
-        for key in [first, *rest][:-1]:
-            source, target = source.get(key, {}), target.setdefault(key, {})
-        last = [first, *rest][-1]
-        if last in source:
-            target[last] = copy.deepcopy(source[last])
-        else:
-            target.pop(last, None)
+    copy_paths(result, copy.deepcopy(given), paths, present=MESSAGES)
     return result
 
 

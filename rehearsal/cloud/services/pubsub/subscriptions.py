@@ -12,7 +12,6 @@ from rehearsal.cloud.api import (
     failed_precondition,
     invalid,
     method,
-    unimplemented,
 )
 from rehearsal.cloud.services import allowpolicies
 from rehearsal.cloud.services.listing import listing
@@ -55,15 +54,14 @@ MUTABLE = (
     "messageTransforms",
 )
 FIXED = ("name", "topic", "filter", "enableMessageOrdering", "detached", "tags")
+# Output only.
 NOT_KEPT = (
     "name",
-    "tags",
     "state",
     "detached",
     "analyticsHubSubscriptionInfo",
     "topicMessageRetentionDuration",
 )
-UNSIMULATED = ("cloudStorageConfig", "bigtableConfig")
 # What Google fills in (discovery document; http-logs/pubsub-subscription.log).
 ACK_DEADLINE = 10
 RETENTION, TIME_TO_LIVE = "604800s", "2678400s"
@@ -104,8 +102,6 @@ def _complete(info: dict[str, Any]) -> None:
 
 def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> None:
     """Raise unless `info` is a subscription that can be; `fields` are those that are new."""
-    for unsimulated in fields.intersection(UNSIMULATED) & info.keys():
-        raise unimplemented(f"A subscription's {unsimulated}")
     push = info["pushConfig"].get("pushEndpoint", "")
     if push and "bigqueryConfig" in info:
         raise invalid("A subscription is pushed or exported, not both.")
@@ -201,6 +197,7 @@ def get(call: Call) -> Result:
     "pubsub.projects.subscriptions.list",
     permission="pubsub.subscriptions.list",
     on=on_project,
+    reads="pageSize pageToken",
 )
 def list_subscriptions(call: Call) -> Result:
     items = {

@@ -6,17 +6,18 @@ import base64
 import binascii
 from typing import Any
 
-from rehearsal.cloud.api import Call, Result, already_exists, invalid, method, unimplemented
+from rehearsal.cloud.api import Call, Result, already_exists, invalid, method
 from rehearsal.cloud.services import allowpolicies
 from rehearsal.cloud.services.compute import REGIONS
 from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.paging import page
-from rehearsal.cloud.services.pubsub import transforms
+from rehearsal.cloud.services.pubsub import encryption, transforms
 from rehearsal.cloud.services.pubsub.backlog import send
 from rehearsal.cloud.services.pubsub.schemas import check_published
 from rehearsal.cloud.services.pubsub.state import (
     DAY,
     DELETED_TOPIC,
+    Seal,
     Topic,
     changed,
     check_duration,
@@ -38,9 +39,8 @@ MUTABLE = (
     "ingestionDataSourceSettings",
 )
 FIXED = ("name", "tags")
-# Output only, or input only.
-NOT_KEPT = ("name", "tags", "state", "satisfiesPzs")
-UNSIMULATED = ("kmsKeyName", "ingestionDataSourceSettings")
+# Output only.
+NOT_KEPT = ("name", "state", "satisfiesPzs")
 # docs pubsub/quotas.
 MOST_MESSAGES, MOST_BYTES = 1000, 10_000_000
 
@@ -51,8 +51,6 @@ def _on_topic(call: Call) -> str:
 
 def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> None:
     """Raise unless `info` is a topic that can be; `fields` are those that are new."""
-    for unsimulated in fields.intersection(UNSIMULATED) & info.keys():
-        raise unimplemented(f"A topic's {unsimulated}")
     check_duration(info, "messageRetentionDuration", 600, 31 * DAY)
     if policy := info.get("messageStoragePolicy"):
         regions = policy.get("allowedPersistenceRegions", [])
@@ -63,6 +61,9 @@ def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> Non
         settings["schema"] = pubsub.normal(settings.get("schema", ""))
         call.check("pubsub.schemas.attach", settings["schema"])
         pubsub.schema(settings["schema"])
+    if "kmsKeyName" in fields and info.get("kmsKeyName"):
+        info["kmsKeyName"] = call.cloud.kms.normal(info["kmsKeyName"])
+        encryption.check(call.cloud, Seal(name, info["kmsKeyName"]))
     if fields & {"messageTransforms", "messageStoragePolicy"}:
         transforms.check(call, name, info)
 
@@ -85,7 +86,12 @@ def get(call: Call) -> Result:
     return call.cloud.pubsub.topic(call.resource).info
 
 
-@method("pubsub.projects.topics.list", permission="pubsub.topics.list", on=on_project)
+@method(
+    "pubsub.projects.topics.list",
+    permission="pubsub.topics.list",
+    on=on_project,
+    reads="pageSize pageToken",
+)
 def list_topics(call: Call) -> Result:
     items = {
         name: topic.info
@@ -123,6 +129,7 @@ def delete(call: Call) -> Result:
     "pubsub.projects.topics.subscriptions.list",
     permission="pubsub.topics.get",
     on=_on_topic,
+    reads="pageSize pageToken",
 )
 def list_subscriptions(call: Call) -> Result:
     pubsub = call.cloud.pubsub

@@ -14,7 +14,7 @@ API = "https://secretmanager.googleapis.com/v1"
 SECRET = f"projects/{PROJECT}/secrets/clearblade"
 SHOWN = f"projects/{NUMBER}/secrets/clearblade"
 AUTOMATIC = {"replication": {"automatic": {}}}
-LATER = "2030-01-01T00:00:00Z"
+DAY = 86_400
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +125,111 @@ def test_a_secret_with_a_time_to_live_expires(sandbox: Sandbox) -> None:
     assert sandbox.http().get(f"{API}/{SECRET}").status_code == 200
     clock.step(1)
     assert sandbox.http().get(f"{API}/{SECRET}").status_code == 404
+
+
+def test_a_version_that_is_to_be_destroyed_later_can_be_called_back_until_then(
+    sandbox: Sandbox,
+) -> None:
+    """docs secret-manager/docs/delay-destruction-of-secret-versions."""
+    make(sandbox, versionDestroyTtl=f"{DAY}s")
+    add(sandbox, b"x")
+    version, clock = f"{API}/{SECRET}/versions/1", sandbox.cloud.clock
+    client = sandbox.http()
+    scheduled = client.post(f"{version}:destroy").json()
+    assert scheduled["state"] == "DISABLED"
+    assert scheduled["scheduledDestroyTime"] == clock.rfc3339(clock.now() + DAY)
+    assert read(client).status_code == 400
+    back = client.post(f"{version}:enable").json()
+    assert (back["state"], "scheduledDestroyTime" in back) == ("ENABLED", False)
+    assert read(client).status_code == 200
+    client.post(f"{version}:destroy")
+    clock.step(DAY)
+    client = sandbox.http()
+    gone = client.get(version).json()
+    assert (gone["state"], gone["destroyTime"]) == ("DESTROYED", clock.rfc3339())
+    assert client.post(f"{version}:enable").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("name:alpha", ["alpha"]),
+        ("name:ALPHA OR name:beta", ["beta", "alpha"]),
+        ("NOT name:alpha", ["gamma", "beta"]),
+        ("name:a*a", ["gamma", "alpha"]),
+        ("name:b*a", ["beta"]),
+        ("labels.env=prod", ["beta", "alpha"]),
+        ('labels.env="prod" AND labels.team=iot', ["beta"]),
+        ("labels.env!=prod", ["gamma"]),
+        ("labels.team:*", ["beta"]),
+        ("replication.automatic:*", ["beta", "alpha"]),
+        ("replication.user_managed.replicas.location:us-central1", ["gamma"]),
+        ("replication.userManaged.replicas.location:us-west1", []),
+        ("create_time<2026-01-01T00:00:10Z", ["alpha"]),
+        ("create_time>=2026-01-01T00:00:10Z AND create_time<2026-01-01T00:00:20Z", ["beta"]),
+    ],
+)
+def test_secrets_are_listed_newest_first_and_by_a_filter(
+    sandbox: Sandbox, text: str, found: list[str]
+) -> None:
+    """docs secret-manager/docs/filtering, whose examples these are."""
+    replicas = [{"location": "us-central1"}, {"location": "us-east1"}]
+    client = sandbox.http()
+    for secret_id, fields in {
+        "alpha": {**AUTOMATIC, "labels": {"env": "prod"}},
+        "beta": {**AUTOMATIC, "labels": {"env": "prod", "team": "iot"}},
+        "gamma": {"replication": {"userManaged": {"replicas": replicas}}},
+    }.items():
+        url = f"{API}/projects/{PROJECT}/secrets?secretId={secret_id}"
+        assert client.post(url, json=fields).status_code == 200
+        sandbox.cloud.clock.step(10)
+    answer = client.get(f"{API}/projects/{PROJECT}/secrets", params={"filter": text})
+    listed = answer.json()
+    assert answer.status_code == 200, listed
+    names = [item["name"].rpartition("/")[2] for item in listed.get("secrets", ())]
+    assert names == found
+    assert "totalSize" not in listed
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("colour:red", 400),
+        ("name=~x", 400),
+        ("name=starts_with(x)", 400),
+        ("create_time<yesterday", 400),
+        ("name:(", 400),
+        ("alpha", 501),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused(sandbox: Sandbox, text: str, status: int) -> None:
+    url = f"{API}/projects/{PROJECT}/secrets"
+    assert sandbox.http().get(url, params={"filter": text}).status_code == status
+
+
+def test_versions_are_listed_by_a_filter(sandbox: Sandbox) -> None:
+    make(sandbox)
+    for data in (b"1", b"2", b"3"):
+        add(sandbox, data)
+    client = sandbox.http()
+    client.post(f"{API}/{SECRET}/versions/2:disable")
+    url = f"{API}/{SECRET}/versions"
+    first = client.get(url, params={"filter": "state=ENABLED", "pageSize": 1}).json()
+    query = {"filter": "state=ENABLED", "pageToken": first["nextPageToken"]}
+    second = client.get(url, params=query).json()
+    names = [answer["versions"][0]["name"][-1] for answer in (first, second)]
+    assert (names, "nextPageToken" in second) == (["3", "1"], False)
+
+
+@pytest.mark.parametrize("field", ["tags", "secretType", "customerManagedEncryption.kmsKeyName"])
+def test_what_nobody_acts_on_is_refused_and_nothing_is_made(sandbox: Sandbox, field: str) -> None:
+    name, _, below = field.partition(".")
+    value: Any = {below or "123/env": "prod"} if name != "secretType" else "CERTIFICATE"
+    url = f"{API}/projects/{PROJECT}/secrets?secretId=a"
+    answer = sandbox.http().post(url, json={**AUTOMATIC, name: value})
+    said = f"the field {name} of secretmanager.projects.secrets.create is not simulated."
+    assert message(answer) == (501, said)
+    assert sandbox.cloud.state()["secrets"] == []
 
 
 def test_replicas_are_told_of_each_version(sandbox: Sandbox) -> None:

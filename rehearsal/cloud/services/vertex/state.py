@@ -267,11 +267,7 @@ def require_key(call: Call, spec: dict[str, Any] | None, name: str) -> None:
     key, cloud = call.cloud.vertex.normal(spec["kmsKeyName"]), call.cloud
     if region_of(key) != region_of(name):
         raise invalid(f"The key {key} is not in {region_of(name)}.")
-    agent = cloud.accounts.create_agent("aiplatform", project_of(name))
-    for use in ("Encrypt", "Decrypt"):
-        cloud.check(agent, f"cloudkms.cryptoKeyVersions.useTo{use}", key)
-    found = cloud.kms.key(key)
-    cloud.kms.usable(found, found.primary)
+    cloud.kms.check_use(cloud.accounts.create_agent("aiplatform", project_of(name)), key)
 
 
 def apply_mask(

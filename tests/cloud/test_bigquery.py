@@ -68,6 +68,24 @@ def test_making_a_dataset_takes_its_permission(sandbox: Sandbox) -> None:
     assert holds(sandbox, "deployer", "bigquery.datasets.delete")
 
 
+def test_denials_read_as_bigquerys_own(sandbox: Sandbox, dataset: dict[str, Any]) -> None:
+    """The sentences: googleapis/google-cloud-java#7631, terraform-provider-google#9577."""
+    client = sandbox.http("deployer")
+    create, get = client.post(API, json=OFFICIAL), client.get(f"{API}/telemetry")
+    on_project = (
+        "Access Denied: Project iot-prod: User does not have bigquery.datasets.create permission "
+        "in project iot-prod."
+    )
+    on_dataset = (
+        "Access Denied: Dataset iot-prod:telemetry: Permission bigquery.datasets.get denied on "
+        "dataset iot-prod:telemetry (or it may not exist)."
+    )
+    for answer, message in ((create, on_project), (get, on_dataset)):
+        reasons = [{"message": message, "domain": "global", "reason": "accessDenied"}]
+        expected = {"code": 403, "message": message, "errors": reasons}
+        assert answer.json()["error"] == {**expected, "status": "PERMISSION_DENIED"}
+
+
 def test_an_access_entry_is_a_binding_and_reads_back_in_the_older_words(
     sandbox: Sandbox, dataset: dict[str, Any]
 ) -> None:

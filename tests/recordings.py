@@ -22,6 +22,7 @@ AGENTS_POWERS = ("roles/bigquery.dataEditor", "roles/pubsub.editor")
 PUBSUB_AGENT = "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
 # The recorder did not ask whether an agent may use the key that a program gives its service.
 VERTEX_AGENT = "serviceAccount:service-123456789012@gcp-sa-aiplatform.iam.gserviceaccount.com"
+STORAGE_AGENT = "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com"
 KEY_POWERS = ("roles/cloudkms.cryptoKeyEncrypterDecrypter",)
 # What the recorded programs switch on themselves.
 ENABLED_BY_PROGRAM = {"core": ("aiplatform", "pubsub"), "more": ("cloudquotas",)}
@@ -70,6 +71,7 @@ def before(folder: str) -> dict[str, Any]:
                 (f"group:{GROUP}", POWERS),
                 (PUBSUB_AGENT, AGENTS_POWERS),
                 (VERTEX_AGENT, KEY_POWERS),
+                (STORAGE_AGENT, KEY_POWERS),
             )
             for role in roles
         ],

@@ -9,7 +9,7 @@ from typing import Any
 from rehearsal.cloud.api import ApiError, Call, Reply, Result, method, not_found
 from rehearsal.cloud.services.orgpolicy.state import PRIVATE
 from rehearsal.cloud.services.paging import page
-from rehearsal.cloud.services.storage import settings
+from rehearsal.cloud.services.storage import encryption, settings
 from rehearsal.cloud.services.storage.model import (
     SITE,
     Bucket,
@@ -40,6 +40,11 @@ def _on_project(call: Call) -> str:
 
 def _uniform(info: dict[str, Any]) -> bool:
     return bool(info["iamConfiguration"]["uniformBucketLevelAccess"].get("enabled"))
+
+
+def _check_key(call: Call, project: str, info: dict[str, Any]) -> None:
+    if key := info.get("encryption", {}).get("defaultKmsKeyName"):
+        encryption.usable(call.cloud, project, info["location"], key)
 
 
 @method(
@@ -78,6 +83,7 @@ def insert_bucket(call: Call) -> Result:
         call.check("storage.buckets.enableObjectRetention", call.resource)
         info["objectRetention"] = {"mode": "Enabled"}
     info = settings.changed(info, call.body, now, whole=False)
+    _check_key(call, project, info)
     call.cloud.org_policies.check_bucket(call.resource, _uniform(info))
     info["etag"] = etag(info)
     bucket = storage.buckets[name] = Bucket(name, project, info, call.cloud.clock.now())
@@ -163,9 +169,12 @@ def _on_prefix(call: Call) -> str:
     reads=IF,
 )
 def change_bucket(call: Call) -> Result:
-    info, now = call.cloud.storage.bucket(call.params["bucket"]).info, call.cloud.clock.rfc3339()
+    bucket, now = call.cloud.storage.bucket(call.params["bucket"]), call.cloud.clock.rfc3339()
+    info = bucket.info
     check_conditions(call.params, info)
     new = settings.changed(info, call.body, now, whole=call.verb == "PUT")
+    if new.get("encryption") != info.get("encryption"):
+        _check_key(call, bucket.project, new)
     if "uniformBucketLevelAccess" in (call.body.get("iamConfiguration") or {}):
         call.cloud.org_policies.check_bucket(call.resource, _uniform(new))
     info.clear()
@@ -309,8 +318,5 @@ def _on_agents_project(call: Call) -> str:
 )
 def get_service_account(call: Call) -> Result:
     """Who encrypts with the project's own keys and publishes notifications; always there."""
-    number = call.cloud.projects.number(call.resource.removeprefix("projects/"))
-    return {
-        "kind": "storage#serviceAccount",
-        "email_address": f"service-{number}@gs-project-accounts.iam.gserviceaccount.com",
-    }
+    agent = encryption.agent(call.cloud, call.resource.removeprefix("projects/"))
+    return {"kind": "storage#serviceAccount", "email_address": agent.email}

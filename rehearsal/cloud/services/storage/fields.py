@@ -57,8 +57,8 @@ honours(
         "Bucket.website": "*",
         "Object": (
             "bucket cacheControl contentDisposition contentEncoding contentLanguage contentType "
-            "contexts crc32c customTime eventBasedHold md5Hash metadata name retention "
-            "storageClass temporaryHold"
+            "contexts crc32c customTime eventBasedHold kmsKeyName md5Hash metadata name "
+            "retention storageClass temporaryHold"
         ),
         "Object.contexts": "custom",
         "ObjectCustomContextPayload": "value",

@@ -9,7 +9,7 @@ from typing import Any
 from rehearsal.cloud.api import Call, Reply, Result, method
 from rehearsal.cloud.services.paging import page
 from rehearsal.cloud.services.patching import merge
-from rehearsal.cloud.services.storage import contexts, retention
+from rehearsal.cloud.services.storage import contexts, encryption, retention
 from rehearsal.cloud.services.storage.model import (
     Blob,
     bad_request,
@@ -56,6 +56,7 @@ def get_object(call: Call) -> Result:
     check_conditions(call.params, blob.info)
     if call.params.get("alt") != "media" and "/download/" not in call.path:
         return shown(bucket, blob)
+    encryption.check_opens(call.cloud, bucket, blob)
     info, data = blob.info, blob.data
     headers = {
         "X-Goog-Hash": f"crc32c={info['crc32c']},md5={info['md5Hash']}",
@@ -182,6 +183,7 @@ def _source(call: Call) -> Blob:
     bucket = call.cloud.storage.bucket(call.params["sourceBucket"])
     source = bucket.find(call.params["sourceObject"], call.params.get("sourceGeneration"))
     check_conditions(call.params, source.info, prefix="ifSource")
+    encryption.check_opens(call.cloud, bucket, source)
     return source
 
 
@@ -189,7 +191,7 @@ def _source(call: Call) -> Blob:
     "storage.objects.copy",
     permission="storage.objects.get",
     on=_on_source,
-    reads=f"sourceGeneration {IF} {IF_SOURCE}",
+    reads=f"destinationKmsKeyName sourceGeneration {IF} {IF_SOURCE}",
 )
 def copy_object(call: Call) -> Result:
     return _copy(call)
@@ -200,7 +202,8 @@ def copy_object(call: Call) -> Result:
     permission="storage.objects.get",
     on=_on_source,
     reads=(
-        f"dropContextGroups maxBytesRewrittenPerCall rewriteToken sourceGeneration {IF} {IF_SOURCE}"
+        "destinationKmsKeyName dropContextGroups maxBytesRewrittenPerCall rewriteToken "
+        f"sourceGeneration {IF} {IF_SOURCE}"
     ),
 )
 def rewrite_object(call: Call) -> Result:

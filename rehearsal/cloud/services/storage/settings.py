@@ -119,7 +119,11 @@ def _fill_in(new: dict[str, Any], now: str) -> None:
     if logging.get("logBucket"):
         logging.setdefault("logObjectPrefix", new["name"])
     lifecycle.check(new.get("lifecycle", {}).get("rule") or ())
-    for key, part in (("lifecycle", "rule"), ("logging", "logBucket")):
+    for key, part in (
+        ("encryption", "defaultKmsKeyName"),
+        ("lifecycle", "rule"),
+        ("logging", "logBucket"),
+    ):
         if not new.get(key, {}).get(part):
             new.pop(key, None)
     if not new.get("labels"):

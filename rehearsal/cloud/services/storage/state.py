@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehearsal.cloud.api import Call, Principal, not_found
-from rehearsal.cloud.services.storage import lifecycle
+from rehearsal.cloud.services.storage import encryption, lifecycle
 from rehearsal.cloud.services.storage.model import Bucket, Upload
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Storage:
             blob = bucket.live(key)
             if blob and key.startswith(prefix):
                 self.cloud.check(as_, "storage.objects.get", f"{bucket.resource}/objects/{key}")
+                encryption.check_opens(self.cloud, bucket, blob)
                 found[key.removeprefix(prefix)] = blob.data
         return found
 

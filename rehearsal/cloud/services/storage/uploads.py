@@ -13,7 +13,7 @@ from urllib.parse import quote
 import google_crc32c
 
 from rehearsal.cloud.api import ApiError, Call, Reply, Result, method
-from rehearsal.cloud.services.storage import contexts, retention
+from rehearsal.cloud.services.storage import contexts, encryption, retention
 from rehearsal.cloud.services.storage.model import (
     SITE,
     Blob,
@@ -40,6 +40,8 @@ DESCRIPTIVE = (
     "metadata",
     "storageClass",
 )
+# Parameters that name an object's key, of an upload and of a copy.
+KEYS = ("kmsKeyName", "destinationKmsKeyName")
 QUOTE = "'"
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
@@ -84,6 +86,9 @@ def store(call: Call, bucket: Bucket, name: str, data: bytes, said: dict[str, An
     info |= retention.for_new_object(call, bucket, said, where)
     if new := contexts.changed(call, where, None, said.get("contexts"), whole=True):
         info["contexts"] = new
+    key = next((call.params[name] for name in KEYS if name in call.params), said.get("kmsKeyName"))
+    if version := encryption.sealed_with(call.cloud, bucket, key):
+        info["kmsKeyName"] = version
     info["etag"] = etag(info)
     if current:
         bucket.remove(name, current, now, for_good=False)
@@ -169,7 +174,7 @@ def _on_upload(call: Call) -> str:
     on=_on_upload,
     reads=(
         "contentEncoding name ifGenerationMatch ifGenerationNotMatch ifMetagenerationMatch "
-        "ifMetagenerationNotMatch"
+        "ifMetagenerationNotMatch kmsKeyName"
     ),
 )
 def insert_object(call: Call) -> Result:

@@ -128,8 +128,8 @@ class Cloud:
         Keys, all optional: `organization` {id, customer, domains}, `folders` [{id, parent}],
         `projects` [{id, number, parent, services}], `accounts` [{project, id}], `agents` [{api,
         project}], `roles` [{name, permissions}], `groups` {address: [members]}, `tags` {resource:
-        {key: value}}, `issuers` {uri: {subject: claims}}, `pools` [{name, providers}], `grants`
-        [{resource, role, member, condition}].
+        {key: value}}, `issuers` {uri: {subject: claims}}, `pools` [{name, parent, providers}],
+        `grants` [{resource, role, member, condition}].
         """
         unknown = spec.keys() - {
             "organization",
@@ -170,7 +170,7 @@ class Cloud:
         for issuer, people in spec.get("issuers", {}).items():
             self.issuers.add(issuer, people)
         for pool in spec.get("pools", ()):
-            self.pools.seed(pool["name"], pool.get("providers", ()))
+            self.pools.seed(pool["name"], pool.get("providers", ()), pool.get("parent", ""))
         for grant in spec.get("grants", ()):
             self.iam.grant(
                 grant["resource"], grant["role"], grant["member"], grant.get("condition")

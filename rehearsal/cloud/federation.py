@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rehearsal.cloud import jwt, mapping
 from rehearsal.cloud.api import Principal
+from rehearsal.cloud.services.poolproviders import OF_PEOPLE
 from rehearsal.cloud.services.pools import Pool
 
 if TYPE_CHECKING:
@@ -66,19 +67,26 @@ def federate(cloud: Cloud, audience: str, subject_token: str, user_project: str 
 
     Raises Refused.
     """
-    found = AUDIENCE.fullmatch(audience)
-    if not found:
-        raise Refused("invalid_request", NOT_A_PROVIDER)
-    pool = _by_id(cloud, found["pool"])
-    provider = cloud.pools.provider(f"{pool}/providers/{found['provider']}")
-    if provider is None:
-        raise Refused("invalid_target", NO_TARGET)
+    provider = target(cloud, audience)
+    pool = provider.name.partition("/providers/")[0]
     token = _verified(cloud, provider, audience, subject_token)
-    member, sets = _mapped(provider, token, f"//iam.googleapis.com/{found['pool']}")
+    member, sets = _mapped(provider, token, audience.partition("/providers/")[0])
     left = float(token.claims["exp"]) - cloud.clock.now()
     # An expired token within the leeway is worth what is left of the leeway.
     seconds = min(left if left > 0 else left + jwt.LEEWAY, MAX_SECONDS)
+    seconds = cloud.pools.session(pool) or seconds
     return Federated(Principal(member, sets, user_project), pool, seconds)
+
+
+def target(cloud: Cloud, audience: str) -> Pool:
+    """The provider that an audience names. Raises Refused."""
+    found = AUDIENCE.fullmatch(audience)
+    if not found:
+        raise Refused("invalid_request", NOT_A_PROVIDER)
+    provider = cloud.pools.provider(f"{_by_id(cloud, found['pool'])}/providers/{found['provider']}")
+    if provider is None:
+        raise Refused("invalid_target", NO_TARGET)
+    return provider
 
 
 def _by_id(cloud: Cloud, pool: str) -> str:
@@ -154,6 +162,7 @@ def _mapped(provider: Pool, token: jwt.Token, pool: str) -> tuple[str, tuple[str
         values = mapping.mapped(provider.fields["attributeMapping"], token.claims)
     except ValueError as error:
         raise Refused("unauthorized_client", str(error)) from None
+    values = {name: value for name, value in values.items() if name not in OF_PEOPLE}
     condition = provider.fields.get("attributeCondition")
     if condition and not mapping.accepts(condition, token.claims, values):
         said = "The given credential is rejected by the attribute condition."

@@ -188,13 +188,6 @@ def test_githubs_issuer_needs_a_condition_on_a_claim(client: Client, condition: 
     client.done("POST", f"{POOL}/providers", other, **query)
 
 
-def test_other_kinds_of_provider_are_said_not_to_be_simulated(client: Client) -> None:
-    client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
-    body = {"aws": {"accountId": "123"}}
-    query = {"workloadIdentityPoolProviderId": "amazon"}
-    assert client.refusal("POST", f"{POOL}/providers", body, **query)[0] == 501
-
-
 def test_pools_are_global_and_only_federate(client: Client) -> None:
     query = {"workloadIdentityPoolId": "github"}
     elsewhere = POOLS.replace("/global/", "/us-central1/")

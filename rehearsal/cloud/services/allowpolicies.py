@@ -12,6 +12,8 @@ POLICY_FIELDS: Final = {
     "SetIamPolicyRequest": "*",
     "TestIamPermissionsRequest": "*",
 }
+VERSION = "options.requestedPolicyVersion"
+"""In the query of a GET; some services have it in a body."""
 
 
 def _on_resource(call: Call) -> str:
@@ -28,12 +30,12 @@ def register(prefix: str, permissions: str, require: Callable[[Call, str], objec
         f"{prefix}.getIamPolicy",
         permission=f"{permissions}.getIamPolicy",
         on=_on_resource,
-        reads="options.requestedPolicyVersion",
+        reads=VERSION,
     )
     def get_policy(call: Call) -> Result:
         require(call, call.resource)
-        version = call.params.get("options.requestedPolicyVersion", 1)
-        return call.cloud.iam.get_policy(call.resource, version)
+        asked = call.body.get("options", {}).get("requestedPolicyVersion", 1)
+        return call.cloud.iam.get_policy(call.resource, int(call.params.get(VERSION, asked)))
 
     @method(f"{prefix}.setIamPolicy", permission=f"{permissions}.setIamPolicy", on=_on_resource)
     def set_policy(call: Call) -> Result:

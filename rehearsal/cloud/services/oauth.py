@@ -115,25 +115,32 @@ def exchange(call: Call) -> Result:
     body = call.body
     if body.get("grantType") != EXCHANGE:
         return _refused("unsupported_grant_type", f"Invalid grant_type: expected {EXCHANGE}")
-    for name, known in (
-        ("subjectTokenType", SUBJECT_TYPES),
-        ("requestedTokenType", (f"{TYPE}access_token",)),
-    ):
-        if body.get(name) not in known:
-            said = f"{name} is {body.get(name)}; simulated: {', '.join(known)}"
-            return _refused("invalid_request", said)
-    scopes = body.get("scope", "").split()
-    if not scopes:
-        return _refused("invalid_scope", "A scope is required to exchange an external credential.")
-    user_project = _user_project(body.get("options", ""))
+    audience = body.get("audience", "")
     try:
+        provider = federation.target(call.cloud, audience)
+        for source in ("aws", "saml", "x509"):
+            if source in provider.fields:
+                raise unimplemented(f"sts.token for credentials of kind {source}")
+        _check_type(body, "requestedTokenType", (f"{TYPE}access_token",))
+        _check_type(body, "subjectTokenType", SUBJECT_TYPES)
+        scopes = body.get("scope", "").split()
+        if not scopes:
+            said = "A scope is required to exchange an external credential."
+            raise federation.Refused("invalid_scope", said)
+        user_project = _user_project(body.get("options", ""))
         found = federation.federate(
-            call.cloud, body.get("audience", ""), body.get("subjectToken", ""), user_project
+            call.cloud, audience, body.get("subjectToken", ""), user_project
         )
     except federation.Refused as refused:
         return _refused(refused.error, refused.description)
     value, _ = call.cloud.identity.issue(found.principal, found.seconds, scopes, found.pool)
     return _bearer(call, value, found.seconds) | {"issued_token_type": f"{TYPE}access_token"}
+
+
+def _check_type(body: dict[str, Any], name: str, known: tuple[str, ...]) -> None:
+    if body.get(name) not in known:
+        said = f"{name} is {body.get(name)}; simulated: {', '.join(known)}"
+        raise federation.Refused("invalid_request", said)
 
 
 def _user_project(options: str) -> str:

@@ -1,8 +1,9 @@
-"""Identity pools and their providers: IAM v1 `projects.locations.workloadIdentityPools`.
+"""Identity pools and their providers: IAM v1 `projects.locations.workloadIdentityPools` and
+`locations.workforcePools`.
 
 What is deleted stays for 30 days: it can be read and undeleted, its id cannot be used again, and
 what was issued through a deleted or disabled pool is worth nothing until that is taken back (IAM v1
-discovery document). Workforce pools can be seeded; their API is not simulated.
+discovery document).
 """
 
 from __future__ import annotations
@@ -13,27 +14,83 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.cloud.api import (
-    ApiError,
     Call,
     already_exists,
     invalid,
     mask_paths,
     method,
     not_found,
+    unimplemented,
 )
-from rehearsal.cloud.services import poolproviders
+from rehearsal.cloud.services import allowpolicies, poolproviders
 from rehearsal.cloud.services.listing import listing
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
 UNDELETE_SECONDS = 30 * 86_400
-ID = re.compile(r"(?!gcp-)[a-z0-9-]{4,32}")
 TYPES = "type.googleapis.com/google.iam.v1."
-WORKLOAD = "iam.projects.locations.workloadIdentityPools"
 OUTPUT_ONLY = ("name", "state", "expireTime")
+FIXED = ("mode", "parent")
 FEDERATING = ("FEDERATION_ONLY", "MODE_UNSPECIFIED")
 TEXTS = (("displayName", 32), ("description", 256))
+SHORT_ID, LONG_ID = r"(?!gcp-)[a-z0-9-]{4,32}", r"(?!gcp-)[a-z][a-z0-9-]{4,61}[a-z0-9]"
+ID_RULES = {
+    SHORT_ID: "4-32 characters of a-z, 0-9 and -",
+    LONG_ID: "6-63 characters of a-z, 0-9 and -, a letter first and no hyphen last",
+}
+# More than 15 minutes and less than 12 hours; an hour unless said otherwise.
+SESSION, SESSION_SECONDS = "3600s", range(901, 43_200)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of pool or provider, as the API names it.
+
+    `item`: `WorkforcePoolProvider`; `methods`: the ids of its methods without the last word.
+    """
+
+    item: str
+    methods: str
+    id: str = SHORT_ID
+    most: int = 1000
+
+    @property
+    def collection(self) -> str:
+        """As in names."""
+        return self.methods.rpartition(".")[2]
+
+    @property
+    def plural(self) -> str:
+        """As in permissions and lists."""
+        return f"{self.item[0].lower()}{self.item[1:]}s"
+
+    @property
+    def provider(self) -> bool:
+        return self.collection == "providers"
+
+    @property
+    def workforce(self) -> bool:
+        return self.item.startswith("Workforce")
+
+    @property
+    def of_organization(self) -> bool:
+        """Whether it belongs to an organization, which its name does not say."""
+        return self.workforce and not self.provider
+
+    @property
+    def id_parameter(self) -> str:
+        return f"{self.plural.removesuffix('s')}Id"
+
+
+WORKLOAD, WORKFORCE = "iam.projects.locations.workloadIdentityPools", "iam.locations.workforcePools"
+KINDS = (
+    Kind("WorkloadIdentityPool", WORKLOAD),
+    Kind("WorkloadIdentityPoolProvider", f"{WORKLOAD}.providers", most=100),
+    Kind("WorkforcePool", WORKFORCE, id=LONG_ID),
+    Kind("WorkforcePoolProvider", f"{WORKFORCE}.providers", most=100),
+)
+BY_METHODS = {kind.methods: kind for kind in KINDS}
 
 
 @dataclass(slots=True)
@@ -61,6 +118,8 @@ class Pools:
         """`known` to the token service at once, as what is seeded is."""
         created = float("-inf") if known else self._cloud.clock.now()
         pool = self._all[name] = Pool(name, fields, created)
+        if parent := fields.get("parent"):
+            self._cloud.iam.set_parent(name, parent)
         return pool
 
     def find(self, name: str) -> Pool | None:
@@ -68,6 +127,7 @@ class Pools:
         pool = self._all.get(name)
         if pool and pool.deleted and self._cloud.clock.now() >= pool.deleted + UNDELETE_SECONDS:
             self._all = {n: p for n, p in self._all.items() if not f"{n}/".startswith(f"{name}/")}
+            self._cloud.iam.forget(name)
             return None
         return pool
 
@@ -89,22 +149,22 @@ class Pools:
         late = self._cloud.clock.now() < provider.created + self._cloud.delays.iam
         return None if late else provider
 
-    def below(self, parent: str, *, deleted: bool) -> dict[str, Pool]:
-        depth = parent.count("/") + 2
-        found = {
-            name: self.find(name)
-            for name in list(self._all)
-            if name.startswith(f"{parent}/") and name.count("/") == depth
-        }
+    def session(self, pool: str) -> float | None:
+        """Seconds that a workforce pool's tokens are good for."""
+        found = self.find(pool)
+        if found is None or pool.startswith("projects/"):
+            return None
+        return float(found.fields.get("sessionDuration", SESSION).removesuffix("s"))
+
+    def below(self, parent: str, collection: str, *, deleted: bool) -> dict[str, Pool]:
+        start = f"{parent}/{collection}/"
+        names = [n for n in self._all if n.startswith(start) and "/" not in n[len(start) :]]
+        found = {name: self.find(name) for name in names}
         return {n: p for n, p in found.items() if p and (deleted or not p.deleted)}
 
     def public_name(self, name: str) -> str:
         """With the project's number."""
-        kind, _, rest = name.partition("/")
-        project, _, rest = rest.partition("/")
-        if kind != "projects":
-            return name
-        return f"projects/{self._cloud.projects.number(project)}/{rest}"
+        return self._cloud.projects.numbered(name)
 
     def json(self, pool: Pool) -> dict[str, Any]:
         answer = {"name": self.public_name(pool.name), **pool.fields}
@@ -113,8 +173,8 @@ class Pools:
             answer["expireTime"] = self._cloud.clock.rfc3339(pool.deleted + UNDELETE_SECONDS)
         return answer
 
-    def seed(self, name: str, providers: Iterable[dict[str, Any]] = ()) -> None:
-        self.add(name, {}, known=True)
+    def seed(self, name: str, providers: Iterable[dict[str, Any]] = (), parent: str = "") -> None:
+        self.add(name, {"parent": parent} if parent else {}, known=True)
         for provider in providers:
             fields = {key: value for key, value in provider.items() if key != "id"}
             self.add(f"{name}/providers/{provider['id']}", fields, known=True)
@@ -127,12 +187,22 @@ class Pools:
         return kinds
 
 
-def _parent(call: Call) -> str:
-    return str(call.params["parent"])
+def _kind(call: Call) -> Kind:
+    return BY_METHODS[call.method.id.rpartition(".")[0]]
 
 
 def _name(call: Call) -> str:
     return str(call.params.get("name") or call.params["resource"])
+
+
+def _parent(call: Call) -> str:
+    """What the permission to create or list is checked on; for workforce pools an organization."""
+    if not _kind(call).of_organization:
+        return str(call.params["parent"])
+    parent = str(call.params.get("parent") or call.body.get("parent", ""))
+    if not re.fullmatch(r"organizations/\d+", parent):
+        raise invalid(f"Invalid parent {parent!r}: workforce pools belong to organizations/ID.")
+    return parent
 
 
 def _found(call: Call, *, deleted: bool = False) -> Pool:
@@ -142,51 +212,52 @@ def _found(call: Call, *, deleted: bool = False) -> Pool:
     return pool
 
 
-def _is_provider(call: Call) -> bool:
-    return ".providers." in call.method.id
-
-
-def _checked(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
+def _checked(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields, if Google would take them (limits: IAM v1 discovery document; texts inferred)."""
     for name, limit in TEXTS:
         if len(fields.get(name, "")) > limit:
             raise invalid(f"The {name} is longer than {limit} characters.")
-    if _is_provider(call):
-        poolproviders.check(fields)
-    elif fields.get("mode", FEDERATING[0]) not in FEDERATING:
-        raise ApiError(501, "UNIMPLEMENTED", f"Pools of mode {fields['mode']} are not simulated.")
+    if kind.provider:
+        return poolproviders.checked(fields, workforce=kind.workforce)
+    if (mode := fields.get("mode", FEDERATING[0])) not in FEDERATING:
+        raise unimplemented(f"the mode {mode} of an identity pool")
+    if not kind.workforce:
+        return fields
+    if fields.get("accessRestrictions", {}).get("disableProgrammaticSignin"):
+        raise unimplemented("the access restriction disableProgrammaticSignin")
+    session = fields.setdefault("sessionDuration", SESSION)
+    if not re.fullmatch(r"\d+s", session) or int(session[:-1]) not in SESSION_SECONDS:
+        raise invalid(f"Invalid session_duration {session}: it is between 900s and 43200s.")
     return fields
 
 
-def _operation(call: Call, pool: Pool) -> dict[str, Any]:
+def _operation(call: Call, kind: Kind, pool: Pool) -> dict[str, Any]:
     """An operation that has already done its work: names and types are inferred."""
     cloud = call.cloud
-    kind = "WorkloadIdentityPool" + "Provider" * _is_provider(call)
+    scope = kind.item.removesuffix("Provider")
     return cloud.operations.start(
         f"{cloud.pools.public_name(pool.name)}/operations/{cloud.unique_id()}",
-        metadata={"@type": f"{TYPES}WorkloadIdentityPoolOperationMetadata"},
-        run=lambda: {"@type": f"{TYPES}{kind}", **cloud.pools.json(pool)},
+        metadata={"@type": f"{TYPES}{scope}OperationMetadata"},
+        run=lambda: {"@type": f"{TYPES}{kind.item}", **cloud.pools.json(pool)},
     )
 
 
 def create(call: Call) -> dict[str, Any]:
-    ids = ("workloadIdentityPoolId", "workloadIdentityPoolProviderId")
-    given = str(call.params.get(ids[_is_provider(call)], ""))
-    if not ID.fullmatch(given):
-        raise invalid(
-            f'Invalid ID "{given}": 4-32 characters of a-z, 0-9 and -, and no prefix "gcp-".'
-        )
-    pools, parent = call.cloud.pools, call.resource
-    if not _is_provider(call) and not parent.endswith("/locations/global"):
+    kind, pools = _kind(call), call.cloud.pools
+    given = str(call.params.get(kind.id_parameter, ""))
+    if not re.fullmatch(kind.id, given):
+        raise invalid(f'Invalid ID "{given}": {ID_RULES[kind.id]}, and no prefix "gcp-".')
+    parent = str(call.params.get("location") or call.resource)
+    if not kind.provider and not parent.endswith("locations/global"):
         raise invalid(f"Pools can only be created in locations/global, not in {parent}.")
-    if _is_provider(call) and not pools.exists(parent):
+    if kind.provider and not pools.exists(parent):
         raise not_found("Requested entity was not found.")
-    name = f"{parent}/{'providers' if _is_provider(call) else 'workloadIdentityPools'}/{given}"
+    name = f"{parent}/{kind.collection}/{given}"
     # Soft-deleted ones count (hashicorp/terraform-provider-google#14191).
     if pools.find(name):
         raise already_exists("Requested entity already exists")
     fields = {key: value for key, value in call.body.items() if key not in OUTPUT_ONLY}
-    return _operation(call, pools.add(name, _checked(call, fields)))
+    return _operation(call, kind, pools.add(name, _checked(kind, fields)))
 
 
 def get(call: Call) -> dict[str, Any]:
@@ -194,37 +265,41 @@ def get(call: Call) -> dict[str, Any]:
 
 
 def list_pools(call: Call) -> dict[str, Any]:
-    pools, provider = call.cloud.pools, _is_provider(call)
-    if provider and not pools.find(call.resource):
+    kind, pools = _kind(call), call.cloud.pools
+    if kind.provider and not pools.find(call.resource):
         raise not_found("Requested entity was not found.")
-    found = pools.below(call.resource, deleted=call.params.get("showDeleted", False))
-    field = "workloadIdentityPoolProviders" if provider else "workloadIdentityPools"
+    parent = str(call.params.get("location") or call.resource)
+    deleted = bool(call.params.get("showDeleted"))
+    found = pools.below(parent, kind.collection, deleted=deleted)
+    if kind.of_organization:
+        found = {n: p for n, p in found.items() if p.fields.get("parent") == call.resource}
     items = {name: pools.json(pool) for name, pool in found.items()}
-    return listing(field, items, call.params, default=50, most=100 if provider else 1000)
+    return listing(kind.plural, items, call.params, default=50, most=kind.most)
 
 
 def patch(call: Call) -> dict[str, Any]:
     """Without a mask, all that is sent (inferred)."""
-    pool = _found(call)
+    kind, pool = _kind(call), _found(call)
     fields = dict(pool.fields)
     for path in mask_paths(call.params.get("updateMask")) or call.body.keys():
         outer, _, inner = path.partition(".")
-        if outer in OUTPUT_ONLY or outer == "mode":
+        if outer in OUTPUT_ONLY + FIXED:
             raise invalid(f"Field {path} cannot be updated.")
         value = call.body.get(outer)
         if inner:
             value = {**fields.get(outer, {}), inner: (value or {}).get(inner)}
             value = {key: item for key, item in value.items() if item is not None}
         fields[outer] = value
-    pool.fields = _checked(call, {k: v for k, v in fields.items() if v not in (None, "", {})})
-    return _operation(call, pool)
+    kept = {key: value for key, value in fields.items() if value not in (None, "", {})}
+    pool.fields = _checked(kind, kept)
+    return _operation(call, kind, pool)
 
 
 def delete(call: Call) -> dict[str, Any]:
     """Twice is a 404 (https://google.aip.dev/164)."""
     pool = _found(call)
     pool.deleted = call.cloud.clock.now()
-    return _operation(call, pool)
+    return _operation(call, _kind(call), pool)
 
 
 def undelete(call: Call) -> dict[str, Any]:
@@ -233,25 +308,47 @@ def undelete(call: Call) -> dict[str, Any]:
     if not pool.deleted:
         raise already_exists("Requested entity already exists")
     pool.deleted = 0.0
-    return _operation(call, pool)
+    return _operation(call, _kind(call), pool)
 
 
-# What a pool and a provider have in common: verb, its function, what the permission is checked on.
+def _polled(call: Call) -> str:
+    return _name(call).partition("/operations/")[0]
+
+
+def poll(call: Call) -> dict[str, Any]:
+    return call.cloud.operations.get(call.cloud.pools.public_name(_name(call)))
+
+
+# What pools and providers have in common: verb, its function, what the permission is checked on,
+# the permission's last word where it is another one, and the parameters that it reads. Polling asks
+# for the right to read what the operation is about, as the other services do.
 VERBS = (
-    ("create", create, _parent),
-    ("list", list_pools, _parent),
-    ("get", get, _name),
-    ("patch", patch, _name),
-    ("delete", delete, _name),
-    ("undelete", undelete, _name),
+    ("create", create, _parent, "create", ""),
+    ("list", list_pools, _parent, "list", "pageSize pageToken showDeleted"),
+    ("get", get, _name, "get", ""),
+    ("patch", patch, _name, "update", "updateMask"),
+    ("delete", delete, _name, "delete", ""),
+    ("undelete", undelete, _name, "undelete", ""),
+    ("operations.get", poll, _polled, "get", ""),
 )
-PERMISSION_VERBS = {"patch": "update"}
 
-for _kind in ("workloadIdentityPools", "workloadIdentityPoolProviders"):
-    _prefix = WORKLOAD + ".providers" * _kind.endswith("Providers")
-    for _verb, _function, _on in VERBS:
-        _held = f"iam.googleapis.com/{_kind}.{PERMISSION_VERBS.get(_verb, _verb)}"
-        method(f"{_prefix}.{_verb}", permission=_held, on=_on)(_function)
+
+def _existing(call: Call, name: str) -> None:
+    _found(call)
+
+
+for _each in KINDS:
+    _held = f"iam.googleapis.com/{_each.plural}"
+    for _verb, _function, _on, _permission, _reads in VERBS:
+        if _verb == "create":
+            _reads = _each.id_parameter
+        elif _verb == "list" and _each.of_organization:
+            _reads += " parent"
+        method(
+            f"{_each.methods}.{_verb}", permission=f"{_held}.{_permission}", on=_on, reads=_reads
+        )(_function)
+    if not _each.provider:
+        allowpolicies.register(_each.methods, _held, _existing)
 
 
 # No workload of Google's can be attested in a pool that only federates.
@@ -259,26 +356,8 @@ for _kind in ("workloadIdentityPools", "workloadIdentityPoolProviders"):
     f"{WORKLOAD}.listAttestationRules",
     permission="iam.googleapis.com/workloadIdentityPools.getAttestationRules",
     on=_name,
+    reads="filter pageSize pageToken",
 )
 def list_attestation_rules(call: Call) -> dict[str, Any]:
     _found(call)
     return {}
-
-
-def _polled(call: Call) -> str:
-    return _name(call).partition("/operations/")[0]
-
-
-# Polling asks for the right to read what the operation is about (as the other services do).
-@method(
-    f"{WORKLOAD}.operations.get",
-    permission="iam.googleapis.com/workloadIdentityPools.get",
-    on=_polled,
-)
-@method(
-    f"{WORKLOAD}.providers.operations.get",
-    permission="iam.googleapis.com/workloadIdentityPoolProviders.get",
-    on=_polled,
-)
-def operation(call: Call) -> dict[str, Any]:
-    return call.cloud.operations.get(call.cloud.pools.public_name(_name(call)))

@@ -332,6 +332,56 @@ class TestProjects:
         assert admin.post(url, json=wanted).status_code == 400
         assert admin.post(url, json={"permissions": [GET]}).json() == {"permissions": [GET]}
 
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("", ["iot-prod", "other"]),
+            ("lifecycleState:ACTIVE", ["iot-prod", "other"]),
+            ("lifecycleState:DELETE_REQUESTED", []),
+            ("id:iot-prod", ["iot-prod"]),
+            ("NAME:IOT*", ["iot-prod"]),
+            ("name=other OR id=iot-prod", ["iot-prod", "other"]),
+            ("name:other id:iot-prod", ["iot-prod", "other"]),
+            ("name:other AND id:iot-prod", []),
+            ("parent.type:folder parent.id:2", ["iot-prod"]),
+            ("parent:organizations/*", ["other"]),
+            ("labels.env:*", ["other"]),
+            ('labels.env:"test"', []),
+            ("labels:prod", ["other"]),
+        ],
+    )
+    def test_projects_are_found_by_who_may_read_them(
+        self, cloud: Cloud, admin: requests.Session, query: str, found: list[str]
+    ) -> None:
+        for project in ("other", "secret"):
+            cloud.projects.add(project, parent="organizations/1").labels["env"] = "prod"
+        cloud.iam.grant("projects/other", "roles/browser", f"serviceAccount:{ADMIN}")
+        for url, name in ((f"{CRM}/v1/projects", "filter"), (f"{CRM}/v3/projects:search", "query")):
+            answer = admin.get(url, params={name: query, "pageSize": 1}).json()
+            projects = answer.get("projects", [])
+            while token := answer.get("nextPageToken"):
+                answer = admin.get(url, params={name: query, "pageToken": token}).json()
+                projects += answer["projects"]
+            assert [item["projectId"] for item in projects] == found
+        assert not projects or projects[0] == admin.get(f"{CRM}/v3/projects/{found[0]}").json()
+
+    def test_projects_of_a_parent_are_for_who_may_list_them(
+        self, cloud: Cloud, admin: requests.Session
+    ) -> None:
+        url = f"{CRM}/v3/projects"
+        assert admin.get(url, params={"parent": "organizations/1"}).status_code == 403
+        cloud.iam.grant("organizations/1", "roles/browser", f"serviceAccount:{ADMIN}")
+        listed = admin.get(url, params={"parent": "organizations/1"}).json()["projects"]
+        assert [item["projectId"] for item in listed] == ["other"]
+        assert admin.get(url, params={"parent": "projects/other"}).status_code == 400
+
+    @pytest.mark.parametrize("query", ["NOT id:a", "(id:a)", "id:a AND id:b OR id:c", "size:1"])
+    def test_a_query_that_is_not_understood_is_refused(
+        self, admin: requests.Session, query: str
+    ) -> None:
+        answer = admin.get(f"{CRM}/v1/projects", params={"filter": query})
+        assert (answer.status_code, "is not simulated" in answer.text) == (501, True)
+
     def test_billing_is_known(self, admin: requests.Session) -> None:
         url = f"https://cloudbilling.googleapis.com/v1/projects/{PROJECT}/billingInfo"
         assert admin.get(url).json()["billingEnabled"] is True

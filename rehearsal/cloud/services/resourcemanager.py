@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from policies import roles
-from rehearsal.cloud.api import Call, invalid, method, not_found
+from rehearsal.cloud.api import Call, invalid, method, not_found, unimplemented
+from rehearsal.cloud.services.listing import listing
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
+
+TERM = re.compile(r'(?P<field>[\w.-]+)\s*[:=]\s*(?P<value>"[^"]*"|[^\s()]+)')
 
 
 @dataclass(slots=True)
@@ -20,6 +24,10 @@ class Project:
     parent: str
     created: str
     labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"projects/{self.id}"
 
 
 class Projects:
@@ -64,6 +72,9 @@ class Projects:
     def get(self, reference: str) -> Project | None:
         return self._projects.get(self.id(reference))
 
+    def all(self) -> list[Project]:
+        return list(self._projects.values())
+
     def live(self) -> dict[str, list[str]]:
         return {"projects": sorted(self._projects), "containers": sorted(self.containers)}
 
@@ -83,12 +94,16 @@ def get_project(call: Call) -> dict[str, Any]:
     project = call.cloud.projects.get(call.resource.partition("/")[2])
     if project is None:
         raise not_found(f"Project {call.resource} not found.")
+    return _project_json(project, call.method.version)
+
+
+def _project_json(project: Project, version: str) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "projectId": project.id,
         "createTime": project.created,
         "labels": project.labels,
     }
-    if call.method.version == "v3":
+    if version == "v3":
         return answer | {
             "name": f"projects/{project.number}",
             "displayName": project.id,
@@ -105,6 +120,96 @@ def get_project(call: Call) -> dict[str, Any]:
         kind, _, number = project.parent.partition("/")
         answer["parent"] = {"type": kind.removesuffix("s"), "id": number}
     return answer
+
+
+# One id for two methods: v1 lists what the caller may read, v3 what is right below a parent.
+@method(
+    "cloudresourcemanager.projects.list",
+    permission=None,
+    on=lambda call: str(call.params.get("parent", "")),
+    reads="filter pageSize pageToken parent showDeleted",
+)
+def list_projects(call: Call) -> dict[str, Any]:
+    """Deleted projects would be shown; here none is ever deleted."""
+    if call.method.version == "v1":
+        return _listed(call, _readable(call, call.params.get("filter", "")))
+    if not re.fullmatch(r"(?:folders|organizations)/\d+", call.resource):
+        raise invalid(f"Invalid parent {call.resource!r}: it is folders/ID or organizations/ID.")
+    call.check("resourcemanager.projects.list", call.resource)
+    everything = call.cloud.projects.all()
+    return _listed(call, [item for item in everything if item.parent == call.resource])
+
+
+@method(
+    "cloudresourcemanager.projects.search",
+    permission=None,
+    on=lambda call: "",
+    reads="pageSize pageToken query",
+)
+def search_projects(call: Call) -> dict[str, Any]:
+    return _listed(call, _readable(call, call.params.get("query", "")))
+
+
+def _listed(call: Call, projects: Iterable[Project]) -> dict[str, Any]:
+    items = {item.id: _project_json(item, call.method.version) for item in projects}
+    return listing("projects", items, call.params, default=500, most=1000)
+
+
+def _readable(call: Call, query: str) -> list[Project]:
+    """The projects that the caller may read and that the query fits."""
+    fits, decide = _query(query), call.cloud.iam.decide
+    return [
+        item
+        for item in call.cloud.projects.all()
+        if fits(item) and decide(call.principal, "resourcemanager.projects.get", item.name)
+    ]
+
+
+def _query(text: str) -> Callable[[Project], bool]:
+    """What a filter of v1 or a query of v3 asks for (discovery documents).
+
+    Terms side by side are alternatives, but for a parent's type and id, which go together; `AND`
+    and `OR` say so. Anything else is not simulated.
+    """
+    terms, rest = [], TERM.sub("", text).split()
+    for found in TERM.finditer(text):
+        terms.append((found["field"].lower(), found["value"].strip('"').lower()))
+    if set(rest) - {"AND", "OR"} or len(set(rest)) > 1:
+        raise unimplemented(f"the query {text!r} of projects")
+    together = "AND" in rest or {name for name, _ in terms} == {"parent.type", "parent.id"}
+
+    def fits(project: Project) -> bool:
+        found = [_has(project, name, value) for name, value in terms]
+        return all(found) if together else any(found) or not found
+
+    return fits
+
+
+def _has(project: Project, name: str, value: str) -> bool:
+    """Whether a field is `value`, or begins so when that ends with `*`."""
+    kind, _, number = project.parent.partition("/")
+    labels = project.labels
+    if name.startswith("labels."):
+        held = [labels[key] for key in labels if key.lower() == name.partition(".")[2]]
+    else:
+        fields = {
+            ("name", "displayname", "id", "projectid"): [project.id],
+            ("lifecyclestate", "state"): ["ACTIVE"],
+            ("parent",): [project.parent],
+            ("parent.type",): [kind.removesuffix("s")],
+            ("parent.id",): [number],
+            ("labels",): [*labels, *labels.values()],
+        }
+        known = [values for names, values in fields.items() if name in names]
+        if not known:
+            raise unimplemented(f"the field {name} in a query of projects")
+        [held] = known
+    start = value.removesuffix("*")
+    return any(
+        item.lower().startswith(start) if start != value else item.lower() == value
+        for item in held
+        if item
+    )
 
 
 @method("cloudresourcemanager.folders.get", permission="resourcemanager.folders.get", on=_named)

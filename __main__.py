@@ -13,9 +13,10 @@ from components import permissions
 from components.access import Access, AccessArgs
 from components.apis import Apis, ApisArgs
 from components.artifacts import Artifacts, ArtifactsArgs
+from components.fixed import watched
 from components.serving import Serving, ServingArgs
 from components.settings import load
-from providers.sdk import Provider
+from providers.sdk import FixedSettings, Provider
 
 root = Path(__file__).parent
 settings = load(root)
@@ -43,9 +44,16 @@ pulumi.runtime.register_stack_transformation(new_before_old)
 # (docs/decisions/0008). No zone is ever asked for anything.
 zone = f"{settings.region}-a"
 
-platform = gcp.Provider("platform", project=settings.project, zone=zone)
-platform_vertexops = Provider(
-    "platform-vertexops", project=settings.project, region=settings.region
+# Whatever else there is waits for this, through its provider.
+platform_vertexops = Provider("platform-vertexops")
+settled = FixedSettings(
+    "settings", settings=watched(settings), opts=pulumi.ResourceOptions(provider=platform_vertexops)
+)
+platform = gcp.Provider(
+    "platform",
+    project=settings.project,
+    zone=zone,
+    opts=pulumi.ResourceOptions(depends_on=[settled]),
 )
 as_platform = [platform, platform_vertexops]
 
@@ -78,12 +86,7 @@ deployer = gcp.Provider(
     zone=zone,
     impersonate_service_account=access.deployer,
 )
-deployer_vertexops = Provider(
-    "deployer-vertexops",
-    project=settings.project,
-    region=settings.region,
-    impersonate_service_account=access.deployer,
-)
+deployer_vertexops = Provider("deployer-vertexops", impersonate_service_account=access.deployer)
 # Whoever may only look reads as himself what the deployer made.
 as_deployer = [deployer, deployer_vertexops] if settings.impersonate else as_platform
 

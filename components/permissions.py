@@ -186,6 +186,7 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("grant on the bucket",     "storage buckets.setIamPolicy",              "storage.buckets.setIamPolicy"),
         ("store the artifact",      "storage objects.insert",                    "storage.objects.create"),
         ("check the artifact",      "storage objects.get",                       "storage.objects.get"),
+        ("drop an old artifact",    "storage objects.delete",                    "storage.objects.delete"),
         when=REGISTER,
     ),
     *_rows(PLATFORM, "platform", PROJECT,

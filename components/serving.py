@@ -14,7 +14,6 @@ from components.settings import Model, Settings
 from providers.sdk import ModelRollout, RegisteredModel
 
 LOG_DATASET = "predictive_maintenance"
-LOG_TABLE = "request_response"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class Serving(pulumi.ComponentResource):
             project=settings.project,
             dataset_id=LOG_DATASET,
             location=settings.region,
-            delete_contents_on_destroy=not settings.protect,
+            # Always, for a change of it would be sent to BigQuery as an update, which the platform
+            # has no permission for; `protect` keeps the dataset.
+            delete_contents_on_destroy=True,
             opts=pulumi.ResourceOptions(
                 parent=self, provider=args.platform, protect=settings.protect
             ),
@@ -67,7 +68,11 @@ class Serving(pulumi.ComponentResource):
                 "sampling_rate": settings.request_log_percent / 100,
                 "bigquery_destination": {
                     "output_uri": pulumi.Output.concat(
-                        f"bq://{settings.project}.", log.dataset_id, f".{LOG_TABLE}"
+                        f"bq://{settings.project}.",
+                        log.dataset_id,
+                        # The endpoint makes its table, which "must not exist" (discovery document,
+                        # BigQueryDestination.outputUri): one that takes its place has another.
+                        f".request_response_{settings.endpoint_id}",
                     )
                 },
             }

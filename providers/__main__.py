@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from providers import schema
+from providers.fixed import FixedSettings
 from providers.google import Google
 from providers.models import RegisteredModel
 from providers.plugin import Context, Failure, Kind, Plugin, Props, ProviderError, serve
@@ -17,6 +18,7 @@ KINDS: dict[str, Callable[[Google, Clock], Kind]] = {
     schema.MODEL_ROLLOUT: ModelRollout,
     schema.SERVICES_READY: ServicesReady,
     schema.ACCESS_READY: AccessReady,
+    schema.FIXED_SETTINGS: lambda google, clock: FixedSettings(),
 }
 
 

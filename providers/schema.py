@@ -29,6 +29,7 @@ REGISTERED_MODEL = f"{NAME}:index:RegisteredModel"
 MODEL_ROLLOUT = f"{NAME}:index:ModelRollout"
 SERVICES_READY = f"{NAME}:index:ServicesReady"
 ACCESS_READY = f"{NAME}:index:AccessReady"
+FIXED_SETTINGS = f"{NAME}:index:FixedSettings"
 
 PROJECT = _property(STRING, "Project id; the provider's project unless set.")
 DEADLINE = _property(
@@ -85,6 +86,16 @@ TYPES: dict[str, tuple[dict[str, Property], tuple[str, ...]]] = {
             "permissions": _property(STRINGS, "Permissions needed on it."),
         },
         ("resource", "permissions"),
+    ),
+    "Setting": (
+        {
+            "name": _property(STRING, "As the stack's configuration calls it."),
+            "value": _property(STRING, "As text."),
+            "of": _property(STRING, "What it belongs to: that of another one is not compared."),
+            "instead": _property(STRING, "It cannot change; what to do instead."),
+            "mind": _property(STRING, "It can change; what to mind then."),
+        },
+        ("name", "value"),
     ),
 }
 
@@ -166,6 +177,13 @@ RESOURCES: dict[str, tuple[str, dict[str, Property], tuple[str, ...], dict[str, 
         },
         ("principal", "needs"),
         {"email": _property(STRING, "The principal, known once it is ready.")},
+    ),
+    FIXED_SETTINGS: (
+        "Refuses changes of settings that a running stack cannot take, before anything happens: "
+        "have everything else depend on it.",
+        {"settings": _property(list_of("Setting"), "The settings to watch.")},
+        ("settings",),
+        {},
     ),
 }
 

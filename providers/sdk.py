@@ -11,7 +11,14 @@ from typing import Any, TypeVar, dataclass_transform
 
 import pulumi
 
-from providers.schema import ACCESS_READY, MODEL_ROLLOUT, NAME, REGISTERED_MODEL, SERVICES_READY
+from providers.schema import (
+    ACCESS_READY,
+    FIXED_SETTINGS,
+    MODEL_ROLLOUT,
+    NAME,
+    REGISTERED_MODEL,
+    SERVICES_READY,
+)
 
 T = TypeVar("T")
 
@@ -262,3 +269,35 @@ class AccessReady(_Resource):
     ) -> None:
         args = _AccessReadyArgs(principal=principal, needs=needs, deadline_seconds=deadline_seconds)
         super().__init__(ACCESS_READY, resource_name, args, opts)
+
+
+@_args
+class SettingArgs:
+    """A setting with its `value` as text. `instead` fixes it, `mind` only warns of a change."""
+
+    name: pulumi.Input[str]
+    value: pulumi.Input[str]
+    of: pulumi.Input[str] | None = None
+    instead: pulumi.Input[str] | None = None
+    mind: pulumi.Input[str] | None = None
+
+
+@_args
+class _FixedSettingsArgs:
+    settings: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[SettingArgs]]]]
+
+
+class FixedSettings(_Resource):
+    """Refuses changes of settings that a running stack cannot take, before anything happens.
+
+    Have everything else depend on it.
+    """
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        settings: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[SettingArgs]]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(FIXED_SETTINGS, resource_name, _FixedSettingsArgs(settings=settings), opts)

@@ -60,7 +60,7 @@ class Environment:
         }
 
 
-def load(stack: str, models: Path, **overrides: Any) -> Environment:
+def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
     """The environment in `Pulumi.<stack>.yaml`, with the models to upload found in `models`.
 
     Its people and pipelines come in by identity federation (rehearsal/callers.py).

@@ -1,0 +1,89 @@
+"""Settings that a running stack cannot change, or whose change its callers have to follow.
+
+All others change in place, or what they are about is replaced: the new one works before the old one
+goes. `tests/rehearsal/test_every_setting.py` changes each of them once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components import permissions
+from components.settings import Settings
+from providers.sdk import SettingArgs
+
+NEW_STACK: Final = (
+    'All of it was made there. Make a new stack in a project of its own (README, "Add an '
+    'environment"), move the callers, then destroy this one. Where nothing serves yet, destroy '
+    "this one and start again."
+)
+ADDRESS: Final = (
+    "Google would refuse calls to the present address at once. Change endpointId too: then the new "
+    "endpoint serves before the old one goes."
+)
+PROTECTED: Final = (
+    "Callers would have to follow at once, and the stack is protected: set protect to false and "
+    "run `pulumi up` first, or make a new stack, move the callers, then destroy this one."
+)
+PROTECTED_BUCKET: Final = (
+    "The artifact bucket would go, and is protected: set protect to false and run `pulumi up` "
+    "first."
+)
+NO_RETIRE: Final = (
+    "What is there now could not be deleted: add retire to deployerMay, give the platform the role "
+    "that goes with it (README), and run `pulumi up` first."
+)
+UPLOADS: Final = (
+    "The deployer could not delete what it uploaded ({}): look these models up with `source` and "
+    "run `pulumi up` first."
+)
+FOLLOW_ENDPOINT: Final = (
+    "Callers have to follow: the old endpoint goes at the end of this `pulumi up`, when the new "
+    "one serves."
+)
+FOLLOW_ACCOUNTS: Final = (
+    "Whoever runs as one of the old accounts has to follow: they go at the end of this "
+    "`pulumi up`, when the new ones may do their work."
+)
+BUCKET: Final = "The artifact bucket goes, with all that training stored in it."
+
+
+def watched(settings: Settings) -> list[SettingArgs]:
+    """What the next `pulumi up` is held to: these settings, and what to do instead of a change."""
+    s = settings
+    uploads = ", ".join(model.id for model in s.models if model.artifact)
+    source, reviewed = s.source_project, s.preview_member
+    registers = permissions.REGISTER in s.deployer_may
+    dedicated = str(s.dedicated_endpoint).lower()
+    unretired = "" if permissions.RETIRE in s.deployer_may else NO_RETIRE
+    protected, kept = (PROTECTED, PROTECTED_BUCKET) if s.protect else ("", "")
+    bucket = (UPLOADS.format(uploads) if uploads else "", kept, unretired) if registers else ()
+    return [
+        _watch("project", s.project, NEW_STACK),
+        _watch("region", s.region, NEW_STACK),
+        _watch("dedicatedEndpoint", dedicated, ADDRESS, of=s.endpoint_id),
+        _watch("endpointId", s.endpoint_id, protected, unretired, mind=FOLLOW_ENDPOINT),
+        _watch("accountPrefix", s.account_prefix, protected, unretired, mind=FOLLOW_ACCOUNTS),
+        _watch("rolePrefix", s.role_prefix, unretired),
+        # Of the next ones it is what they have that cannot be left.
+        _watch("previewMember", "somebody" if reviewed else "", unretired if reviewed else ""),
+        _watch("models", f"looked up in {source}" if source else "", unretired if source else ""),
+        _watch(
+            "deployerMay",
+            "register" if registers else "",
+            *bucket,
+            mind=BUCKET if registers else "",
+        ),
+    ]
+
+
+def _watch(name: str, value: str, *instead: str, of: str = "", mind: str = "") -> SettingArgs:
+    """A setting that all there is of `instead` fixes; otherwise there may be something to mind."""
+    fixed = " ".join(filter(None, instead))
+    return SettingArgs(
+        name=name,
+        value=value,
+        of=of or None,
+        instead=fixed or None,
+        mind=mind if mind and not fixed else None,
+    )

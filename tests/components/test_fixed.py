@@ -1,0 +1,63 @@
+"""Which changes of settings a stack refuses, by what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_settings import GOOD, LOOKED_UP, UPLOADED
+
+from components.fixed import watched
+from components.settings import parse
+
+FREE = {"protect": "false", "deployerMay": '["register", "retire"]', "previewMember": "user:a@b.c"}
+
+
+def fixed(root: Path, **changes: str) -> set[str]:
+    """What a stack with these settings does not let go of."""
+    (root / "fan.joblib").touch()
+    settings = parse({**GOOD, **FREE, **changes}, root)
+    return {str(item.name) for item in watched(settings) if item.instead}
+
+
+ALWAYS = {"project", "region", "dedicatedEndpoint"}
+UPLOADS = ALWAYS | {"deployerMay"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, UPLOADS),
+        ({"models": json.dumps([{**LOOKED_UP, "traffic": 100}])}, ALWAYS),
+        ({"protect": "true"}, UPLOADS | {"endpointId", "accountPrefix"}),
+        (
+            {"deployerMay": '["register"]'},
+            UPLOADS | {"endpointId", "accountPrefix", "rolePrefix", "previewMember", "models"},
+        ),
+        (
+            {
+                "deployerMay": '["register"]',
+                "previewMember": "",
+                "models": json.dumps([{**UPLOADED, "traffic": 100}]),
+            },
+            UPLOADS | {"endpointId", "accountPrefix", "rolePrefix"},
+        ),
+    ],
+)
+def test_what_a_stack_does_not_let_go_of(
+    tmp_path: Path, changes: dict[str, str], expected: set[str]
+) -> None:
+    assert fixed(tmp_path, **changes) == expected
+
+
+def test_another_endpoint_may_be_dedicated_or_not(tmp_path: Path) -> None:
+    (tmp_path / "fan.joblib").touch()
+
+    def key(**changes: str) -> Any:
+        settings = parse({**GOOD, **FREE, **changes}, tmp_path)
+        [found] = [item for item in watched(settings) if item.name == "dedicatedEndpoint"]
+        return found.of
+
+    assert key() != key(endpointId="42")

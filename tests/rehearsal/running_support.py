@@ -1,0 +1,162 @@
+"""A staging stack that runs, and somebody who asks it for predictions without pause."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from components import permissions as table
+from components.settings import Settings
+from rehearsal import colleague, telemetry, toolchain
+from rehearsal import environment as environments
+from rehearsal.crash import hold
+from rehearsal.engine import Engine, Outcome
+from rehearsal.environment import Environment
+from rehearsal.sandbox import GoogleError, Sandbox
+
+OWNER = "owner@example.com"
+PROJECT, SOURCE = "iot-staging", "iot-models"
+
+
+class Asking(threading.Thread):
+    """Asks without pause: by one of the routes a prediction has to be had each time.
+
+    `answers` counts them by route; `failures` are the errors of those that nobody answered.
+    """
+
+    def __init__(self, sandbox: Sandbox, *settings: Settings) -> None:
+        super().__init__(daemon=True)
+        self._routes = [
+            (sandbox.google(account), f"https://{host}/v1/{name}:predict")
+            for account, host, name in map(route, settings)
+        ]
+        self._ended = threading.Event()
+        self.answers = [0] * len(settings)
+        self.failures: list[list[str]] = []
+
+    def run(self) -> None:
+        reading = telemetry.unseen(1)[0]
+        while not self._ended.is_set():
+            errors = []
+            for number, (google, url) in enumerate(self._routes):
+                try:
+                    google.call("POST", url, {"instances": reading})
+                except GoogleError as error:
+                    errors.append(str(error))
+                else:
+                    self.answers[number] += 1
+                    break
+            else:
+                self.failures.append(errors)
+
+    def until_answered(self, route: int, seconds: float = 20) -> None:
+        """Wait until a prediction has been had by a route."""
+        deadline = time.monotonic() + seconds
+        while not self.answers[route] and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def __enter__(self) -> Asking:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+def route(settings: Settings) -> tuple[str, str, str]:
+    """As whom and where predictions are asked for."""
+    host = f"{settings.region}-aiplatform.googleapis.com"
+    if settings.dedicated_endpoint:
+        number = environments.NUMBER
+        host = f"{settings.endpoint_id}.{settings.region}-{number}.prediction.vertexai.goog"
+    return settings.email(table.TELEMETRY), host, settings.endpoint_name
+
+
+class Stack:
+    """A running stack, its cloud, and the settings that it has by now."""
+
+    def __init__(
+        self, sandbox: Sandbox, environment: Environment, folder: Path, values: dict[str, Any]
+    ) -> None:
+        self.sandbox, self.environment, self.folder = sandbox, environment, folder
+        self.engine = Engine(sandbox, environment, toolchain.gcp_plugin(), policies=False)
+        self.values = values
+        self.owner = sandbox.google(OWNER)
+
+    @property
+    def settings(self) -> Settings:
+        return self.environment.settings
+
+    def up(self, **options: Any) -> Outcome:
+        return self.engine.apart("up", **options).outcome()
+
+    def with_values(self, changes: dict[str, Any]) -> Environment:
+        values = copy.deepcopy({**self.values, **changes})
+        return environments.load("staging", self.folder, **values)
+
+    def changes(self, since: int = 0) -> list[str]:
+        """What was asked of the cloud that changes it."""
+        found: list[str] = self.sandbox.control("GET", f"/changes?since={since}")["changes"]
+        return found
+
+    def endpoint(self) -> dict[str, Any]:
+        return self._vertex(self.settings.endpoint_name)
+
+    def model(self) -> dict[str, Any]:
+        return self._vertex(colleague.model_name(self.settings))
+
+    def _vertex(self, name: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.owner.call("GET", f"{colleague.api(self.settings)}/{name}")
+        return answer
+
+    def role(self, key: str) -> list[str]:
+        name = self.settings.role_name(key)
+        answer = self.owner.call("GET", f"https://iam.googleapis.com/v1/{name}")
+        held: list[str] = answer["includedPermissions"]
+        return held
+
+    def train_again(self) -> None:
+        """Another artifact for each model that the stack uploads."""
+        for model in self.settings.models:
+            if model.artifact:
+                telemetry.train(Path(model.artifact), trees=12)
+
+    def move_the_source(self, bucket: str) -> None:
+        """The owner of the looked-up models registers newer versions, from another bucket."""
+        scientist = self.sandbox.google(environments.SCIENTIST)
+        address = f"https://storage.googleapis.com/storage/v1/b?project={SOURCE}"
+        scientist.call("POST", address, {"name": bucket, "location": self.settings.region})
+        moved = self.settings.model_copy(update={"source_artifacts_bucket": bucket})
+        environments.renewed(replace(self.environment, settings=moved), self.sandbox, self.folder)
+
+    def give_the_platform(self, *capabilities: str) -> None:
+        """What an owner does before `deployerMay` grows: the platform's role grows first."""
+        for role in table.roles({*self.settings.capabilities, *capabilities}):
+            if role.key == table.PLATFORM:
+                project = self.settings.project_of(role.on in table.IN_SOURCE)
+                name = f"projects/{project}/roles/{table.PLATFORM}?updateMask=includedPermissions"
+                body = {"includedPermissions": list(role.permissions)}
+                self.owner.call("PATCH", f"https://iam.googleapis.com/v1/{name}", body)
+
+
+@contextmanager
+def running(tmp_path: Path, **values: Any) -> Iterator[Stack]:
+    """The staging stack with these settings of its own, once it is up."""
+    folder = tmp_path / "models"
+    environment = environments.load("staging", folder, **copy.deepcopy(values))
+    seed = environments.seed(environment)
+    for project in (PROJECT, SOURCE):
+        grant = {"role": "roles/owner", "member": f"user:{OWNER}"}
+        seed["grants"].append({"resource": f"projects/{project}", **grant})
+    with Sandbox(seed) as sandbox:
+        environments.prepare_source(environment, sandbox, folder)
+        stack = Stack(sandbox, environment, folder, dict(values))
+        hold(stack.up())
+        yield stack

@@ -1,0 +1,279 @@
+"""Every setting in `Pulumi.yaml`, changed once on a stack that runs, while it is asked.
+
+The stack starts as production does, protected and with nothing that may be deleted, and loosens up.
+What a setting does is said here by hand, and held against what the engine did and what Google has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from running_support import SOURCE, Asking, Stack, running
+
+from components import permissions as table
+from rehearsal.crash import hold
+from rehearsal.engine import Outcome
+from rehearsal.toolchain import ROOT
+
+START = {
+    "protect": True,
+    "deployerMay": ["register"],
+    "platformMember": "group:platform@example.com",
+}
+CONTAINER = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-6:latest"
+NEW_BUCKET = "iot-models-moved"
+GRANTS = {"replace IAMMember", "replace BucketIAMMember", "replace AiEndpointIamMember"}
+
+
+def models(uploaded: int, looked_up: int, region: str = "us-central1") -> list[dict[str, Any]]:
+    """The stack's models with their traffic; one that gets none is not among them."""
+    location = f"projects/{SOURCE}/locations/{region}"
+    found = [
+        {"id": "shuttle-anomaly", "artifact": "trained", "traffic": uploaded},
+        {
+            "id": "shuttle-baseline",
+            "source": f"{location}/models/shuttle-baseline@default",
+            "traffic": looked_up,
+        },
+    ]
+    return [model for model in found if model["traffic"]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`setting` becomes `value`; `does` is what the engine does, by kind, or why it is refused."""
+
+    setting: str
+    value: Any
+    does: set[str] | str
+    there: Callable[[Stack], Any] = lambda stack: True
+    """Whether Google has it."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Changes that are made in one `up`, with the settings that have to go with them."""
+
+    cases: tuple[Case, ...]
+    along: dict[str, Any] = field(default_factory=dict)
+    before: Callable[[Stack], None] = lambda stack: None
+    options: dict[str, Any] = field(default_factory=dict)
+    follows: bool = False
+    """Whether callers have to follow: to the new address, or as the new account."""
+
+
+def serving(stack: Stack) -> list[dict[str, Any]]:
+    return [deployed["dedicatedResources"] for deployed in stack.endpoint()["deployedModels"]]
+
+
+CHANGES = (
+    Group(
+        (
+            Case("project", "iot-other", "a running stack cannot change project from"),
+            Case("region", "europe-west4", "a running stack cannot change region from"),
+            Case("dedicatedEndpoint", True, "cannot change dedicatedEndpoint from 'false'"),
+            Case("accountPrefix", "px-", "cannot change accountPrefix from 'pm-' to 'px-'"),
+            Case("rolePrefix", "pmRoles", "cannot change rolePrefix from"),
+            Case("previewMember", "", "cannot change previewMember from 'somebody' to ''"),
+        ),
+        along={"models": models(90, 10, "europe-west4")},
+    ),
+    Group(
+        (
+            Case("endpointId", "42", "cannot change endpointId from '7203418' to '42'"),
+            Case("models", models(100, 0), "cannot change models from 'looked up in iot-mo"),
+        )
+    ),
+    Group(
+        (Case("deployerMay", [], "cannot change deployerMay from 'register' to ''"),),
+        along={"models": models(0, 100)},
+    ),
+    Group((Case("impersonate", False, "impersonate is false, which is for previews only"),)),
+    Group(
+        (
+            Case(
+                "requestLogPercent",
+                50,
+                {"update AiEndpoint"},
+                lambda s: (
+                    s.endpoint()["predictRequestResponseLoggingConfig"]["samplingRate"] == 0.5
+                ),
+            ),
+            Case(
+                "minReplicas",
+                2,
+                {"update ModelRollout"},
+                lambda s: [r["minReplicaCount"] for r in serving(s)] == [2, 2],
+            ),
+            Case(
+                "maxReplicas",
+                3,
+                {"update ModelRollout"},
+                lambda s: [r["maxReplicaCount"] for r in serving(s)] == [3, 3],
+            ),
+            Case(
+                "cpuTargetPercent",
+                70,
+                {"update ModelRollout"},
+                lambda s: all(r["autoscalingMetricSpecs"][0]["target"] == 70 for r in serving(s)),
+            ),
+            Case("readinessSeconds", 600, set()),
+        )
+    ),
+    Group(
+        (
+            Case(
+                "servingContainer",
+                CONTAINER,
+                {"replace RegisteredModel", "update ModelRollout"},
+                lambda s: s.model()["containerSpec"]["imageUri"] == CONTAINER,
+            ),
+            Case(
+                "machineType",
+                "n1-standard-4",
+                {"update ModelRollout"},
+                lambda s: (
+                    [r["machineSpec"]["machineType"] for r in serving(s)] == ["n1-standard-4"] * 2
+                ),
+            ),
+        )
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                models(40, 60),
+                {"replace BucketObject", "replace RegisteredModel", "update ModelRollout"},
+                lambda s: sorted(s.endpoint()["trafficSplit"].values()) == [40, 60],
+            ),
+        ),
+        before=lambda stack: stack.train_again(),
+    ),
+    Group(
+        (
+            Case("platformMember", "user:engineer@example.com", {"replace IAMMember"}),
+            Case("previewMember", "user:others@example.com", {"replace IAMMember"}),
+            Case(
+                "sourceArtifactsBucket",
+                NEW_BUCKET,
+                {"replace BucketIAMMember", "update ModelRollout"},
+            ),
+        ),
+        before=lambda stack: stack.move_the_source(NEW_BUCKET),
+        options={"refresh": True},
+    ),
+    Group(
+        (
+            Case(
+                "deployerMay",
+                ["register", "retire"],
+                {"update IAMCustomRole", "update AccessReady"},
+                lambda s: "aiplatform.endpoints.delete" in s.role("deployer"),
+            ),
+            Case("protect", False, {"update Bucket"}),
+        ),
+        before=lambda stack: stack.give_the_platform(table.REGISTER, table.RETIRE),
+    ),
+    Group((Case("rolePrefix", "pmRoles", {"replace IAMCustomRole", *GRANTS}),)),
+    Group(
+        (
+            Case(
+                "accountPrefix",
+                "px-",
+                {
+                    *("replace Account", "replace AccessReady", "update ModelRollout", *GRANTS),
+                    *("update gcp", "update vertexops"),
+                },
+                lambda s: all(
+                    deployed["serviceAccount"].startswith("px-serving@")
+                    for deployed in s.endpoint()["deployedModels"]
+                ),
+            ),
+        ),
+        follows=True,
+    ),
+    Group(
+        (
+            Case(
+                "endpointId",
+                "42",
+                {"replace AiEndpoint", "replace AiEndpointIamMember", "replace ModelRollout"},
+            ),
+            Case("dedicatedEndpoint", True, {"replace AiEndpoint"}),
+        ),
+        follows=True,
+    ),
+)
+
+
+def kinds(outcome: Outcome) -> set[str]:
+    """What an `up` did, such as `update AiEndpoint`. The new has to come before the old goes."""
+    steps = [step.split() for step in outcome.touched]
+    for op, kind, name in steps:
+        if op == "delete-replaced":
+            assert steps.index(["create-replacement", kind, name]) < steps.index([op, kind, name])
+    return {
+        f"{op} {kind}"
+        for op, kind, _ in steps
+        if op not in ("create-replacement", "delete-replaced") and kind != "FixedSettings"
+    }
+
+
+def change(stack: Stack, group: Group) -> Iterator[str]:
+    """Make the changes of a group, and say of each what came of it."""
+    group.before(stack)
+    values = {**{case.setting: case.value for case in group.cases}, **group.along}
+    state, number = stack.engine.resources(), len(stack.changes())
+    now, then = stack.environment, stack.with_values(values)
+    stack.engine.configure(then)
+    with Asking(stack.sandbox, now.settings, *[then.settings] * group.follows) as asking:
+        outcome = stack.up(**group.options)
+        if group.follows:
+            asking.until_answered(1)
+    assert asking.failures == [] and all(asking.answers)
+    made = stack.changes(number)
+    if any(isinstance(case.does, str) for case in group.cases):
+        for case in group.cases:
+            assert any(str(case.does) in error for error in outcome.errors), outcome.errors
+            yield f"{case.setting:22}refused beforehand"
+        assert made == [] and stack.engine.resources() == state
+        stack.engine.configure(now)
+        return
+    hold(outcome)
+    stack.environment, stack.values = then, stack.values | values
+    assert kinds(outcome) == set().union(*(case.does for case in group.cases))
+    followed = [warning for warning in outcome.warnings if "to follow: " in warning]
+    assert len(followed) == group.follows
+    deployed = any("deployModel" in what for what in made)
+    for case in group.cases:
+        assert case.there(stack), case.setting
+        anew = any(step.startswith("replace") for step in case.does)
+        anew |= deployed and "update ModelRollout" in case.does
+        how = "replaced without an outage" if anew else "in place"
+        yield f"{case.setting:22}{how}: {', '.join(sorted(case.does)) or 'nothing to do'}"
+
+
+def declared() -> set[str]:
+    return set(yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"])
+
+
+def test_every_setting_of_the_program_is_changed_here() -> None:
+    assert {case.setting for group in CHANGES for case in group.cases} == declared()
+
+
+@pytest.mark.sweep
+def test_each_setting_changes_without_an_outage_or_is_refused_beforehand(
+    tmp_path: Path, show: Callable[[str], None]
+) -> None:
+    with running(tmp_path, **START) as stack:
+        lines = [line for group in CHANGES for line in change(stack, group)]
+        again = stack.up()
+    assert (again.ok, again.touched) == (True, [])
+    show(f"{len(declared())} settings, each changed on a stack that runs; {len(lines)} changes:")
+    for line in sorted(lines):
+        show(line)

@@ -6,6 +6,7 @@ What a setting does is said here by hand, and held against what the engine did a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -264,6 +265,18 @@ def declared() -> set[str]:
 
 def test_every_setting_of_the_program_is_changed_here() -> None:
     assert {case.setting for group in CHANGES for case in group.cases} == declared()
+
+
+def test_the_docs_say_of_every_setting_what_is_tried_here() -> None:
+    rows = re.findall(
+        r"(?m)^\| `(\w+)` \| (.*?) \|(.*)\|$", (ROOT / "docs/settings.md").read_text()
+    )
+    cases = [case for group in CHANGES for case in group.cases]
+    for setting, changed, refused in rows:
+        does = [case.does for case in cases if case.setting == setting]
+        assert bool(refused.strip()) == any(isinstance(done, str) for done in does), setting
+        assert changed.startswith("never") == all(isinstance(done, str) for done in does), setting
+    assert sorted(setting for setting, *_ in rows) == sorted(declared())
 
 
 @pytest.mark.sweep

@@ -32,7 +32,11 @@ def test_googleapiclient_makes_an_account_and_meets_googles_errors(sandbox: Sand
         page = request.execute()
         listed += [account["email"] for account in page["accounts"]]
         request = accounts.list_next(request, page)
-    assert listed == sorted(email(name) for name in ("admin", "deployer", "robot-arm", "serving"))
+    made_by_google = (
+        f"{sandbox.cloud.projects.number(PROJECT)}-compute@developer.gserviceaccount.com"
+    )
+    ours = (email(name) for name in ("admin", "deployer", "robot-arm", "serving"))
+    assert listed == sorted([made_by_google, *ours])
     with pytest.raises(HttpError) as twice:
         accounts.create(name=PROJECT_NAME, body=body).execute()
     assert twice.value.resp.status == 409

@@ -38,6 +38,9 @@ CONDITION: Final = ("title", "description", "expression")
 class OnPolicy(Declared):
     """A resource type that is a part of the allow policy of `target`."""
 
+    waits = "the policy to read three times as it was written"
+    plans_project = False
+
     def __init__(self, gcp: Gcp, target: Target, fields: tuple[Field, ...]) -> None:
         title = target.token.rpartition(":")[2]
         spec = Spec(
@@ -47,6 +50,7 @@ class OnPolicy(Declared):
             (*target.fields, *fields),
             id=target.path,
             delete_first=target.delete_first,
+            source=target.source,
         )
         super().__init__(gcp, spec)
         self.target = target
@@ -80,6 +84,9 @@ class OnPolicy(Declared):
     def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
         """The resource may be given by its name or by its whole path."""
         given = str(inputs[self.target.property])
+        if self.target.whole:
+            given = self.target.whole(given, self.gcp)
+            inputs = {**inputs, self.target.property: given}
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.target.path))
         whole = re.fullmatch(pattern, given)
         names = super().names("", {**inputs, **(whole.groupdict() if whole else {})}, {})

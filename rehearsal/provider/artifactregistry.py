@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Props
-from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field
+from rehearsal.provider.fields import (
+    DELETION_POLICY,
+    LABELS,
+    PROJECT,
+    Field,
+    at_most_one,
+    exactly_one,
+)
 from rehearsal.provider.resource import Rest, Spec
 
 if TYPE_CHECKING:
@@ -27,21 +35,38 @@ def same_upstreams(policies: Any) -> list[str]:
 
 URI: Final = (Field("uri", new=True),)
 # A public repository has a name, or is a base and a path within it.
-NAMED: Final = (
-    Field("publicRepository", new=True),
-    Field("customRepository", "object", new=True, of=URI),
-)
-BASED: Final = (
-    Field(
-        "publicRepository",
-        "object",
-        new=True,
-        of=(
-            Field("repositoryBase", new=True, required=True),
-            Field("repositoryPath", new=True, required=True),
-        ),
-    ),
-)
+NAMED: Final = {
+    "docker": "DOCKER_HUB",
+    "maven": "MAVEN_CENTRAL",
+    "npm": "NPMJS",
+    "python": "PYPI",
+}
+BASED: Final = {
+    "apt": ("DEBIAN", "UBUNTU", "DEBIAN_SNAPSHOT"),
+    "yum": ("CENTOS", "CENTOS_DEBUG", "CENTOS_VAULT", "CENTOS_STREAM", "ROCKY", "EPEL"),
+}
+
+
+def _named(public: str) -> tuple[Field, ...]:
+    return (
+        Field("publicRepository", new=True, values=(public,)),
+        Field("customRepository", "object", new=True, of=URI),
+    )
+
+
+def _based(bases: tuple[str, ...]) -> tuple[Field, ...]:
+    of = (
+        Field("repositoryBase", new=True, required=True, values=bases),
+        Field("repositoryPath", new=True, required=True),
+    )
+    return (Field("publicRepository", "object", new=True, of=of),)
+
+
+UPSTREAMS: Final = {
+    **{kind: _based(bases) for kind, bases in BASED.items()},
+    **{kind: _named(public) for kind, public in NAMED.items()},
+    "common": (Field("uri", new=True, required=True),),
+}
 CREDENTIALS: Final = (
     Field(
         "usernamePasswordCredentials",
@@ -56,16 +81,14 @@ PASSWORD: Final = ",".join(
 REMOTE: Final = (
     Field("description", new=True),
     *(
-        Field(f"{kind}Repository", "object", new=True, of=of)
-        for kind, of in {
-            "apt": BASED,
-            "docker": NAMED,
-            "maven": NAMED,
-            "npm": NAMED,
-            "python": NAMED,
-            "yum": BASED,
-            "common": (Field("uri", new=True, required=True),),
-        }.items()
+        Field(
+            f"{kind}Repository",
+            "object",
+            new=True,
+            of=of,
+            choices=(at_most_one("publicRepository", "customRepository"),) if kind in NAMED else (),
+        )
+        for kind, of in UPSTREAMS.items()
     ),
     Field("disableUpstreamValidation", "bool", unread=True),
     # It has no properties, and whether an empty object is sent the recordings do not say.
@@ -75,12 +98,12 @@ REMOTE: Final = (
 AGES: Final = ("olderThan", "newerThan")
 CLEANUP: Final = (
     Field("id", path=True, required=True),
-    Field("action"),
+    Field("action", values=("DELETE", "KEEP")),
     Field(
         "condition",
         "object",
         of=(
-            Field("tagState", default="ANY"),
+            Field("tagState", default="ANY", values=("TAGGED", "UNTAGGED", "ANY")),
             Field("tagPrefixes", "strings"),
             Field("versionNamePrefixes", "strings"),
             Field("packageNamePrefixes", "strings"),
@@ -93,10 +116,12 @@ CLEANUP: Final = (
         of=(Field("packageNamePrefixes", "strings"), Field("keepCount", "int")),
     ),
 )
+MODES: Final = ("STANDARD_REPOSITORY", "VIRTUAL_REPOSITORY", "REMOTE_REPOSITORY")
 REPOSITORY: Final = Spec(
     "gcp:artifactregistry/repository:Repository",
     noun="Repository",
     title="ArtifactRegistryRepository",
+    source="products/artifactregistry/Repository.yaml",
     base="https://artifactregistry.googleapis.com/v1",
     id="projects/{project}/locations/{location}/repositories/{repositoryId}",
     collection="projects/{project}/locations/{location}/repositories",
@@ -110,7 +135,7 @@ REPOSITORY: Final = Spec(
         Field("format", new=True, required=True, fold=True),
         Field("description"),
         Field("kmsKeyName", new=True),
-        Field("mode", new=True, default="STANDARD_REPOSITORY"),
+        Field("mode", new=True, default="STANDARD_REPOSITORY", values=MODES),
         Field("dockerConfig", "object", of=(Field("immutableTags", "bool"),)),
         Field(
             "mavenConfig",
@@ -122,6 +147,7 @@ REPOSITORY: Final = Spec(
                     new=True,
                     default="VERSION_POLICY_UNSPECIFIED",
                     zero="VERSION_POLICY_UNSPECIFIED",
+                    values=("VERSION_POLICY_UNSPECIFIED", "RELEASE", "SNAPSHOT"),
                 ),
             ),
         ),
@@ -137,14 +163,21 @@ REPOSITORY: Final = Spec(
                 ),
             ),
         ),
-        Field("remoteRepositoryConfig", "object", new=True, mask=PASSWORD, of=REMOTE),
+        Field(
+            "remoteRepositoryConfig",
+            "object",
+            new=True,
+            mask=PASSWORD,
+            of=REMOTE,
+            choices=(exactly_one(*(f"{kind}Repository" for kind in UPSTREAMS)),),
+        ),
         Field("cleanupPolicies", "keyed", key="id", of=CLEANUP),
         Field("cleanupPolicyDryRun", "bool"),
         Field(
             "vulnerabilityScanningConfig",
             "object",
             of=(
-                Field("enablementConfig"),
+                Field("enablementConfig", values=("INHERITED", "DISABLED")),
                 Field("enablementState", output=True),
                 Field("enablementStateReason", output=True),
             ),
@@ -156,16 +189,17 @@ REPOSITORY: Final = Spec(
         Field("registryUri", output=True),
         Field("updateTime", output=True),
     ),
+    choices=(at_most_one("virtualRepositoryConfig", "remoteRepositoryConfig"),),
 )
 
 
 class Repository(Rest):
+    """Where the program gives no location it is the provider's region."""
+
+    provided = MappingProxyType({"project": "project", "location": "region"})
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, REPOSITORY)
-
-    def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
-        names = super().names(id, inputs, outputs)
-        return {"location": names.get("location") or self.gcp.setting("region"), **names}
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from providers.plugin import Context, Props, ProviderError
+from providers.plugin import UNKNOWN, Change, Context, Failure, Props, ProviderError
 from rehearsal.provider.allow import CONDITION, Policy
 from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field
 from rehearsal.provider.iam import DATASET_TARGET, Member
@@ -28,6 +29,37 @@ def _same_columns(schema: Any) -> list[Props]:
     return sorted(plain, key=lambda column: str(column["name"]))
 
 
+def _dataset_id(name: str, value: Any) -> list[str]:
+    """up to 1,024 letters, digits and underscores"""
+    form = "must contain only letters (a-z, A-Z), numbers (0-9), or underscores (_)"
+    wrong = {
+        form: not re.fullmatch(r"[0-9A-Za-z_]+", str(value)),
+        "cannot be greater than 1,024 characters": len(str(value)) > 1024,
+    }
+    return [f'"{name}" {said}' for said, it_is in wrong.items() if it_is]
+
+
+def _lifetime(name: str, value: Any) -> list[str]:
+    """an hour or more"""
+    if isinstance(value, int) and value < HOUR:
+        return [f'"{name}" cannot be shorter than 3600000 milliseconds (one hour)']
+    return []
+
+
+def _columns(name: str, value: Any) -> list[str]:
+    """a JSON array"""
+    try:
+        columns = json.loads(value)
+    except ValueError:
+        return []  # said already
+    if isinstance(columns, list):
+        return [f'"{name}" contains a nil element'] if None in columns else []
+    kinds = {dict: "object", str: "string", bool: "bool"}
+    said = f"json: cannot unmarshal {kinds.get(type(columns), 'number')} into Go value of type"
+    return [f'"{name}" is not a JSON array: {said} []interface {{}}']
+
+
+HOUR: Final = 3_600_000  # milliseconds
 BASE: Final = "https://bigquery.googleapis.com/bigquery/v2"
 KMS: Final = (Field("kmsKeyName", required=True),)
 ACCESS: Final = (
@@ -48,6 +80,7 @@ DATASET: Final = Spec(
     "gcp:bigquery/dataset:Dataset",
     noun="Dataset",
     title="BigQueryDataset",
+    source="products/bigquery/Dataset.yaml",
     base=BASE,
     id="projects/{project}/datasets/{datasetId}",
     collection="projects/{project}/datasets",
@@ -55,14 +88,20 @@ DATASET: Final = Spec(
     update="PUT",
     update_always=("defaultCollation", "friendlyName"),
     fields=(
-        Field("datasetId", api="datasetReference.datasetId", new=True, required=True),
+        Field(
+            "datasetId",
+            api="datasetReference.datasetId",
+            new=True,
+            required=True,
+            valid=_dataset_id,
+        ),
         PROJECT,
         Field("location", new=True, computed=True, fold=True),
         Field("accesses", "objects", api="access", of=ACCESS, computed=True),
         Field("defaultCollation", computed=True),
         Field("defaultEncryptionConfiguration", "object", of=KMS),
         Field("defaultPartitionExpirationMs", "int"),
-        Field("defaultTableExpirationMs", "int"),
+        Field("defaultTableExpirationMs", "int", valid=_lifetime),
         Field("description"),
         Field("friendlyName"),
         Field("isCaseInsensitive", "bool", computed=True),
@@ -85,6 +124,7 @@ TABLE: Final = Spec(
     delete_first=True,
     noun="Table",
     title="BigQuery table",
+    source="services/bigquery/resource_bigquery_table.go",
     base=BASE,
     id="projects/{project}/datasets/{datasetId}/tables/{tableId}",
     collection="projects/{project}/datasets/{datasetId}/tables",
@@ -93,15 +133,15 @@ TABLE: Final = Spec(
         Field("datasetId", api="tableReference.datasetId", new=True, required=True),
         Field("tableId", api="tableReference.tableId", new=True, required=True),
         PROJECT,
-        Field("schema", "json", zero=None, computed=True, alike=_same_columns),
+        Field("schema", "json", zero=None, computed=True, alike=_same_columns, valid=_columns),
         Field("description"),
         Field("friendlyName"),
-        Field("clusterings", "strings", api="clustering.fields"),
+        Field("clusterings", "strings", api="clustering.fields", most=4),
         Field(
             "timePartitioning",
             "object",
             of=(
-                Field("type", required=True),
+                Field("type", required=True, values=("DAY", "HOUR", "MONTH", "YEAR")),
                 Field("field", new=True),
                 Field("expirationMs", "int64", computed=True),
                 Field("requirePartitionFilter", "bool", force=True),
@@ -183,6 +223,8 @@ class Dataset(Rest):
 
 
 class Table(Rest):
+    refuses = "`requirePartitionFilter` also in `timePartitioning`"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, TABLE)
 
@@ -194,6 +236,32 @@ class Table(Rest):
         names = self.names("", inputs, outputs)
         body["tableReference"]["projectId"] = names["project"]
         return body
+
+    def check(
+        self, inputs: Props, old_inputs: Props, context: Context
+    ) -> tuple[Props, list[Failure]]:
+        checked, failures = super().check(inputs, old_inputs, context)
+        name, parts = "requirePartitionFilter", checked.get("timePartitioning")
+        if name in checked and isinstance(parts, dict) and name in parts:
+            said, top = "Conflicting configuration arguments.", "require_partition_filter"
+            nested = f"time_partitioning.0.{top}"
+            failures += [
+                Failure(name, f'{said} "{top}": conflicts with {nested}'),
+                Failure(f"timePartitioning.{name}", f'{said} "{nested}": conflicts with {top}'),
+            ]
+        return checked, failures
+
+    def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
+        """Columns that cannot change in place replace the table."""
+        change = super().diff(id, old_inputs, old_outputs, inputs)
+        columns = inputs.get("schema")
+        if "schema" not in change.updates or columns is UNKNOWN:
+            return change
+        old, new = (json.loads(text or "null") for text in (old_outputs.get("schema"), columns))
+        if _changeable(old, new):
+            return change
+        updates = tuple(name for name in change.updates if name != "schema")
+        return Change(updates, (*change.replaces, "schema"), delete_before_replace=True)
 
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
         columns = (answer.get("schema") or {}).get("fields")
@@ -208,6 +276,34 @@ class Table(Rest):
                 "`pulumi up`"
             )
         super().delete(id, inputs, outputs, context)
+
+
+SAME_TYPES: Final = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
+
+
+def _changeable(old: Any, new: Any, *, nested: bool = False) -> bool:
+    """Whether columns can become others in place (resourceBigQueryTableSchemaIsChangeable).
+
+    They can be added unless they are required, or dropped, but not both at a time, and only dropped
+    where they are not part of another; their types stay, and REQUIRED may become NULLABLE.
+    """
+    if not (isinstance(old, list) and isinstance(new, list)):
+        return bool(old == new)
+    before, after = ({column["name"]: column for column in columns} for columns in (old, new))
+    gone, added = before.keys() - after.keys(), after.keys() - before.keys()
+    if any(after[name].get("mode") == "REQUIRED" for name in added) or (gone and (nested or added)):
+        return False
+    return all(_column_changeable(before[name], after[name]) for name in before.keys() - gone)
+
+
+def _column_changeable(old: Props, new: Props) -> bool:
+    types = [str(column.get("type")).upper() for column in (old, new)]
+    if SAME_TYPES.get(types[0], types[0]) != SAME_TYPES.get(types[1], types[1]):
+        return False
+    modes = [str(column.get("mode") or "NULLABLE").upper() for column in (old, new)]
+    if modes[0] != modes[1] and modes != ["REQUIRED", "NULLABLE"]:
+        return False
+    return _changeable(old.get("fields"), new.get("fields"), nested=True)
 
 
 def _tagged(column: Props) -> Props:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from providers.plugin import UNKNOWN, Context, Failure, Props, ProviderError, Resource
+from providers.plugin import Context, Props, ProviderError, Resource
 from rehearsal.provider import allow
 from rehearsal.provider.allow import CONDITION, Modify, OnPolicy, Policy
 from rehearsal.provider.fields import Field, flatten, inputs_of, without_defaults
 from rehearsal.provider.google import GoogleError
-from rehearsal.provider.iam import MEMBERS, PROJECT_TARGET, ROLE_FIELDS
+from rehearsal.provider.iam import PROJECT_TARGET, ROLE_FIELDS, member_of
 
 if TYPE_CHECKING:
     from rehearsal.provider.gcp import Gcp
@@ -25,9 +24,15 @@ def same_members(members: Any) -> list[str]:
     return sorted({allow.folded(member) for member in members})
 
 
+def _members(name: str, value: Any) -> list[str]:
+    """KIND:NAME or allUsers and the like, and not deleted:..."""
+    items = enumerate(value if isinstance(value, list) else ())
+    return [bad for index, member in items for bad in member_of(f"{name}.{index}", member)]
+
+
 BINDING_FIELDS: Final = (
     *ROLE_FIELDS,
-    Field("members", "set", required=True, zero=[], alike=same_members),
+    Field("members", "set", required=True, zero=[], alike=same_members, valid=_members),
 )
 AUDIT_FIELDS: Final = (
     Field("service", required=True),
@@ -125,20 +130,12 @@ class Binding(Whole):
 
     def __init__(self, gcp: Gcp) -> None:
         target = replace(
-            PROJECT_TARGET, token="gcp:projects/iAMBinding:IAMBinding", delete_first=False
+            PROJECT_TARGET,
+            token="gcp:projects/iAMBinding:IAMBinding",
+            source="tpgiamresource/resource_iam_binding.go",
+            delete_first=False,
         )
         super().__init__(gcp, target, BINDING_FIELDS)
-
-    def check(
-        self, inputs: Props, old_inputs: Props, context: Context
-    ) -> tuple[Props, list[Failure]]:
-        checked, failures = super().check(inputs, old_inputs, context)
-        members = checked.get("members")
-        for index, member in enumerate(members if isinstance(members, list) else ()):
-            if member is not UNKNOWN and not re.fullmatch(MEMBERS, str(member)):
-                reason = f'"members.{index}" ("{member}") doesn\'t match regexp "{MEMBERS}"'
-                failures.append(Failure(f"members[{index}]", reason))
-        return checked, failures
 
     def write(self, part: Props) -> Modify:
         return partial(allow.set_binding, binding=part)
@@ -191,7 +188,10 @@ class AuditConfig(Whole):
 
     def __init__(self, gcp: Gcp) -> None:
         target = replace(
-            PROJECT_TARGET, token="gcp:projects/iAMAuditConfig:IAMAuditConfig", delete_first=False
+            PROJECT_TARGET,
+            token="gcp:projects/iAMAuditConfig:IAMAuditConfig",
+            source="tpgiamresource/resource_iam_audit_config.go",
+            delete_first=False,
         )
         super().__init__(gcp, target, AUDIT_FIELDS)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Final
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from providers.plugin import Context, Props, ProviderError, Resource
@@ -39,16 +41,43 @@ CONDITION: Final = (
     Field("matchesSuffixes", "strings", api="matchesSuffix", zero=[]),
     Field("sizeAboveBytes", "int"),
     Field("sizeBelowBytes", "int"),
-    Field("withState", zero="ANY", computed=True),
+    Field("withState", zero="ANY", computed=True, values=("LIVE", "ARCHIVED", "ANY", "")),
 )
+
+
+def _bucket_name(name: str, value: Any) -> list[str]:
+    """up to 222 of a-z, 0-9, dash, dot and underscore, parts up to 63, no google or goog..."""
+    said, text = "error: bucket name", str(value)
+    if text.startswith("goog"):
+        return [f'{said} {text} cannot start with "goog"']
+    if "google" in text:
+        return [f'{said} {text} cannot contain "google"']
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]", text):
+        see = "https://cloud.google.com/storage/docs/naming-buckets"
+        return [f"{said} validation failed {text}. See {see}"]
+    bad = [part for part in text.split(".") if not re.fullmatch(r"[a-z0-9_-]{1,63}", part)]
+    return [f"{said} validation failed {bad[0]}"] if bad else []
+
+
+def _label_keys(name: str, value: Any) -> list[str]:
+    """keys of up to 63 of a-z, 0-9, dash and underscore"""
+    see = "https://cloud.google.com/storage/docs/tags-and-labels#bucket-labels"
+    return [
+        f"{json.dumps(key)} is an invalid label key. See {see}"
+        for key in (value if isinstance(value, dict) else ())
+        if not re.fullmatch(r"[a-z0-9_-]{1,63}", key)
+    ]
+
+
 BUCKET: Final = Spec(
     "gcp:storage/bucket:Bucket",
     noun="Bucket",
     title="Storage Bucket",
+    source="services/storage/resource_storage_bucket.go",
     base=BUCKETS,
     id="{name}",
     fields=(
-        Field("name", path=True, new=True, pattern=r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"),
+        Field("name", path=True, new=True, valid=_bucket_name),
         Field("project", new=True, computed=True, local=True),
         Field("location", new=True, required=True, fold=True),
         Field("storageClass", default="STANDARD"),
@@ -63,12 +92,18 @@ BUCKET: Final = Spec(
         Field(
             "publicAccessPrevention", api="iamConfiguration.publicAccessPrevention", computed=True
         ),
-        Field("versioning", "object", of=(Field("enabled", "bool", required=True, force=True),)),
+        Field(
+            "versioning",
+            "object",
+            computed=True,
+            of=(Field("enabled", "bool", required=True, force=True),),
+        ),
         Field(
             "lifecycleRules",
             "objects",
             api="lifecycle.rule",
             force=True,
+            most=100,
             of=(
                 Field(
                     "action",
@@ -102,7 +137,7 @@ BUCKET: Final = Spec(
             "retentionPolicy",
             "object",
             of=(
-                Field("retentionPeriod", required=True),
+                Field("retentionPeriod", required=True, pattern=r"^[1-9]\d*$"),
                 Field("isLocked", "bool", unsent=True, zero=False),
             ),
         ),
@@ -119,7 +154,8 @@ BUCKET: Final = Spec(
         Field("hierarchicalNamespace", "object", unsent=True, zero={"enabled": False}),
         Field("ipFilter", "object", unsent=True),
         Field("website", "object", unsent=True),
-        *LABELS,
+        Field("labels", "map", valid=_label_keys),
+        *LABELS[1:],
         DELETION_POLICY,
         Field("projectNumber", "int", output=True, zero=None),
         Field("selfLink", output=True),
@@ -127,11 +163,13 @@ BUCKET: Final = Spec(
         Field("updated", output=True),
         Field("url", output=True),
     ),
-    autoname=AutoName(lower=True, longest=63),
+    autoname=AutoName(longest=222),
 )
 
 
 class Bucket(Rest):
+    waits = "create: it is read twice"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, BUCKET)
 

@@ -38,6 +38,7 @@ DENY_POLICY: Final = Spec(
     "gcp:iam/denyPolicy:DenyPolicy",
     noun="DenyPolicy",
     title="IAM2DenyPolicy",
+    source="products/iam2/DenyPolicy.yaml",
     base="https://iam.googleapis.com/v2beta",
     id="{parent}/{name}",
     collection="policies/{parent}/denypolicies",

@@ -6,12 +6,11 @@ Names are Pulumi's; `api` is the path in Google's JSON where it differs.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.plugin import UNKNOWN, Asset, Failure, Props
+from providers.plugin import UNKNOWN, Props
 
 DEFAULTS: Final = "__defaults"  # names of the inputs that check filled in, as the official bridge
 # writes them beside the inputs of every object
@@ -28,21 +27,27 @@ _ZERO: Final[Mapping[str, Any]] = {
     "keyed": [],
     "truth": "",
 }
-_SAID: Final = {
-    "strings": "list",
-    "numbers": "list",
-    "set": "list",
-    "objects": "list",
-    "keyed": "list",
-    "map": "dict",
-    "object": "dict",
-}
-_CHECKED: Final[Mapping[str, Any]] = {
-    "bool": bool,
-    "int": int,
-    "int64": int,
-    "number": (int, float),
-}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Properties of one object of which so many are to be given."""
+
+    names: tuple[str, ...]
+    least: int = 0
+    most: int | None = None
+
+
+def exactly_one(*names: str) -> Choice:
+    return Choice(names, least=1, most=1)
+
+
+def at_least_one(*names: str) -> Choice:
+    return Choice(names, least=1)
+
+
+def at_most_one(*names: str) -> Choice:
+    return Choice(names, most=1)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,15 @@ class Field:
     unsent: bool = False  # the official plugin has it, this one does not send it: refused
     default: Any = None
     zero: Any = _UNSET  # the output where Google sends nothing
-    pattern: str = ""
+    # What the official plugin refuses before it asks Google, beside a wrong type:
+    pattern: str = ""  # anything that this does not find
+    values: tuple[str, ...] = ()  # any other
+    valid: Callable[[str, Any], list[str]] | None = None  # what is wrong, by name and value; its
+    # docstring says what is right
+    fewest: int = 0  # a shorter list
+    most: int = 0  # a longer one; 0 is any number
+    choices: tuple[Choice, ...] = ()  # other numbers of the members of an object
+    needs: tuple[str, ...] = ()  # this one without those beside it
     alike: Callable[[Any], Any] | None = None  # brings values that mean the same to one form
     agrees: Callable[[Any, Any], bool] | None = None  # whether what is there is what is wanted
 
@@ -95,85 +108,6 @@ LABELS: Final = (
     Field("effectiveLabels", "map", output=True, secret=True),
     Field("pulumiLabels", "map", output=True, secret=True),
 )
-
-
-def check(fields: Iterable[Field], values: Props, path: str = "") -> tuple[Props, list[Failure]]:
-    """`values` with defaults filled in, and what is wrong with them, property by property."""
-    checked: Props = {}
-    failures: list[Failure] = []
-    inputs = {field.name: field for field in fields if not field.output}
-    for name, value in values.items():
-        if name == DEFAULTS or value is None:
-            continue
-        field = inputs.get(name)
-        if field is None:
-            failures.append(Failure(path + name, "Invalid or unknown key"))
-            continue
-        if field.unsent:
-            reason = "The stand-in for the gcp provider does not send this property"
-            failures.append(Failure(path + name, reason))
-            continue
-        checked[name], wrong = _checked(field, value, path + name)
-        failures += wrong
-    for field in inputs.values():
-        if field.required and field.name not in checked:
-            reason = (
-                f'Missing required argument. The argument "{field.name}" is required, '
-                "but no definition was found."
-            )
-            failures.append(Failure(path + field.name, reason))
-    defaults = {
-        field.name: field.default
-        for field in inputs.values()
-        if field.default is not None and field.name not in checked
-    }
-    return {DEFAULTS: sorted(defaults), **defaults, **checked}, failures
-
-
-def _checked(field: Field, value: Any, path: str) -> tuple[Any, list[Failure]]:
-    if value is UNKNOWN:
-        return value, []
-    match field.type, value:
-        case "object", dict():
-            return check(field.of, value, path + ".")
-        case (("objects" | "keyed"), list()):
-            checked = [
-                check(field.of, item, f"{path}[{index}].") if isinstance(item, dict) else (item, [])
-                for index, item in enumerate(value)
-            ]
-            return [item for item, _ in checked], [bad for _, wrong in checked for bad in wrong]
-        case (("strings" | "numbers" | "set"), list()):
-            return value, []
-        case "map", dict():
-            return value, []
-        case "asset", Asset():
-            return value, []
-        case "bool", "true" | "false":
-            return value == "true", []
-        case (("int" | "int64"), str()) if re.fullmatch(r"-?\d+", value):
-            return int(value), []
-        case (("string" | "json" | "truth"), int() | float()) if not isinstance(value, bool):
-            return str(value), []
-        case (("string" | "json" | "truth"), str()):
-            if field.pattern and not re.fullmatch(field.pattern, value):
-                reason = f'"{field.name}" ("{value}") doesn\'t match regexp "{field.pattern}"'
-                return value, [Failure(path, reason)]
-            if field.type == "json" and not _is_json(value):
-                return value, [Failure(path, f'"{field.name}" contains an invalid JSON')]
-            return value, []
-        case kind, _ if kind in _CHECKED and (isinstance(value, bool) == (kind == "bool")):
-            if isinstance(value, _CHECKED[kind]):
-                return value, []
-    wanted, got = _SAID.get(field.type, field.type), type(value).__name__
-    return value, [Failure(path, f"expected {wanted}, got {got}")]
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def empty(value: Any) -> bool:

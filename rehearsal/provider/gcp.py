@@ -50,7 +50,7 @@ from rehearsal.provider.orgpolicy import Policy
 from rehearsal.provider.pools import Pool, Provider
 from rehearsal.provider.projects import Account, CustomRole, Service, ServiceIdentity
 from rehearsal.provider.pubsub import Schema, Subscription, Topic
-from rehearsal.provider.resource import Declared
+from rehearsal.provider.resource import NOT_SET, Declared
 from rehearsal.provider.secretmanager import Secret, SecretVersion
 from rehearsal.provider.slo import CustomService, Slo
 from rehearsal.provider.vertex import DeploymentResourcePool, Endpoint
@@ -93,14 +93,6 @@ region "{region}" is not available for project "{project}".
 Please see \
 https://cloud.google.com/compute/docs/regions-zones/viewing-regions-zones\
 #viewing_a_list_of_available_regions for a list of available regions"""
-# What a resource may leave to the provider, and what is said where the provider has it neither.
-NOT_SET: Final = {
-    "project": "project: required field is not set",
-    "region": "Cannot determine region: set in this resource, or set provider-level 'region' or "
-    "'zone'.",
-    "location": "Unable to determine location: region/zone not configured in resource/provider "
-    "config",
-}
 TARGETS: Final = (
     iam.PROJECT_TARGET,
     iam.ACCOUNT_TARGET,
@@ -238,8 +230,15 @@ class Gcp(Plugin):
         value = self._config.get(name)
         return None if value is UNKNOWN or not value else str(value)
 
-    def setting(self, name: str) -> str:
-        """A value that the resource leaves to the provider. Raises ProviderError without one."""
+    def knows(self, name: str) -> bool:
+        """Whether a setting is there, or is known to be absent."""
+        return self._config.get(name) is not UNKNOWN
+
+    def setting(self, name: str, property: str = "") -> str:
+        """What the resource leaves to the provider, which must have it, for one of its properties.
+
+        Raises ProviderError without one.
+        """
         match name:
             case "region":
                 value = self.region
@@ -248,7 +247,7 @@ class Gcp(Plugin):
             case _:
                 value = self._known(name)
         if value is None:
-            raise ProviderError(NOT_SET[name])
+            raise ProviderError(NOT_SET[name].format(property or name))
         return value
 
     def labels(self, inputs: Props) -> dict[str, str]:
@@ -260,9 +259,13 @@ class Gcp(Plugin):
             **(inputs.get("labels") or {}),
         }
 
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return tuple(sorted(self._kinds))
+
     def kind(self, token: str) -> Kind:
         if token not in self._kinds:
-            known = "\n".join(f"  {known}" for known in sorted(self._kinds))
+            known = "\n".join(f"  {known}" for known in self.tokens)
             raise ProviderError(
                 f"{token} is not one of the resource types of the stand-in for the gcp provider; "
                 f"install the official plugin, or use one of these:\n{known}"

@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, Props, ProviderError, Resource
 from rehearsal.provider.allow import CONDITION, OnPolicy, Policy, add, has, remove
+from rehearsal.provider.checks import unlike
 from rehearsal.provider.fields import DEFAULTS, PROJECT, Field
 from rehearsal.provider.google import GoogleError
 
 if TYPE_CHECKING:
     from rehearsal.provider.gcp import Gcp
 
-MEMBERS: Final = (
-    r"(user|serviceAccount|group|domain|principal|principalSet|deleted|iamMember|projectOwner"
-    r"|projectEditor|projectViewer|specialGroup):.+|allUsers|allAuthenticatedUsers"
+ALONE: Final = (  # members that are not of the form KIND:NAME
+    "projectOwners",
+    "projectReaders",
+    "projectWriters",
+    "allUsers",
+    "allAuthenticatedUsers",
 )
+
+
+def member_of(name: str, value: Any) -> list[str]:
+    """KIND:NAME or allUsers and the like, and not deleted:..."""
+    if str(value).startswith("deleted"):
+        said = "Terraform does not support IAM members for deleted principals"
+        return [f"invalid value for {name} ({said})"]
+    if re.search(".+:.+", str(value)) or any(alone in str(value) for alone in ALONE):
+        return []
+    return [f'invalid value "{value}" for {name} ({OUTLINED})']
+
+
+OUTLINED: Final = (
+    "IAM members must have one of the values outlined here: "
+    "https://cloud.google.com/billing/docs/reference/rest/v1/Policy#Binding"
+)
+# As verify/validation.go of Google's provider puts it together.
+DOMAIN: Final = r"(?:(?:[-a-z0-9]{1,63}\.)*(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?):)?"
+PROJECT_FORMS: Final = r"[0-9]{1,19}|(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)"
+PROJECT_ID: Final = f"{DOMAIN}(?:{PROJECT_FORMS})"
+ACCOUNTS: Final = (
+    PROJECT_ID + "@[a-z]+.gserviceaccount.com$",
+    "[0-9]{1,20}-compute@developer.gserviceaccount.com",
+    r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])@[-a-z0-9\.]{1,63}\.iam\.gserviceaccount\.com$",
+)
+ACCOUNT_NAME: Final = (
+    f"projects/{DOMAIN}(?:{PROJECT_FORMS}|-)/serviceAccounts/({'|'.join(ACCOUNTS)})"
+)
+
+
+def _account(name: str, value: Any) -> list[str]:
+    """projects/PROJECT/serviceAccounts/EMAIL"""
+    return [] if re.search(ACCOUNT_NAME, str(value)) else [unlike(name, value, ACCOUNT_NAME)]
+
+
 ROLE_FIELDS: Final = (
     Field("role", new=True, required=True),
     Field(
@@ -33,7 +73,7 @@ ROLE_FIELDS: Final = (
     ),
     Field("etag", output=True),
 )
-MEMBER_FIELDS: Final = (*ROLE_FIELDS, Field("member", new=True, required=True, pattern=MEMBERS))
+MEMBER_FIELDS: Final = (*ROLE_FIELDS, Field("member", new=True, required=True, valid=member_of))
 
 
 @dataclass(frozen=True)
@@ -56,12 +96,15 @@ class Target:
     batched: bool = False
     shows_path: bool = True  # the output of `property` is the whole path
     shows_given: bool = False  # outputs are as the program has them, the provider's project unset
+    whole: Callable[[str, Gcp], str] | None = None  # the one name of what may be named in many ways
     delete_first: bool = False
+    source: str = ""  # as of Spec
 
 
 PROJECT_TARGET: Final = Target(
     "gcp:projects/iAMMember:IAMMember",
     property="project",
+    source="services/resourcemanager/iam_project.go",
     path="{project}",
     describe='project "{project}"',
     url="https://cloudresourcemanager.googleapis.com/v1/projects/{project}",
@@ -74,15 +117,17 @@ PROJECT_TARGET: Final = Target(
 ACCOUNT_TARGET: Final = Target(
     "gcp:serviceaccount/iAMMember:IAMMember",
     property="serviceAccountId",
+    source="services/resourcemanager/iam_service_account.go",
     path="{serviceAccountId}",
     describe="service account '{serviceAccountId}'",
     url="https://iam.googleapis.com/v1/{serviceAccountId}",
-    fields=(Field("serviceAccountId", new=True, required=True),),
+    fields=(Field("serviceAccountId", new=True, required=True, valid=_account),),
     get_query={"options.requestedPolicyVersion": "3"},
 )
 BUCKET_TARGET: Final = Target(
     "gcp:storage/bucketIAMMember:BucketIAMMember",
     property="bucket",
+    source="services/storage/iam_storage_bucket.go",
     path="b/{bucket}",
     describe='storage bucket "b/{bucket}"',
     url="https://storage.googleapis.com/storage/v1/b/{bucket}",
@@ -95,6 +140,7 @@ BUCKET_TARGET: Final = Target(
 ENDPOINT_TARGET: Final = Target(
     "gcp:vertex/aiEndpointIamMember:AiEndpointIamMember",
     property="endpoint",
+    source="services/vertexai/iam_vertex_ai_endpoint.go",
     path="projects/{project}/locations/{location}/endpoints/{endpoint}",
     describe='vertexai endpoint "projects/{project}/locations/{location}/endpoints/{endpoint}"',
     # The official plugin takes this host from its own region, whatever the endpoint's location.
@@ -109,6 +155,7 @@ ENDPOINT_TARGET: Final = Target(
 TABLE_TARGET: Final = Target(
     "gcp:bigquery/iamMember:IamMember",
     property="tableId",
+    source="services/bigquery/iam_bigquery_table.go",
     path="projects/{project}/datasets/{datasetId}/tables/{tableId}",
     describe='bigquery table "projects/{project}/datasets/{datasetId}/tables/{tableId}"',
     url="https://bigquery.googleapis.com/bigquery/v2/"
@@ -123,6 +170,7 @@ TABLE_TARGET: Final = Target(
 DATASET_TARGET: Final = Target(
     "gcp:bigquery/datasetIamMember:DatasetIamMember",
     property="datasetId",
+    source="services/bigquery/iam_bigquery_dataset.go",
     path="projects/{project}/datasets/{datasetId}",
     describe="Bigquery Dataset {project}/{datasetId}",
     url="https://bigquery.googleapis.com/bigquery/v2/projects/{project}/datasets/{datasetId}",

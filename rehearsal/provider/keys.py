@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, PartialFailure, Props, ProviderError, Resource
-from rehearsal.provider.fields import DELETION_POLICY, Field, flatten, inputs_of
+from rehearsal.provider.fields import DELETION_POLICY, Field, at_most_one, flatten, inputs_of
 from rehearsal.provider.google import GoogleError
 from rehearsal.provider.resource import Declared, Spec
 
@@ -16,20 +16,42 @@ ACCOUNT_KEY: Final = Spec(
     "gcp:serviceaccount/key:Key",
     noun="service account key",
     title="Service Account Key",
+    source="services/resourcemanager/resource_google_service_account_key.go",
     base="https://iam.googleapis.com/v1",
     fields=(
         Field("serviceAccountId", local=True, new=True, required=True),
         Field("keepers", "map", local=True, new=True, zero=None),
-        Field("privateKeyType", local=True, new=True, default="TYPE_GOOGLE_CREDENTIALS_FILE"),
+        Field(
+            "privateKeyType",
+            local=True,
+            new=True,
+            default="TYPE_GOOGLE_CREDENTIALS_FILE",
+            values=("TYPE_UNSPECIFIED", "TYPE_PKCS12_FILE", "TYPE_GOOGLE_CREDENTIALS_FILE"),
+        ),
         Field("publicKeyData", local=True, new=True, zero=None),
-        Field("publicKeyType", local=True, new=True, default="TYPE_X509_PEM_FILE"),
-        Field("keyAlgorithm", new=True, default="KEY_ALG_RSA_2048"),
+        Field(
+            "publicKeyType",
+            local=True,
+            new=True,
+            default="TYPE_X509_PEM_FILE",
+            values=("TYPE_NONE", "TYPE_X509_PEM_FILE", "TYPE_RAW_PUBLIC_KEY"),
+        ),
+        Field(
+            "keyAlgorithm",
+            new=True,
+            default="KEY_ALG_RSA_2048",
+            values=("KEY_ALG_UNSPECIFIED", "KEY_ALG_RSA_1024", "KEY_ALG_RSA_2048"),
+        ),
         DELETION_POLICY,
         Field("name", output=True),
         Field("privateKey", output=True, secret=True, api="privateKeyData"),
         Field("publicKey", output=True, api="publicKeyData"),
         Field("validAfter", output=True, api="validAfterTime"),
         Field("validBefore", output=True, api="validBeforeTime"),
+    ),
+    choices=(
+        at_most_one("publicKeyData", "keyAlgorithm"),
+        at_most_one("publicKeyData", "privateKeyType"),
     ),
 )
 ONLY_CREATED: Final = ("privateKey", "validAfter", "validBefore")  # what no read shows, as recorded
@@ -42,14 +64,15 @@ class AccountKey(Declared):
     The official plugin waits for 10 seconds after the first read; this one does not.
     """
 
+    waits = "create: until it is found"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, ACCOUNT_KEY)
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
-        url = f"{self.spec.base}/{self._account(inputs['serviceAccountId'])}/keys"
+        url = f"{self.spec.base}/{self.names('', inputs, {})['account']}/keys"
         body: dict[str, Any] = {
-            "keyAlgorithm": inputs["keyAlgorithm"],
-            "privateKeyType": inputs["privateKeyType"],
+            name: inputs[name] for name in ("keyAlgorithm", "privateKeyType") if inputs.get(name)
         }
         if inputs.get("publicKeyData"):
             url, body = f"{url}:upload", {"publicKeyData": inputs["publicKeyData"]}
@@ -71,12 +94,14 @@ class AccountKey(Declared):
             raise PartialFailure(id, key, inputs, f"{id} was not found after it was created")
         return id, flatten(self.spec.fields, answer, inputs, None) | once
 
-    def _account(self, account: str) -> str:
+    def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
+        """An account may be given by its whole name, its email, or the part before the @."""
+        account = inputs["serviceAccountId"]
         if account.startswith("projects/"):
-            return account
+            return {"account": account}
         if "@" not in account:
             account = f"{account}@{self.gcp.setting('project')}.iam.gserviceaccount.com"
-        return f"projects/-/serviceAccounts/{account}"
+        return {"account": f"projects/-/serviceAccounts/{account}"}
 
     def _get(self, id: str, given: Props) -> Props | None:
         """The key; IAM answers 403 as well for one that is gone."""

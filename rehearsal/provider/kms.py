@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, Props, ProviderError
 from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field
 from rehearsal.provider.google import GoogleError
-from rehearsal.provider.iam import Target
+from rehearsal.provider.iam import PROJECT_ID, Target
 from rehearsal.provider.resource import AutoName, Rest, Spec
 
 if TYPE_CHECKING:
@@ -16,11 +17,29 @@ if TYPE_CHECKING:
 
 BASE: Final = "https://cloudkms.googleapis.com/v1"
 GONE: Final = frozenset({"DESTROYED", "DESTROY_SCHEDULED"})
-PERIOD: Final = r"(\d+(\.\d{1,9})?s)?"
+PURPOSES: Final = ("ENCRYPT_DECRYPT", "ASYMMETRIC_SIGN", "ASYMMETRIC_DECRYPT", "MAC")
+
+
+def _period(name: str, value: Any) -> list[str]:
+    """seconds, of a day or more, as 86400s"""
+    if not value:
+        return []
+    period = re.fullmatch(r"(\d+(?:\.(\d+))?)s", str(value))
+    if period is None:
+        return [f"Invalid rotation period format: {value}"]
+    short = float(period[1]) < 86400
+    fine = len(period[2] or "") > 9
+    return [
+        *(["Rotation period must be greater than one day"] if short else ()),
+        *(["Rotation period cannot have more than 9 fractional digits"] if fine else ()),
+    ]
+
+
 KEY_RING: Final = Spec(
     "gcp:kms/keyRing:KeyRing",
     noun="KeyRing",
     title="KMSKeyRing",
+    source="products/kms/KeyRing.yaml",
     base=BASE,
     id="projects/{project}/locations/{location}/keyRings/{name}",
     collection="projects/{project}/locations/{location}/keyRings",
@@ -35,6 +54,7 @@ CRYPTO_KEY: Final = Spec(
     "gcp:kms/cryptoKey:CryptoKey",
     noun="CryptoKey",
     title="KMSCryptoKey",
+    source="products/kms/CryptoKey.yaml",
     base=BASE,
     id="{keyRing}/cryptoKeys/{name}",
     collection="{keyRing}/cryptoKeys",
@@ -43,8 +63,8 @@ CRYPTO_KEY: Final = Spec(
     fields=(
         Field("name", path=True, new=True),
         Field("keyRing", path=True, new=True, required=True),
-        Field("purpose", new=True, default="ENCRYPT_DECRYPT"),
-        Field("rotationPeriod", mask="rotationPeriod,nextRotationTime", pattern=PERIOD),
+        Field("purpose", new=True, default="ENCRYPT_DECRYPT", values=PURPOSES),
+        Field("rotationPeriod", mask="rotationPeriod,nextRotationTime", valid=_period),
         Field(
             "versionTemplate",
             "object",
@@ -72,10 +92,39 @@ CRYPTO_KEY: Final = Spec(
     ),
     autoname=AutoName(),
 )
+NAME: Final = "[a-zA-Z0-9_-]{1,63}"
+
+
+def _whole_key(given: str, gcp: Gcp) -> str:
+    """The whole name of a key that is given by it, or by its parts alone."""
+    words = "projects/", "locations/", "keyRings/", "cryptoKeys/"
+    values = f"({PROJECT_ID})", "([a-z0-9-]+)", f"({NAME})", f"({NAME})"
+    whole = "/".join(map("".join, zip(words, values, strict=True)))
+    parts = re.fullmatch(whole, given) or re.fullmatch("/".join(values), given)
+    if parts is not None:
+        project, location, ring, key = parts.groups()
+    elif re.fullmatch(rf"[a-z0-9-]+/{NAME}/{NAME}", given):
+        if gcp.project is None:
+            raise ProviderError(
+                f"Error parsing resource ID for {given}: The default project for the provider must "
+                "be set when using the `{location}/{keyRingName}/{cryptoKeyName}` id format."
+            )
+        project, location, ring, key = gcp.project, *given.split("/")
+    else:
+        raise ProviderError(
+            f"Error parsing resource ID for {given}: Invalid CryptoKey id format, expecting "
+            "`{projectId}/{locationId}/{KeyringName}/{cryptoKeyName}` or "
+            f"`{{locationId}}/{{keyRingName}}/{{cryptoKeyName}}, got id: {given}`"
+        )
+    return f"projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}"
+
+
 KEY_TARGET: Final = Target(
     "gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember",
     property="cryptoKeyId",
+    source="services/kms/iam_kms_crypto_key.go",
     path="{cryptoKeyId}",
+    whole=_whole_key,
     describe='KMS CryptoKey "{cryptoKeyId}"',
     url=f"{BASE}/{{cryptoKeyId}}",
     fields=(Field("cryptoKeyId", new=True, required=True),),

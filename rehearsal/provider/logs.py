@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from providers.plugin import Context, Failure, Props, ProviderError
-from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field
+from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field, at_least_one
 from rehearsal.provider.google import GoogleError
 from rehearsal.provider.resource import AutoName, Rest, Spec
 
@@ -30,10 +30,12 @@ def _same_labels(labels: Any) -> Any:
     return sorted(plain, key=str) if len(plain) == len(labels) else labels
 
 
+VALUE_TYPES: Final = ("BOOL", "INT64", "DOUBLE", "STRING", "DISTRIBUTION", "MONEY")
 METRIC: Final = Spec(
     "gcp:logging/metric:Metric",
     noun="Metric",
     title="LoggingMetric",
+    source="products/logging/Metric.yaml",
     base=BASE,
     id="{name}",
     collection="projects/{project}/metrics",
@@ -51,8 +53,8 @@ METRIC: Final = Spec(
             computed=True,
             of=(
                 Field("unit", default="1"),
-                Field("valueType", required=True),
-                Field("metricKind", required=True),
+                Field("valueType", required=True, values=VALUE_TYPES),
+                Field("metricKind", required=True, values=("DELTA", "GAUGE", "CUMULATIVE")),
                 Field(
                     "labels",
                     "objects",
@@ -60,7 +62,13 @@ METRIC: Final = Spec(
                     of=(
                         Field("key", required=True, new=True),
                         Field("description"),
-                        Field("valueType", new=True, default="STRING", zero="STRING"),
+                        Field(
+                            "valueType",
+                            new=True,
+                            default="STRING",
+                            zero="STRING",
+                            values=("BOOL", "INT64", "STRING"),
+                        ),
                     ),
                 ),
                 Field("displayName"),
@@ -71,6 +79,7 @@ METRIC: Final = Spec(
         Field(
             "bucketOptions",
             "object",
+            choices=(at_least_one("linearBuckets", "exponentialBuckets", "explicitBuckets"),),
             of=(
                 Field(
                     "linearBuckets",
@@ -101,6 +110,7 @@ SINK: Final = Spec(
     "gcp:logging/projectSink:ProjectSink",
     noun="Sink",
     title="Project Logging Sink",
+    source="services/logging/resource_logging_project_sink.go",
     base=BASE,
     id="projects/{project}/sinks/{name}",
     collection="projects/{project}/sinks",
@@ -166,6 +176,8 @@ class Metric(Rest):
 class ProjectSink(Rest):
     """A sink. One that is there already, as Google's own are, is taken over."""
 
+    refuses = "`bigqueryOptions` where `uniqueWriterIdentity` is false"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, SINK)
 
@@ -174,7 +186,7 @@ class ProjectSink(Rest):
     ) -> tuple[Props, list[Failure]]:
         checked, failures = super().check(inputs, old_inputs, context)
         if checked.get("bigqueryOptions") and checked["uniqueWriterIdentity"] is False:
-            reason = "uniqueWriterIdentity must be true when bigqueryOptions is supplied"
+            reason = "unique_writer_identity must be true when bigquery_options is supplied"
             failures.append(Failure("uniqueWriterIdentity", reason))
         return checked, failures
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from providers.plugin import Props, ProviderError
-from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field
+from providers.plugin import Context, Failure, Props, ProviderError
+from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field, exactly_one
 from rehearsal.provider.resource import Rest, Spec
 
 if TYPE_CHECKING:
@@ -40,11 +40,23 @@ def _within(there: Any, wanted: Any) -> bool:
 
 
 TRIGGER: Final = Field("trigger", "object", of=(Field("count", "int"), Field("percent", "number")))
+# What both an aligner and a reducer can make of a series.
+STATISTICS: Final = (
+    *("NONE", "MEAN", "MIN", "MAX", "SUM", "STDDEV", "COUNT", "COUNT_TRUE", "COUNT_FALSE"),
+    *("FRACTION_TRUE", "PERCENTILE_99", "PERCENTILE_95", "PERCENTILE_50", "PERCENTILE_05"),
+)
+ALIGNED: Final = ("DELTA", "RATE", "INTERPOLATE", "NEXT_OLDER", "PERCENT_CHANGE")
+COMPARISONS: Final = tuple(f"COMPARISON_{one}" for one in ("GT", "GE", "LT", "LE", "EQ", "NE"))
+MISSING: Final = tuple(f"EVALUATION_MISSING_DATA_{one}" for one in ("INACTIVE", "ACTIVE", "NO_OP"))
 AGGREGATION: Final = (
-    Field("perSeriesAligner"),
+    Field("perSeriesAligner", values=tuple(f"ALIGN_{one}" for one in (*STATISTICS, *ALIGNED))),
     Field("groupByFields", "strings"),
     Field("alignmentPeriod"),
-    Field("crossSeriesReducer", alike=_reducer),
+    Field(
+        "crossSeriesReducer",
+        alike=_reducer,
+        values=tuple(f"REDUCE_{one}" for one in STATISTICS),
+    ),
 )
 PERIODICITY: Final = Field("periodicity", "int", required=True)
 CONDITION: Final = (
@@ -58,11 +70,11 @@ CONDITION: Final = (
             Field("aggregations", "objects", of=AGGREGATION),
             Field("denominatorFilter"),
             Field("denominatorAggregations", "objects", of=AGGREGATION),
-            Field("comparison", required=True),
+            Field("comparison", required=True, values=COMPARISONS),
             Field("thresholdValue", "number"),
             Field("duration", required=True),
             Field("forecastOptions", "object", of=(Field("forecastHorizon", required=True),)),
-            Field("evaluationMissingData"),
+            Field("evaluationMissingData", values=MISSING),
             TRIGGER,
         ),
     ),
@@ -87,7 +99,7 @@ CONDITION: Final = (
         of=(
             Field("query", required=True),
             Field("duration", required=True),
-            Field("evaluationMissingData"),
+            Field("evaluationMissingData", values=MISSING),
             TRIGGER,
         ),
     ),
@@ -141,6 +153,7 @@ ALERT_POLICY: Final = Spec(
     "gcp:monitoring/alertPolicy:AlertPolicy",
     noun="AlertPolicy",
     title="MonitoringAlertPolicy",
+    source="products/monitoring/AlertPolicy.yaml",
     base=BASE,
     id="projects/{project}/alertPolicies/{name}",
     collection="projects/{project}/alertPolicies",
@@ -148,7 +161,7 @@ ALERT_POLICY: Final = Spec(
     fields=(
         PROJECT,
         Field("displayName", required=True),
-        Field("combiner", required=True),
+        Field("combiner", required=True, values=("AND", "OR", "AND_WITH_MATCHING_RESOURCE")),
         Field("enabled", "bool", default=True, force=True),
         Field("conditions", "objects", required=True, of=CONDITION),
         Field("notificationChannels", "strings", zero=[]),
@@ -197,6 +210,7 @@ NOTIFICATION_CHANNEL: Final = Spec(
     "gcp:monitoring/notificationChannel:NotificationChannel",
     noun="NotificationChannel",
     title="MonitoringNotificationChannel",
+    source="products/monitoring/NotificationChannel.yaml",
     base=BASE,
     id="projects/{project}/notificationChannels/{name}",
     collection="projects/{project}/notificationChannels",
@@ -207,6 +221,7 @@ NOTIFICATION_CHANNEL: Final = Spec(
             "sensitiveLabels",
             "object",
             unread=True,
+            choices=(exactly_one(*SENSITIVE),),
             of=(
                 *(Field(name, secret=True) for name in SENSITIVE),
                 *(
@@ -231,6 +246,7 @@ DASHBOARD: Final = Spec(
     "gcp:monitoring/dashboard:Dashboard",
     noun="Dashboard",
     title="MonitoringDashboard",
+    source="services/monitoring/resource_monitoring_dashboard.go",
     base="https://monitoring.googleapis.com/v1",
     id="projects/{project}/dashboards/{dashboard}",
     collection="projects/{project}/dashboards",
@@ -274,8 +290,25 @@ class AlertPolicy(Named):
 class NotificationChannel(Named):
     """A channel. Its secret labels are inputs of their own, and Google does not show them."""
 
+    refuses = "a label that is also in `sensitiveLabels`"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, NOTIFICATION_CHANNEL)
+
+    def check(
+        self, inputs: Props, old_inputs: Props, context: Context
+    ) -> tuple[Props, list[Failure]]:
+        checked, failures = super().check(inputs, old_inputs, context)
+        labels, secret = (
+            given if isinstance(given, dict) else {}
+            for given in (checked.get("labels"), checked.get("sensitiveLabels"))
+        )
+        for name, label in SENSITIVE.items():
+            if secret.get(name) and labels.get(label):
+                said = "cannot be set at the same time as label"
+                reason = f'Sensitive label "{label}" {said} "{label}".'
+                failures.append(Failure(f"sensitiveLabels.{name}", reason))
+        return checked, failures
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)

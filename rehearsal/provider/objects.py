@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from providers.plugin import Asset, Change, Context, Failure, Props, ProviderError, Resource
+from providers.plugin import Asset, Change, Context, Props, ProviderError, Resource
 from rehearsal.provider.buckets import BUCKETS
-from rehearsal.provider.fields import DELETION_POLICY, Field, expand, flatten, inputs_of
+from rehearsal.provider.fields import (
+    DELETION_POLICY,
+    Field,
+    exactly_one,
+    expand,
+    flatten,
+    inputs_of,
+)
 from rehearsal.provider.google import GoogleError
 from rehearsal.provider.resource import AutoName, Declared, Spec
 
@@ -38,6 +45,7 @@ OBJECT: Final = Spec(
     "gcp:storage/bucketObject:BucketObject",
     noun="object",
     title="Storage Bucket Object",
+    source="services/storage/resource_storage_bucket_object.go",
     id="{bucket}-{name}",
     fields=(
         Field("name", path=True, new=True),
@@ -70,6 +78,7 @@ OBJECT: Final = Spec(
         Field("selfLink", output=True),
     ),
     autoname=AutoName(),
+    choices=(exactly_one("content", "source"),),
 )
 
 
@@ -78,17 +87,6 @@ class BucketObject(Declared):
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, OBJECT)
-
-    def check(
-        self, inputs: Props, old_inputs: Props, context: Context
-    ) -> tuple[Props, list[Failure]]:
-        checked, failures = super().check(inputs, old_inputs, context)
-        given = [name for name in ("content", "source") if name in checked]
-        if len(given) != 1:
-            what = ",".join(given) or "neither"
-            reason = f"only one of `content,source` can be specified, and one must be; got {what}"
-            failures.append(Failure("source", reason))
-        return checked, failures
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
         change = super().diff(id, old_inputs, old_outputs, inputs)

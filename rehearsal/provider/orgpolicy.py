@@ -37,6 +37,7 @@ POLICY: Final = Spec(
     "gcp:orgpolicy/policy:Policy",
     noun="Policy",
     title="OrgPolicyPolicy",
+    source="products/orgpolicy/Policy.yaml",
     base="https://orgpolicy.googleapis.com/v2",
     id="{parent}/policies/{name}",
     collection="{parent}/policies",

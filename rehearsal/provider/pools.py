@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from providers.plugin import Context, Failure, Props, ProviderError
-from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field
+from providers.plugin import Context, Props, ProviderError
+from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field, exactly_one
 from rehearsal.provider.google import GoogleError
 from rehearsal.provider.resource import Rest, Spec
 
@@ -22,7 +23,22 @@ def same_json(text: Any) -> Any:
 
 
 BASE: Final = "https://iam.googleapis.com/v1"
-POOL_ID: Final = r"(?!gcp-)[0-9a-z-]{4,32}"
+ALGORITHMS: Final = ("RSA_2048", "RSA_3072", "RSA_4096", "ECDSA_P256", "ECDSA_P384")
+
+
+def _pool_id(name: str, value: Any) -> list[str]:
+    """4 to 32 of a-z, 0-9 and dash, not gcp-..."""
+    own = str(value).removesuffix(".svc.id.goog")
+    wrong = {
+        f'("{value}") can not start with "gcp-"': own.startswith("gcp-"),
+        "must contain only lowercase letters (a-z), numbers (0-9), or dashes (-), or end in "
+        "'.svc.id.goog'": not re.fullmatch(r"[0-9a-z-]+", own),
+        "cannot be smaller than 4 characters": len(own) < 4,
+        "cannot be greater than 32 characters": len(own) > 32,
+    }
+    return [f'"{name}" {said}' for said, it_is in wrong.items() if it_is]
+
+
 DESCRIBED: Final = (
     Field("displayName"),
     Field("description"),
@@ -41,6 +57,7 @@ POOL: Final = Spec(
     "gcp:iam/workloadIdentityPool:WorkloadIdentityPool",
     noun="WorkloadIdentityPool",
     title="IAMBetaWorkloadIdentityPool",
+    source="products/iambeta/WorkloadIdentityPool.yaml",
     base=BASE,
     id="projects/{project}/locations/global/workloadIdentityPools/{workloadIdentityPoolId}",
     collection="projects/{project}/locations/global/workloadIdentityPools",
@@ -49,16 +66,16 @@ POOL: Final = Spec(
     operations=True,
     update_operations=True,
     fields=(
-        Field("workloadIdentityPoolId", path=True, new=True, required=True, pattern=POOL_ID),
+        Field("workloadIdentityPoolId", path=True, new=True, required=True, valid=_pool_id),
         PROJECT,
         *DESCRIBED,
-        Field("mode"),
+        Field("mode", values=("FEDERATION_ONLY", "TRUST_DOMAIN")),
         Field(
             "inlineCertificateIssuanceConfig",
             "object",
             of=(
                 Field("caPools", "map"),
-                Field("keyAlgorithm", computed=True),
+                Field("keyAlgorithm", computed=True, values=ALGORITHMS),
                 Field("lifetime", computed=True),
                 Field("rotationWindowPercentage", "int", computed=True),
                 Field("useDefaultSharedCa", "bool"),
@@ -76,6 +93,7 @@ PROVIDER: Final = Spec(
     "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider",
     noun="WorkloadIdentityPoolProvider",
     title="IAMBetaWorkloadIdentityPoolProvider",
+    source="products/iambeta/WorkloadIdentityPoolProvider.yaml",
     base=BASE,
     id="projects/{project}/locations/global/workloadIdentityPools/{workloadIdentityPoolId}"
     "/providers/{workloadIdentityPoolProviderId}",
@@ -87,9 +105,7 @@ PROVIDER: Final = Spec(
     update_operations=True,
     fields=(
         Field("workloadIdentityPoolId", path=True, new=True, required=True),
-        Field(
-            "workloadIdentityPoolProviderId", path=True, new=True, required=True, pattern=POOL_ID
-        ),
+        Field("workloadIdentityPoolProviderId", path=True, new=True, required=True, valid=_pool_id),
         PROJECT,
         *DESCRIBED,
         Field("attributeMapping", "map"),
@@ -127,8 +143,8 @@ PROVIDER: Final = Spec(
             ),
         ),
     ),
+    choices=(exactly_one("aws", "oidc", "saml", "x509"),),
 )
-SOURCES: Final = ("aws", "oidc", "saml", "x509")
 
 
 class SoftDeleted(Rest):
@@ -145,6 +161,8 @@ class Pool(SoftDeleted):
     The recordings have no attestation rules: that `:setAttestationRules` writes them is inferred
     from the discovery document.
     """
+
+    waits = "attestationRules: the operation"
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, POOL)
@@ -198,18 +216,7 @@ class Pool(SoftDeleted):
 
 
 class Provider(SoftDeleted):
-    """What a pool takes tokens from: exactly one kind of source."""
+    """What a pool takes tokens from."""
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, PROVIDER)
-
-    def check(
-        self, inputs: Props, old_inputs: Props, context: Context
-    ) -> tuple[Props, list[Failure]]:
-        checked, failures = super().check(inputs, old_inputs, context)
-        given = [name for name in SOURCES if name in checked]
-        if len(given) != 1:
-            what = ",".join(given) or "none"
-            reason = f"exactly one of `{','.join(SOURCES)}` must be specified; got {what}"
-            failures.append(Failure("oidc", reason))
-        return checked, failures

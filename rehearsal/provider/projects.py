@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, PartialFailure, Props, ProviderError, Resource
+from rehearsal.provider.checks import at_most_characters
 from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field, inputs_of
 from rehearsal.provider.google import GoogleError
 from rehearsal.provider.resource import AutoName, Declared, Rest, Spec
@@ -16,13 +18,35 @@ SERVICE_USAGE: Final = "https://serviceusage.googleapis.com/v1"
 MOST_AT_ONCE: Final = 20  # services that one batchEnable takes
 CONSISTENCY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0)  # until a new account can be read
 
+STAGES: Final = ("ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP")
+ACCOUNT_ID: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
+
+def _domain(name: str, value: Any) -> list[str]:
+    """a domain"""
+    if value == "bigquery-json.googleapis.com":
+        return [f"expected {name} to not match any of [bigquery-json.googleapis.com], got {value}"]
+    if "." in str(value):
+        return []
+    return [f"expected {value} to be a domain like serviceusage.googleapis.com"]
+
+
+def _account_id(name: str, value: Any) -> list[str]:
+    """6 to 30 of a-z, 0-9 and dash"""
+    said = f'"{name}" ("{value}") must'
+    length = [] if 6 <= len(str(value)) <= 30 else [f"{said} be between 6 and 30 characters long"]
+    form = [] if re.search(ACCOUNT_ID, str(value)) else [f'{said} match regex "{ACCOUNT_ID}"']
+    return length + form
+
+
 SERVICE: Final = Spec(
     "gcp:projects/service:Service",
     noun="Service",
     title="Project Service",
+    source="services/resourcemanager/resource_google_project_service.go",
     id="{project}/{service}",
     fields=(
-        Field("service", new=True, required=True),
+        Field("service", new=True, required=True, valid=_domain),
         PROJECT,
         Field("disableOnDestroy", "bool", local=True, zero=None),
         Field("disableDependentServices", "bool", local=True, zero=None),
@@ -34,6 +58,7 @@ SERVICE_IDENTITY: Final = Spec(
     "gcp:projects/serviceIdentity:ServiceIdentity",
     noun="ServiceIdentity",
     title="ServiceIdentity",
+    source="services/resourcemanager/resource_project_service_identity.go",
     id="projects/{project}/services/{service}",
     fields=(
         Field("service", new=True, required=True),
@@ -46,34 +71,36 @@ CUSTOM_ROLE: Final = Spec(
     "gcp:projects/iAMCustomRole:IAMCustomRole",
     noun="custom project role",
     title="IAM custom role",
+    source="services/resourcemanager/resource_google_project_iam_custom_role.go",
     base="https://iam.googleapis.com/v1",
     id="projects/{project}/roles/{roleId}",
     collection="projects/{project}/roles",
     fields=(
-        Field("roleId", path=True, new=True, pattern=r"[a-zA-Z0-9_\.]{3,64}"),
+        Field("roleId", path=True, new=True, pattern=r"^[a-zA-Z0-9_\.]{3,64}$"),
         PROJECT,
         Field("title", required=True),
         Field("description"),
-        Field("permissions", "set", api="includedPermissions", required=True),
-        Field("stage", default="GA", zero="ALPHA"),
+        Field("permissions", "set", api="includedPermissions", required=True, fewest=1),
+        Field("stage", default="GA", zero="ALPHA", values=STAGES),
         Field("name", output=True),
         Field("deleted", "bool", output=True),
         DELETION_POLICY,
     ),
-    autoname=AutoName("roleId", separator="", longest=64),
+    autoname=AutoName("roleId"),
 )
 ACCOUNT: Final = Spec(
     "gcp:serviceaccount/account:Account",
     noun="service account",
     title="Service Account",
+    source="services/resourcemanager/resource_google_service_account.go",
     base="https://iam.googleapis.com/v1",
     id="projects/{project}/serviceAccounts/{email}",
     collection="projects/{project}/serviceAccounts",
     fields=(
-        Field("accountId", path=True, new=True, pattern=r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])"),
+        Field("accountId", path=True, new=True, valid=_account_id),
         PROJECT,
         Field("displayName"),
-        Field("description"),
+        Field("description", valid=at_most_characters(256)),
         Field("disabled", "bool"),
         Field("createIgnoreAlreadyExists", "bool", local=True, zero=None),
         DELETION_POLICY,
@@ -82,12 +109,14 @@ ACCOUNT: Final = Spec(
         Field("name", output=True),
         Field("uniqueId", output=True),
     ),
-    autoname=AutoName("accountId", lower=True, longest=28),
+    autoname=AutoName("accountId", longest=30),
 )
 
 
 class Service(Declared):
     """An enabled API. Neither listing nor enabling is done for one service at a time."""
+
+    waits = "create: the operation, and until it is listed as enabled; delete: the operation"
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, SERVICE)
@@ -208,6 +237,8 @@ class Service(Declared):
 class ServiceIdentity(Declared):
     """The service agent of an API: made on demand, never read, never deleted."""
 
+    waits = "create: the operation"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, SERVICE_IDENTITY)
 
@@ -235,7 +266,11 @@ class ServiceIdentity(Declared):
 
 
 class CustomRole(Rest):
-    """A custom role. Its id outlives its deletion, so a create may have to undelete."""
+    """A custom role. Its id outlives its deletion, so a create may have to undelete.
+
+    To a refresh a soft-deleted role is still there, with `deleted` set: only an update for another
+    reason brings it back, as in the official plugin.
+    """
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, CUSTOM_ROLE)
@@ -255,54 +290,52 @@ class CustomRole(Rest):
             role = self.body(inputs, {}, update=False)
             self._call("creating", id, "POST", url, {"role": role, "roleId": names["roleId"]})
         elif there.get("deleted"):
-            self._call("undeleting", id, "POST", f"{self.url(id, names)}:undelete", {})
+            undelete = f"{self.url(id, names)}:undelete"
+            self._call("undeleting", inputs["title"], "POST", undelete, {})
             self._patch(id, names, inputs)
         else:
             raise ProviderError(f"Custom project role {id} already exists and must be imported")
         return id, self.read_created(id, inputs, context)
-
-    def get(self, id: str, inputs: Props, outputs: Props) -> Props | None:
-        """The role; on a refresh or an import a soft-deleted one is gone."""
-        role = super().get(id, inputs, outputs)
-        creating = bool(inputs) and not outputs
-        return None if role and role.get("deleted") and not creating else role
 
     def update(
         self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
     ) -> Props:
         if any(not item.local for item in self.changes(old_inputs, old_outputs, inputs)):
             names = self.names(id, inputs, old_outputs)
-            role = super().get(id, inputs, {})
-            if role and role.get("deleted"):
-                self._call("undeleting", id, "POST", f"{self.url(id, names)}:undelete", {})
+            try:
+                role = self.gcp.google.call("GET", self.url(id, names))
+            except GoogleError as error:
+                said = f"unable to find custom project role {id} to update: {error}"
+                raise ProviderError(said) from error
+            if role.get("deleted"):
+                undelete = f"{self.url(id, names)}:undelete"
+                self._call("undeleting", inputs["title"], "POST", undelete, {})
             self._patch(id, names, inputs)
         planned = old_outputs | self.preview(inputs, old_outputs)
         return planned | {"permissions": sorted(planned["permissions"])}
 
     def _patch(self, id: str, names: dict[str, str], inputs: Props) -> None:
         body = self.body(inputs, {}, update=True)
-        self._call("updating", id, "PATCH", self.url(id, names), body)
+        self._call("updating", inputs["title"], "PATCH", self.url(id, names), body)
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         if self.refuses_deletion(id, outputs):
             return
-        try:
-            self.gcp.google.call("DELETE", self.url(id, self.names(id, inputs, outputs)))
-        except GoogleError as error:
-            if error.status != 404:
-                raise ProviderError(
-                    f"Error deleting the custom project role {id}: {error}"
-                ) from error
+        url = self.url(id, self.names(id, inputs, outputs))
+        self._call("deleting", outputs["title"], "DELETE", url, None)  # one that is gone is refused
 
-    def _call(self, doing: str, id: str, method: str, url: str, body: Any) -> None:
+    def _call(self, doing: str, role: str, method: str, url: str, body: Any) -> None:
+        """`role` is its path where it is created, and its title from then on."""
         try:
             self.gcp.google.call(method, url, None, body)
         except GoogleError as error:
-            raise ProviderError(f"Error {doing} the custom project role {id}: {error}") from error
+            raise ProviderError(f"Error {doing} the custom project role {role}: {error}") from error
 
 
 class Account(Rest):
     """A service account. IAM is slow to notice one: it is read until it is there."""
+
+    waits = "create: until it is found twice running"
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, ACCOUNT)

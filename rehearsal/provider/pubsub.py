@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Context, Props, ProviderError
-from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field, same
+from rehearsal.provider.fields import (
+    DELETION_POLICY,
+    LABELS,
+    PROJECT,
+    Field,
+    at_most_one,
+    exactly_one,
+    same,
+)
 from rehearsal.provider.iam import Target
 from rehearsal.provider.resource import AutoName, Rest, Spec
 
@@ -48,6 +56,9 @@ def _strings(*required: str, optional: tuple[str, ...] = ()) -> tuple[Field, ...
     return (*(Field(name, required=True) for name in required), *map(Field, optional))
 
 
+ENCODINGS: Final = ("ENCODING_UNSPECIFIED", "JSON", "BINARY")
+SEVERITIES: Final = ("SEVERITY_UNSPECIFIED", "DISABLED", "DEBUG", "INFO", "WARNING", "ERROR")
+CONFLUENT: Final = "confluentCloud"
 TAGS: Final = Field("tags", "map", new=True, unread=True, zero=None)
 TRANSFORMS: Final = Field(
     "messageTransforms",
@@ -72,6 +83,7 @@ SCHEMA: Final = Spec(
     "gcp:pubsub/schema:Schema",
     noun="Schema",
     title="PubsubSchema",
+    source="products/pubsub/Schema.yaml",
     base=BASE,
     id="projects/{project}/schemas/{name}",
     collection="projects/{project}/schemas",
@@ -81,7 +93,11 @@ SCHEMA: Final = Spec(
     fields=(
         Field("name", path=True, new=True),
         PROJECT,
-        Field("type", default="TYPE_UNSPECIFIED"),
+        Field(
+            "type",
+            default="TYPE_UNSPECIFIED",
+            values=("TYPE_UNSPECIFIED", "PROTOCOL_BUFFER", "AVRO"),
+        ),
         Field("definition"),
         DELETION_POLICY,
         Field("revisionId", output=True),
@@ -92,6 +108,7 @@ TOPIC: Final = Spec(
     "gcp:pubsub/topic:Topic",
     noun="Topic",
     title="PubsubTopic",
+    source="products/pubsub/Topic.yaml",
     base=BASE,
     id="projects/{project}/topics/{name}",
     collection="projects/{project}/topics/{name}",
@@ -115,7 +132,7 @@ TOPIC: Final = Spec(
             "object",
             of=(
                 Field("schema", required=True),
-                Field("encoding", default="ENCODING_UNSPECIFIED"),
+                Field("encoding", default="ENCODING_UNSPECIFIED", values=ENCODINGS),
                 Field("firstRevisionId"),
                 Field("lastRevisionId"),
             ),
@@ -124,6 +141,9 @@ TOPIC: Final = Spec(
         Field(
             "ingestionDataSourceSettings",
             "object",
+            choices=(
+                at_most_one("awsKinesis", "awsMsk", "azureEventHubs", "cloudStorage", CONFLUENT),
+            ),
             of=(
                 Field(
                     "awsKinesis",
@@ -153,6 +173,7 @@ TOPIC: Final = Spec(
                 Field(
                     "cloudStorage",
                     "object",
+                    choices=(exactly_one("textFormat", "avroFormat", "pubsubAvroFormat"),),
                     of=(
                         Field("bucket", required=True),
                         Field("textFormat", "object", of=(Field("delimiter", default="\n"),)),
@@ -163,7 +184,7 @@ TOPIC: Final = Spec(
                     ),
                 ),
                 Field(
-                    "confluentCloud",
+                    CONFLUENT,
                     "object",
                     of=_strings(
                         "bootstrapServer",
@@ -176,7 +197,7 @@ TOPIC: Final = Spec(
                 Field(
                     "platformLogsSettings",
                     "object",
-                    of=(Field("severity", default="SEVERITY_UNSPECIFIED"),),
+                    of=(Field("severity", default="SEVERITY_UNSPECIFIED", values=SEVERITIES),),
                 ),
             ),
         ),
@@ -191,6 +212,7 @@ SUBSCRIPTION: Final = Spec(
     "gcp:pubsub/subscription:Subscription",
     noun="Subscription",
     title="PubsubSubscription",
+    source="products/pubsub/Subscription.yaml",
     base=BASE,
     id="projects/{project}/subscriptions/{name}",
     collection="projects/{project}/subscriptions/{name}",
@@ -203,6 +225,7 @@ SUBSCRIPTION: Final = Spec(
         Field(
             "bigqueryConfig",
             "object",
+            choices=(at_most_one("useTopicSchema", "useTableSchema"),),
             of=(
                 Field("table", required=True),
                 Field("useTopicSchema", "bool"),
@@ -276,7 +299,7 @@ SUBSCRIPTION: Final = Spec(
             bare=True,
             of=(Field("ttl", required=True, alike=_seconds),),
         ),
-        Field("filter", new=True, pattern=r"[\s\S]{0,256}"),
+        Field("filter", new=True, pattern=r"^[\s\S]{0,256}$"),
         Field(
             "deadLetterPolicy",
             "object",
@@ -300,11 +323,12 @@ SUBSCRIPTION: Final = Spec(
         DELETION_POLICY,
     ),
     autoname=AutoName(),
-    conflicts=(("bigqueryConfig", "cloudStorageConfig", "pushConfig"),),
+    choices=(at_most_one("bigqueryConfig", "cloudStorageConfig", "pushConfig"),),
 )
 TOPIC_TARGET: Final = Target(
     "gcp:pubsub/topicIAMMember:TopicIAMMember",
     property="topic",
+    source="services/pubsub/iam_pubsub_topic.go",
     path="projects/{project}/topics/{topic}",
     describe='pubsub topic "projects/{project}/topics/{topic}"',
     url=BASE + "/projects/{project}/topics/{topic}",
@@ -314,6 +338,7 @@ TOPIC_TARGET: Final = Target(
 SUBSCRIPTION_TARGET: Final = Target(
     "gcp:pubsub/subscriptionIAMMember:SubscriptionIAMMember",
     property="subscription",
+    source="services/pubsub/iam_pubsub_subscription.go",
     path="projects/{project}/subscriptions/{subscription}",
     describe='pubsub subscription "projects/{project}/subscriptions/{subscription}"',
     url=BASE + "/projects/{project}/subscriptions/{subscription}",
@@ -326,6 +351,8 @@ SUBSCRIPTION_TARGET: Final = Target(
 
 class Schema(Rest):
     """A schema: an update commits a new revision."""
+
+    waits = "delete: until it was absent ten times running"
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, SCHEMA)
@@ -381,11 +408,15 @@ class Named(Rest):
 
 
 class Topic(Named):
+    waits = "create: until it is found"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, TOPIC)
 
 
 class Subscription(Named):
+    waits = "create: until it is found"
+
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, SUBSCRIPTION)
 

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -22,11 +23,13 @@ from providers.plugin import (
     Resource,
     is_known,
 )
+from rehearsal.provider.checks import check
 from rehearsal.provider.fields import (
     DEFAULTS,
+    PROJECT,
+    Choice,
     Field,
     changed,
-    check,
     expand,
     flatten,
     inputs_of,
@@ -40,6 +43,14 @@ if TYPE_CHECKING:
     from rehearsal.provider.gcp import Gcp
 
 NAME_LENGTH: Final = 255
+# What a resource may leave to the provider, and what is said where the provider has it neither.
+NOT_SET: Final = {
+    "project": "project: required field is not set",
+    "region": "Cannot determine {}: set in this resource, or set provider-level 'region' or "
+    "'zone'.",
+    "location": "Unable to determine location: region/zone not configured in resource/provider "
+    "config",
+}
 
 
 @dataclass(frozen=True)
@@ -47,16 +58,12 @@ class AutoName:
     """The input that is named after the resource where the program does not name it."""
 
     input: str = "name"
-    lower: bool = False
-    separator: str = "-"
     longest: int = NAME_LENGTH
 
     def name(self, resource: str, seed: bytes) -> str:
+        """As the bridge makes it, whether or not Google takes such a name for such a resource."""
         suffix = hashlib.sha256(seed or os.urandom(8)).hexdigest()[:7]
-        stem = resource.lower() if self.lower else resource
-        if not self.separator:
-            stem = re.sub(r"\W", "", stem.replace("-", ""))
-        return stem[: self.longest - len(suffix) - len(self.separator)] + self.separator + suffix
+        return f"{resource}-"[: self.longest - len(suffix)] + suffix
 
 
 @dataclass(frozen=True)
@@ -80,13 +87,22 @@ class Spec:
     operations: bool = False  # create and delete answer with a long-running operation
     update_operations: bool = False  # and so does an update
     autoname: AutoName | None = None
-    one_of: tuple[tuple[str, ...], ...] = ()  # groups of inputs of which exactly one is set
-    conflicts: tuple[tuple[str, ...], ...] = ()  # groups of inputs of which at most one is set
+    choices: tuple[Choice, ...] = ()
     delete_first: bool = False  # replaced by deleting it first, whoever named it
+    source: str = ""  # of what the official plugin does: a file of its, or of Google's provider
 
 
 class Declared(Kind):
-    """A resource type whose properties are declared: check, diff and preview follow from them."""
+    """A resource type whose properties are declared: check, diff and preview follow from them.
+
+    `provided` says which setting of the provider stands in for an input that the program leaves
+    open. For docs/stand-in.md: what it waits for and refuses beside what `spec` says.
+    """
+
+    provided: Mapping[str, str] = MappingProxyType({"project": "project", "region": "region"})
+    waits: str = ""
+    refuses: str = ""
+    plans_project = True  # a preview needs the project already
 
     def __init__(self, gcp: Gcp, spec: Spec) -> None:
         self.gcp, self.spec = gcp, spec
@@ -103,21 +119,10 @@ class Declared(Kind):
             named[auto.input] = (
                 old_inputs[auto.input] if kept else auto.name(context.name, context.seed)
             )
-        checked, failures = check(self.spec.fields, named)
+        checked, failures = check(self.spec.fields, named, choices=self.spec.choices)
         if auto and inputs.get(auto.input) is None:
             checked[DEFAULTS] = sorted({*checked[DEFAULTS], auto.input})
-        return checked, failures + self._choices(checked)
-
-    def _choices(self, checked: Props) -> list[Failure]:
-        failures = []
-        for group in (*self.spec.one_of, *self.spec.conflicts):
-            given, names = [name for name in group if name in checked], ",".join(group)
-            if len(given) > 1:
-                reason = f"only one of `{names}` can be specified, but `{','.join(given)}` were"
-                failures.append(Failure(given[0], reason))
-            elif not given and group in self.spec.one_of:
-                failures.append(Failure(group[0], f"one of `{names}` must be specified"))
-        return failures
+        return checked, failures
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
         differing = self.changes(old_inputs, old_outputs, inputs)
@@ -161,9 +166,18 @@ class Declared(Kind):
                 known[item.name] = item.absent
         if self.labelled and is_known(inputs.get("labels")):
             known |= self.planned_labels(inputs, old_outputs or {})
-        if "project" not in known and self.gcp.project and self._has("project"):
-            known["project"] = self.gcp.project
+        if "project" not in known and self._has("project"):
+            known |= self._planned_project()
         return known
+
+    def _planned_project(self) -> Props:
+        """The provider's project; without one a plan fails already (DefaultProviderProject)."""
+        if self.gcp.project:
+            return {"project": self.gcp.project}
+        if PROJECT in self.spec.fields and self.gcp.knows("project") and self.plans_project:
+            said = "Failed to retrieve project, pid: , err:"
+            raise ProviderError(f"{said} {NOT_SET['project']}")
+        return {}
 
     def planned_labels(self, inputs: Props, old_outputs: Props) -> Props:
         """Labels as they will be: those that others set on the resource stay."""
@@ -187,9 +201,9 @@ class Declared(Kind):
             if isinstance(value, str):
                 known[item.name] = value
         known |= self.parse(id) if id else {}
-        for name in ("project", "region"):
+        for name, setting in self.provided.items():
             if self._has(name) and not known.get(name):
-                known[name] = self.gcp.setting(name)
+                known[name] = self.gcp.setting(setting, name)
         return known
 
     def parse(self, id: str) -> dict[str, str]:

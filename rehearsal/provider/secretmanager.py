@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import base64
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from providers.plugin import Context, Failure, PartialFailure, Props, ProviderError, Resource
-from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field, flatten, inputs_of
+from providers.plugin import Context, PartialFailure, Props, ProviderError, Resource
+from rehearsal.provider.fields import (
+    DELETION_POLICY,
+    LABELS,
+    PROJECT,
+    Field,
+    at_most_one,
+    exactly_one,
+    flatten,
+    inputs_of,
+)
 from rehearsal.provider.google import GoogleError
 from rehearsal.provider.iam import Target
 from rehearsal.provider.resource import AutoName, Declared, Rest, Spec
@@ -20,6 +30,7 @@ SECRET: Final = Spec(
     "gcp:secretmanager/secret:Secret",
     noun="Secret",
     title="SecretManagerSecret",
+    source="products/secretmanager/Secret.yaml",
     base=BASE,
     id="projects/{project}/secrets/{secretId}",
     collection="projects/{project}/secrets",
@@ -34,6 +45,7 @@ SECRET: Final = Spec(
             new=True,
             required=True,
             mask="replication",
+            choices=(exactly_one("userManaged", "auto"),),
             of=(
                 # Sent even when nothing is in it: that it is there is what it says.
                 Field(
@@ -55,6 +67,7 @@ SECRET: Final = Spec(
                             "objects",
                             new=True,
                             required=True,
+                            fewest=1,
                             of=(Field("location", new=True, required=True), CMEK),
                         ),
                     ),
@@ -64,7 +77,12 @@ SECRET: Final = Spec(
         Field("annotations", "map"),
         Field("effectiveAnnotations", "map", api="annotations", output=True),
         Field("topics", "objects", of=(Field("name", required=True),)),
-        Field("rotation", "object", of=(Field("nextRotationTime"), Field("rotationPeriod"))),
+        Field(
+            "rotation",
+            "object",
+            needs=("topics",),
+            of=(Field("nextRotationTime"), Field("rotationPeriod")),
+        ),
         Field("expireTime", computed=True),
         Field("ttl", unread=True, zero=None),
         Field("tags", "map", new=True, unread=True, zero=None),
@@ -83,12 +101,13 @@ SECRET_VERSION: Final = Spec(
     "gcp:secretmanager/secretVersion:SecretVersion",
     noun="SecretVersion",
     title="SecretManagerSecretVersion",
+    source="products/secretmanager/SecretVersion.yaml",
     base=BASE,
     fields=(
         Field("secret", local=True, new=True, required=True),
         Field("project", local=True, new=True, computed=True, zero=None),
         Field("secretData", local=True, new=True, secret=True, zero=None),
-        Field("secretDataWo", local=True, secret=True, zero=None),
+        Field("secretDataWo", local=True, secret=True, zero=None, needs=("secretDataWoVersion",)),
         Field("secretDataWoVersion", "int", local=True, new=True),
         Field("isSecretDataBase64", "bool", local=True, new=True),
         Field("enabled", "bool", default=True),
@@ -98,10 +117,12 @@ SECRET_VERSION: Final = Spec(
         Field("createTime", output=True),
         Field("destroyTime", output=True),
     ),
+    choices=(at_most_one("secretData", "secretDataWo"),),
 )
 SECRET_TARGET: Final = Target(
     "gcp:secretmanager/secretIamMember:SecretIamMember",
     property="secretId",
+    source="services/secretmanager/iam_secret_manager_secret.go",
     path="projects/{project}/secrets/{secretId}",
     describe='secretmanager secret "projects/{project}/secrets/{secretId}"',
     url=f"{BASE}/projects/{{project}}/secrets/{{secretId}}",
@@ -114,18 +135,6 @@ SECRET_TARGET: Final = Target(
 class Secret(Rest):
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, SECRET)
-
-    def check(
-        self, inputs: Props, old_inputs: Props, context: Context
-    ) -> tuple[Props, list[Failure]]:
-        checked, failures = super().check(inputs, old_inputs, context)
-        replication = checked.get("replication")
-        if isinstance(replication, dict) and ("auto" in replication) == (
-            "userManaged" in replication
-        ):
-            reason = "exactly one of `auto,userManaged` must be specified"
-            failures.append(Failure("replication", reason))
-        return checked, failures
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         """Annotations that others made stay, and of `ttl` and `expireTime` only one is taken."""
@@ -161,6 +170,8 @@ class Secret(Rest):
 
 class SecretVersion(Declared):
     """A version of a secret. What it holds is sent once and never read: only the state knows."""
+
+    provided = MappingProxyType({})
 
     def __init__(self, gcp: Gcp) -> None:
         super().__init__(gcp, SECRET_VERSION)

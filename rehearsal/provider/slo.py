@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.plugin import Props
-from rehearsal.provider.fields import DELETION_POLICY, PROJECT, Field, dig
+from rehearsal.provider.checks import between
+from rehearsal.provider.fields import (
+    DELETION_POLICY,
+    PROJECT,
+    Field,
+    at_least_one,
+    dig,
+    exactly_one,
+)
 from rehearsal.provider.monitoring import BASE, Named
 from rehearsal.provider.resource import Rest, Spec
 
@@ -17,6 +25,7 @@ CUSTOM_SERVICE: Final = Spec(
     "gcp:monitoring/customService:CustomService",
     noun="Service",
     title="MonitoringService",
+    source="products/monitoring/Service.yaml",
     base=BASE,
     id="projects/{project}/services/{serviceId}",
     collection="projects/{project}/services",
@@ -24,7 +33,7 @@ CUSTOM_SERVICE: Final = Spec(
     masked=True,
     fields=(
         PROJECT,
-        Field("serviceId", path=True, new=True, computed=True, pattern=r"[a-z0-9\-]+"),
+        Field("serviceId", path=True, new=True, computed=True, pattern=r"^[a-z0-9\-]+$"),
         Field("displayName"),
         Field("userLabels", "map", force=True, zero={}),
         Field("telemetry", "object", of=(Field("resourceName"),)),
@@ -32,21 +41,44 @@ CUSTOM_SERVICE: Final = Spec(
         Field("name", output=True),
     ),
 )
+
+
+def _goal(name: str, value: Any) -> list[str]:
+    """over 0, up to 0.9999"""
+    if isinstance(value, int | float) and not 0 < value <= 0.9999:
+        return [f"goal {value:f} must be > 0 and <= 0.9999"]
+    return []
+
+
+def _enabled(name: str, value: Any) -> list[str]:
+    """true"""
+    return [f'"{name}" must be set to true, got: false'] if value is False else []
+
+
 BASIC_SLI: Final = (
     Field("methods", "set", api="method"),
     Field("locations", "set", api="location"),
     Field("versions", "set", api="version"),
     Field("latency", "object", of=(Field("threshold", required=True),)),
     # There to be set; what is sent is an empty object.
-    Field("availability", "object", of=(Field("enabled", "bool", local=True, default=True),)),
+    Field(
+        "availability",
+        "object",
+        of=(Field("enabled", "bool", local=True, default=True, valid=_enabled),),
+    ),
 )
 RANGE: Final = Field(
-    "range", "object", required=True, of=(Field("min", "number"), Field("max", "number"))
+    "range",
+    "object",
+    required=True,
+    of=(Field("min", "number"), Field("max", "number")),
+    choices=(at_least_one("min", "max"),),
 )
 REQUEST_BASED_SLI: Final = (
     Field(
         "goodTotalRatio",
         "object",
+        choices=(at_least_one("goodServiceFilter", "badServiceFilter", "totalServiceFilter"),),
         of=(
             Field("goodServiceFilter"),
             Field("badServiceFilter"),
@@ -55,11 +87,20 @@ REQUEST_BASED_SLI: Final = (
     ),
     Field("distributionCut", "object", of=(Field("distributionFilter", required=True), RANGE)),
 )
+# What the two kinds of indicators, and the criterion of a window, are made of.
+OF_BASIC: Final = (exactly_one("latency", "availability"),)
+OF_REQUESTS: Final = (exactly_one("goodTotalRatio", "distributionCut"),)
+OF_WINDOWS: Final = (
+    exactly_one(
+        "goodBadMetricFilter", "goodTotalRatioThreshold", "metricMeanInRange", "metricSumInRange"
+    ),
+)
 METRIC_IN_RANGE: Final = (Field("timeSeries", required=True), RANGE)
 SLO: Final = Spec(
     "gcp:monitoring/slo:Slo",
     noun="Slo",
     title="MonitoringSlo",
+    source="products/monitoring/Slo.yaml",
     base=BASE,
     id="projects/{project}/services/{service}/serviceLevelObjectives/{sloId}",
     collection="projects/{project}/services/{service}/serviceLevelObjectives",
@@ -68,33 +109,42 @@ SLO: Final = Spec(
     fields=(
         PROJECT,
         Field("service", path=True, new=True, required=True),
-        Field("sloId", path=True, new=True, computed=True, pattern=r"[a-zA-Z0-9\-_:.]+"),
+        Field("sloId", path=True, new=True, computed=True, pattern=r"^[a-zA-Z0-9\-_:.]+$"),
         Field("displayName"),
-        Field("goal", "number", required=True),
-        Field("rollingPeriodDays", "int", api="rollingPeriod"),
-        Field("calendarPeriod"),
+        Field("goal", "number", required=True, valid=_goal),
+        Field("rollingPeriodDays", "int", api="rollingPeriod", valid=between(1, 30)),
+        Field("calendarPeriod", values=("DAY", "WEEK", "FORTNIGHT", "MONTH")),
         Field("userLabels", "map", force=True, zero={}),
-        Field("basicSli", "object", api="serviceLevelIndicator.basicSli", of=BASIC_SLI),
+        Field(
+            "basicSli",
+            "object",
+            api="serviceLevelIndicator.basicSli",
+            of=BASIC_SLI,
+            choices=OF_BASIC,
+        ),
         Field(
             "requestBasedSli",
             "object",
             api="serviceLevelIndicator.requestBased",
             of=REQUEST_BASED_SLI,
+            choices=OF_REQUESTS,
         ),
         Field(
             "windowsBasedSli",
             "object",
             api="serviceLevelIndicator.windowsBased",
+            choices=OF_WINDOWS,
             of=(
                 Field("windowPeriod"),
                 Field("goodBadMetricFilter"),
                 Field(
                     "goodTotalRatioThreshold",
                     "object",
+                    choices=(exactly_one("performance", "basicSliPerformance"),),
                     of=(
                         Field("threshold", "number"),
-                        Field("performance", "object", of=REQUEST_BASED_SLI),
-                        Field("basicSliPerformance", "object", of=BASIC_SLI),
+                        Field("performance", "object", of=REQUEST_BASED_SLI, choices=OF_REQUESTS),
+                        Field("basicSliPerformance", "object", of=BASIC_SLI, choices=OF_BASIC),
                     ),
                 ),
                 Field("metricMeanInRange", "object", of=METRIC_IN_RANGE),
@@ -104,9 +154,9 @@ SLO: Final = Spec(
         DELETION_POLICY,
         Field("name", output=True),
     ),
-    one_of=(
-        ("rollingPeriodDays", "calendarPeriod"),
-        ("basicSli", "requestBasedSli", "windowsBasedSli"),
+    choices=(
+        exactly_one("rollingPeriodDays", "calendarPeriod"),
+        exactly_one("basicSli", "requestBasedSli", "windowsBasedSli"),
     ),
 )
 # What an update of an indicator names, leaf by leaf.

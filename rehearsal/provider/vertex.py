@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from providers.plugin import Props
-from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field
+from rehearsal.provider.fields import DELETION_POLICY, LABELS, PROJECT, Field, at_most_one
 from rehearsal.provider.resource import AutoName, Rest, Spec
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ ENDPOINT: Final = Spec(
     "gcp:vertex/aiEndpoint:AiEndpoint",
     noun="Endpoint",
     title="VertexAIEndpoint",
+    source="products/vertexai/Endpoint.yaml",
     base="https://{region}-aiplatform.googleapis.com/v1beta1",
     id="projects/{project}/locations/{location}/endpoints/{name}",
     collection="projects/{project}/locations/{location}/endpoints",
@@ -114,6 +115,10 @@ ENDPOINT: Final = Spec(
         Field("deployedModels", "objects", output=True, of=DEPLOYED_MODEL),
         Field("modelDeploymentMonitoringJob", output=True),
     ),
+    choices=(
+        at_most_one("dedicatedEndpointEnabled", "privateServiceConnectConfig"),
+        at_most_one("network", "privateServiceConnectConfig"),
+    ),
 )
 
 
@@ -121,6 +126,7 @@ DEPLOYMENT_RESOURCE_POOL: Final = Spec(
     "gcp:vertex/aiDeploymentResourcePool:AiDeploymentResourcePool",
     noun="DeploymentResourcePool",
     title="VertexAIDeploymentResourcePool",
+    source="products/vertexai/DeploymentResourcePool.yaml",
     base="https://{region}-aiplatform.googleapis.com/v1beta1",
     id="projects/{project}/locations/{region}/deploymentResourcePools/{name}",
     collection="projects/{project}/locations/{region}/deploymentResourcePools",
@@ -128,7 +134,7 @@ DEPLOYMENT_RESOURCE_POOL: Final = Spec(
     fields=(
         Field("name", path=True, new=True),
         PROJECT,
-        Field("region", path=True, new=True, computed=True),
+        Field("region", path=True, new=True),
         Field(
             "dedicatedResources",
             "object",
@@ -165,3 +171,8 @@ class DeploymentResourcePool(Rest):
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         pool, name = super().body(inputs, outputs, update=update), inputs["name"]
         return {"deploymentResourcePool": {"name": name, **pool}, "deploymentResourcePoolId": name}
+
+    def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
+        """The state has no region that the provider filled in; an import finds it in the id."""
+        found = super().outputs(id, answer, inputs, created=created)
+        return found | {"region": inputs.get("region") if inputs else found["region"]}

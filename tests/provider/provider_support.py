@@ -15,7 +15,7 @@ import requests
 from recordings import Exchange
 from requests.adapters import BaseAdapter
 
-from providers.plugin import Context, Props
+from providers.plugin import Context, Props, Resource
 from rehearsal.provider.batching import Batch, Batcher
 from rehearsal.provider.fields import dig
 from rehearsal.provider.gcp import Gcp
@@ -182,3 +182,9 @@ def configured(api: Scripted, **config: Any) -> tuple[Gcp, list[float]]:
     gcp.configure({"project": "p", "region": "r", "accessToken": "caller", **config}, Context())
     api.exchanges.clear()
     return gcp, slept
+
+
+def read(gcp: Gcp, token: str, id: str, inputs: Props, outputs: Props | None = None) -> Resource:
+    found = gcp.kind(token).read(id, inputs, outputs or {}, Context())
+    assert found is not None
+    return found

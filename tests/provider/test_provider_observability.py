@@ -9,6 +9,7 @@ import pytest
 from provider_support import DENIED, Scripted, configured
 
 from providers.plugin import Context, Failure, Props, ProviderError
+from rehearsal.provider.checks import terraform
 from rehearsal.provider.logs import SHARED_WRITER
 from rehearsal.provider.resource import Declared
 
@@ -280,13 +281,24 @@ def test_an_objective_has_one_period_and_one_indicator() -> None:
     kind = configured(Scripted({}))[0].kind(SLO)
     given = {**SLO_INPUTS, "calendarPeriod": "DAY"}
     _, failures = kind.check(given, {}, Context())
+    periods, indicators = "calendar_period,rolling_period_days", "basic_sli,request_based_sli"
     assert [(failure.property, failure.reason) for failure in failures] == [
-        (
-            "rollingPeriodDays",
-            "only one of `rollingPeriodDays,calendarPeriod` can be specified, but "
-            "`rollingPeriodDays,calendarPeriod` were",
+        *(
+            (
+                name,
+                f'Invalid combination of arguments. "{terraform(name)}": only one of `{periods}` '
+                f"can be specified, but `{periods}` were specified.",
+            )
+            for name in ("rollingPeriodDays", "calendarPeriod")
         ),
-        ("basicSli", "one of `basicSli,requestBasedSli,windowsBasedSli` must be specified"),
+        *(
+            (
+                name,
+                f'Invalid combination of arguments. "{terraform(name)}": one of '
+                f"`{indicators},windows_based_sli` must be specified",
+            )
+            for name in ("basicSli", "requestBasedSli", "windowsBasedSli")
+        ),
     ]
 
 

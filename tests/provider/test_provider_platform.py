@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from provider_support import DENIED, Scripted, configured
+from provider_support import DENIED, Scripted, configured, read
 
-from providers.plugin import Context, PartialFailure, Props, ProviderError, Resource
-from rehearsal.provider.gcp import Gcp
+from providers.plugin import Context, PartialFailure, Props, ProviderError
 
 POOL = "gcp:iam/workloadIdentityPool:WorkloadIdentityPool"
 PROVIDER = "gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider"
@@ -23,12 +22,6 @@ POOL_PATH, POOL_ID = f"{POOLS}/github", f"{POOLS[4:]}/github"
 POOL_INPUTS: Props = {"workloadIdentityPoolId": "github"}
 LISTED = f"GET {POOL_PATH}:listAttestationRules"
 OPERATION = {"name": f"{POOL_ID}/operations/1"}
-
-
-def read(gcp: Gcp, token: str, id: str, inputs: Props, outputs: Props | None = None) -> Resource:
-    found = gcp.kind(token).read(id, inputs, outputs or {}, Context())
-    assert found is not None
-    return found
 
 
 def pool(**other: Any) -> Props:
@@ -160,7 +153,8 @@ def test_a_provider_takes_tokens_from_one_kind_of_source_and_its_id_is_checked()
     gcp, _ = configured(Scripted({}))
     both = {**PROVIDER_INPUTS, "aws": {"accountId": "1"}, "workloadIdentityPoolProviderId": "gcp-x"}
     _, failures = gcp.kind(PROVIDER).check(both, {}, Context())
-    assert {failure.property for failure in failures} == {"oidc", "workloadIdentityPoolProviderId"}
+    kinds = {"aws", "oidc", "saml", "x509"}
+    assert {failure.property for failure in failures} == kinds | {"workloadIdentityPoolProviderId"}
 
 
 PARENT = "cloudresourcemanager.googleapis.com%2Fprojects%2Fp"
@@ -324,7 +318,7 @@ def test_a_pool_of_machines_carries_its_id_in_the_body_and_never_changes() -> No
     gcp, _ = configured(api)
     kind, inputs = gcp.kind(MACHINES), {"name": "cpu", "dedicatedResources": spec}
     made, outputs = kind.create(inputs, Context())
-    assert made == id and outputs["region"] == "r"
+    assert made == id and outputs["region"] is None
     assert api.bodies(where) == [
         {
             "deploymentResourcePool": {"name": "cpu", "dedicatedResources": machines},

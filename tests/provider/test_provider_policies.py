@@ -99,7 +99,7 @@ def test_a_binding_under_a_condition_is_imported_by_its_title() -> None:
 
 def test_a_member_of_a_binding_needs_a_kind() -> None:
     _, failures = Project().gcp.kind(BINDING).check(binding(ANN, "ben"), {}, Context())
-    assert [failure.property for failure in failures] == ["members[1]"]
+    assert [failure.property for failure in failures] == ["members"]
 
 
 def test_the_logs_of_a_service_are_set_as_a_whole() -> None:

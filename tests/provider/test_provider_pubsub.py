@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from provider_support import DENIED, Scripted, configured
 
-from providers.plugin import UNKNOWN, Context, PartialFailure, Props, ProviderError
+from providers.plugin import UNKNOWN, Context, Failure, PartialFailure, Props, ProviderError
 from rehearsal.provider.resource import Declared
 
 SCHEMA = "gcp:pubsub/schema:Schema"
@@ -238,8 +238,8 @@ def test_a_subscription_delivers_to_one_place() -> None:
     push, table = {"pushEndpoint": UNKNOWN}, {"table": "p.d.t"}
     given = {"name": "s", "topic": "t", "pushConfig": push, "bigqueryConfig": table}
     _, failures = kind.check(given, {}, Context())
-    assert [failure.property for failure in failures] == ["bigqueryConfig"]
-    assert "`bigqueryConfig,pushConfig` were" in failures[0].reason
+    said = 'Conflicting configuration arguments. "bigquery_config": conflicts with push_config'
+    assert failures == [Failure("bigqueryConfig", said)]
 
 
 def test_a_changed_schema_is_committed_under_its_whole_name() -> None:

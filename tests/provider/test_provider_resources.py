@@ -321,11 +321,11 @@ def test_a_bucket_is_imported_with_the_inputs_that_would_make_it() -> None:
 
 def test_a_bucket_without_a_name_is_named_after_the_resource_and_keeps_its_name() -> None:
     gcp, _ = configured(Scripted({}))
-    kind, context = gcp.kind(BUCKET), Context(name="My-Bucket", seed=b"seed")
+    kind, context = gcp.kind(BUCKET), Context(name="my-bucket", seed=b"seed")
     first, _ = kind.check({"location": "r"}, {}, context)
     assert first["name"].startswith("my-bucket-") and len(first["name"]) == 17
     assert first["__defaults"] == ["name", "storageClass"]
-    again, _ = kind.check({"location": "r"}, first, Context(name="My-Bucket", seed=b"other"))
+    again, _ = kind.check({"location": "r"}, first, Context(name="my-bucket", seed=b"other"))
     assert again == first
 
 
@@ -375,7 +375,7 @@ def test_an_object_has_one_content() -> None:
     gcp, _ = configured(Scripted({}))
     for given in ({}, {"content": "x", "source": Asset(hash="1", text="x")}):
         _, failures = gcp.kind(OBJECT).check({"bucket": "b", **given}, {}, Context())
-        assert [failure.property for failure in failures] == ["source"]
+        assert [failure.property for failure in failures] == ["content", "source"]
 
 
 def test_a_protected_table_is_not_deleted() -> None:

@@ -6,10 +6,9 @@ import datetime
 from typing import Any
 
 import pytest
-from provider_support import DENIED, Scripted, configured
+from provider_support import DENIED, Scripted, configured, read
 
-from providers.plugin import Context, PartialFailure, Props, ProviderError, Resource
-from rehearsal.provider.gcp import Gcp
+from providers.plugin import Context, PartialFailure, Props, ProviderError
 
 SECRET = "gcp:secretmanager/secret:Secret"
 VERSION = "gcp:secretmanager/secretVersion:SecretVersion"
@@ -28,12 +27,6 @@ def secret(**other: Any) -> Props:
     """A secret as Google describes it."""
     shown = {"name": PATH[4:], "replication": {"automatic": {}}, "labels": LABELS}
     return {**shown, **other}
-
-
-def read(gcp: Gcp, token: str, id: str, inputs: Props, outputs: Props | None = None) -> Resource:
-    found = gcp.kind(token).read(id, inputs, outputs or {}, Context())
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize(
@@ -67,9 +60,10 @@ def test_a_secret_says_where_it_is_kept(replication: Props, sent: Props) -> None
 
 def test_a_secret_is_kept_in_one_way() -> None:
     gcp, _ = configured(Scripted({}))
-    for replication in ({}, {"auto": {}, "userManaged": {"replicas": []}}):
+    for replication in ({}, {"auto": {}, "userManaged": {"replicas": [{"location": "r"}]}}):
         _, failures = gcp.kind(SECRET).check({"replication": replication}, {}, Context(name="x"))
-        assert [failure.property for failure in failures] == ["replication"]
+        named = [failure.property for failure in failures]
+        assert named == ["replication.userManaged", "replication.auto"]
 
 
 def test_another_key_for_a_secret_is_an_update_another_place_is_a_new_secret() -> None:

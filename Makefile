@@ -41,8 +41,9 @@ policies: setup ## Judge the checked-in stacks by the policy pack
 roles: setup ## Refresh the role catalogue from Google; needs the network and credentials
 	$(BIN)/python -m policies.roles
 
-docs: setup ## Write docs/policies.md and docs/simulated.md anew
+docs: setup ## Write docs/policies.md, docs/stand-in.md and docs/simulated.md anew
 	$(BIN)/python -m policies.docs > docs/policies.md
+	$(BIN)/python -m rehearsal.provider.docs > docs/stand-in.md
 	$(BIN)/python -m rehearsal.cloud.coverage > docs/simulated.md
 
 bench: setup .venv-bench/.installed ## Measure, as ratios, beside a bare server, an emulator and checkov

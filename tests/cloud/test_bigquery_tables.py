@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
-from service_support import PROJECT, Sandbox
+from service_support import ENCRYPTER, NUMBER, PROJECT, Sandbox
 
 API = f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets"
 TABLES = f"{API}/d/tables"
@@ -169,6 +169,51 @@ def test_only_the_columns_asked_for_are_shown(sandbox: Sandbox, made: Made) -> N
     assert [column["name"] for column in seen["schema"]["fields"]] == ["exact", "size"]
     assert "numRows" not in seen
     assert sandbox.http().get(f"{TABLES}/t?selectedFields=inside.deep").status_code == 501
+
+
+def test_tables_are_sealed_with_their_datasets_key_and_open_with_it_only(
+    sandbox: Sandbox, made: Made
+) -> None:
+    key, kms = sandbox.key(granted=False), "https://cloudkms.googleapis.com/v1"
+    agent = f"bq-{NUMBER}@bigquery-encryption.iam.gserviceaccount.com"
+    sealed = {"defaultEncryptionConfiguration": {"kmsKeyName": key}}
+    dataset = {"datasetReference": {"datasetId": "d"}, "location": "us-central1", **sealed}
+    refused = sandbox.http().post(API, json=dataset)
+    message = (
+        "Access Denied: BigQuery BigQuery: Cloud KMS Error: Permission "
+        f"'cloudkms.cryptoKeyVersions.useToEncrypt' denied on resource '{key}' (or it may not "
+        "exist). Please grant Cloud KMS CryptoKey Encrypter/Decrypter role to BigQuery service "
+        f"account: {agent}"
+    )
+    assert (refused.status_code, refused.json()["error"]["message"]) == (403, message)
+    assert refused.json()["error"]["errors"][0]["reason"] == "accessDenied"
+    assert sandbox.http().get(f"{API}/d").status_code == 404
+
+    def grant(*members: str) -> None:
+        policy = {"bindings": [{"role": ENCRYPTER, "members": members}] if members else []}
+        answer = sandbox.http().post(f"{kms}/{key}:setIamPolicy", json={"policy": policy})
+        answer.raise_for_status()
+
+    grant(f"serviceAccount:{agent}")
+    columns = {"fields": [{"name": "v", "type": "INTEGER"}]}
+    table = made({"location": "us-central1", **sealed}, schema=columns)
+    assert table["encryptionConfiguration"] == {"kmsKeyName": key}
+    client, name = sandbox.bigquery(), f"{PROJECT}.d.t"
+    assert client.insert_rows_json(name, [{"v": 1}]) == []
+    assert [row["v"] for row in client.list_rows(name)] == [1]
+    grant()
+    with pytest.raises(exceptions.Forbidden, match="Cloud KMS Error"):
+        client.insert_rows_json(name, [{"v": 2}], retry=None)
+    with pytest.raises(exceptions.Forbidden, match="Cloud KMS Error"):
+        list(client.list_rows(name))
+    assert client.get_table(name).num_rows == 1
+
+
+def test_a_key_lies_where_its_dataset_does(sandbox: Sandbox, made: Made) -> None:
+    made({"location": "EU"})
+    key = {"kmsKeyName": f"projects/{PROJECT}/locations/eu/keyRings/r/cryptoKeys/k"}
+    answer = sandbox.http().patch(f"{API}/d", json={"defaultEncryptionConfiguration": key})
+    assert (answer.status_code, "is not in europe" in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize(

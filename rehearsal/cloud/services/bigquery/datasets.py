@@ -135,10 +135,11 @@ def change_dataset(call: Call) -> Result:
     bigquery, mode = call.cloud.bigquery, call.params.get("updateMode")
     dataset = bigquery.dataset(call.resource)
     check_etag(call, dataset.info)
+    given = {} if mode == "UPDATE_ACL" else call.body
+    bigquery.check(dataset.info, given)
     if "access" in call.body and mode != "UPDATE_METADATA":
         call.check("bigquery.datasets.setIamPolicy", call.resource)
         _set_access(call, call.body["access"] or [])
-    given = {} if mode == "UPDATE_ACL" else call.body
     if given and call.method.id == "bigquery.datasets.update":
         for key in dataset.info.keys() - {*OUTPUT_ONLY, "maxTimeTravelHours"}:
             del dataset.info[key]

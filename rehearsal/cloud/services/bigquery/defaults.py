@@ -15,14 +15,21 @@ from rehearsal.cloud.api import invalid, unimplemented
 # How much of a time in ISO 8601 names its partition.
 PARTITIONS: Mapping[str, int] = {"HOUR": 13, "DAY": 10, "MONTH": 7, "YEAR": 4}
 
+# Field of a dataset -> the field of a new table that it is for.
+INHERITED: Mapping[str, str] = {
+    "defaultCollation": "defaultCollation",
+    "defaultEncryptionConfiguration": "encryptionConfiguration",
+}
+
 Row = dict[str, Any]
 
 
 def inherited(dataset: Mapping[str, Any], body: Mapping[str, Any], now: float) -> dict[str, Any]:
     """The fields of a new table that its `body` leaves to the dataset."""
     found: dict[str, Any] = {}
-    if "defaultCollation" in dataset and "defaultCollation" not in body:
-        found["defaultCollation"] = dataset["defaultCollation"]
+    for theirs, own in INHERITED.items():
+        if theirs in dataset and own not in body:
+            found[own] = dataset[theirs]
     partitions, kept = body.get("timePartitioning"), dataset.get("defaultPartitionExpirationMs")
     if partitions and kept:
         found["timePartitioning"] = {"expirationMs": kept, **partitions}

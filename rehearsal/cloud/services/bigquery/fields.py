@@ -8,16 +8,17 @@ honours(
     "bigquery",
     {
         "Dataset": (
-            "access datasetReference defaultCollation defaultPartitionExpirationMs "
-            "defaultTableExpirationMs description friendlyName labels location "
-            "maxTimeTravelHours storageBillingModel"
+            "access datasetReference defaultCollation defaultEncryptionConfiguration "
+            "defaultPartitionExpirationMs defaultTableExpirationMs description friendlyName labels "
+            "location maxTimeTravelHours storageBillingModel"
         ),
         "Dataset.access": "*",
         "DatasetReference": "*",
+        "EncryptionConfiguration": "*",
         "Table": (
-            "clustering defaultCollation description expirationTime friendlyName labels "
-            "rangePartitioning requirePartitionFilter schema tableConstraints tableReference "
-            "timePartitioning view"
+            "clustering defaultCollation description encryptionConfiguration expirationTime "
+            "friendlyName labels rangePartitioning requirePartitionFilter schema tableConstraints "
+            "tableReference timePartitioning view"
         ),
         "TableReference": "*",
         "Clustering": "*",

@@ -21,7 +21,7 @@ REMEMBERED_SECONDS = 60
     reads="formatOptions.useInt64Timestamp maxResults pageToken selectedFields startIndex",
 )
 def list_rows(call: Call) -> Result:
-    table = call.cloud.bigquery.table(call.resource)
+    table = call.cloud.bigquery.data(call.resource)
     if (kind := table.info["type"]) != "TABLE":
         error = invalid(f"Cannot list a table of type {kind}.")
         error.legacy = "invalid"
@@ -50,7 +50,7 @@ def insert_rows(call: Call) -> Result:
     """Rows with a wrong value or an unknown field are refused, and with them, as at Google, every
     other row of the call unless `skipInvalidRows` is set. A row that comes again within a minute
     is dropped, by its `insertId`."""
-    table, now = call.cloud.bigquery.table(call.resource), call.cloud.clock.now()
+    table, now = call.cloud.bigquery.data(call.resource), call.cloud.clock.now()
     fields = {item["name"]: item for item in table.info.get("schema", {}).get("fields", [])}
     ignoring = call.body.get("ignoreUnknownValues", False)
     errors: dict[int, list[dict[str, Any]]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from rehearsal.cloud.api import (
     not_found,
     unimplemented,
 )
+from rehearsal.cloud.services.bigquery import encryption
 from rehearsal.cloud.services.bigquery.access import (
     DEFAULT_ACCESS,
     authorised,
@@ -148,6 +149,7 @@ class BigQuery:
             "type": "DEFAULT",
             "maxTimeTravelHours": "168",
         }
+        self.check(info, body)
         self.change(info, body)
         access = body.get("access") or [*DEFAULT_ACCESS, owner(creator)]
         try:
@@ -197,6 +199,7 @@ class BigQuery:
     def _change_table(self, table: Table, body: dict[str, Any], *, whole: bool = False) -> None:
         partitioning = {} if whole else table.info.get("timePartitioning", {})
         check_partitioning({**partitioning, **(body.get("timePartitioning") or {})})
+        self.check(table.info, body)
         before = table.info.get("schema", {}).get("fields", ())
         if whole:
             for key in table.info.keys() - set(OUTPUT_ONLY):
@@ -206,11 +209,23 @@ class BigQuery:
             default = table.info.get("defaultCollation", "")
             table.info["schema"]["fields"] = collated(columns, default, before)
 
-    def change(self, info: dict[str, Any], body: dict[str, Any]) -> None:
-        """Take over the fields given; null and "" clear one, and 0 a default lifetime."""
+    def check(self, info: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+        """Raise for a collation or a key that a body may not give a dataset or a table."""
         if body.get("defaultCollation") not in COLLATIONS:
             # Google's own words are not recorded.
             raise invalid(f'Invalid collation "{body["defaultCollation"]}".')
+        project = (info.get("tableReference") or info["datasetReference"])["projectId"]
+        for key in ("defaultEncryptionConfiguration", "encryptionConfiguration"):
+            encryption.check(self.cloud, project, body.get(key), info["location"])
+
+    def data(self, name: str) -> Table:
+        """By `projects/P/datasets/D/tables/T`, when its rows can be read and written now."""
+        table = self.table(name)
+        self.check(table.info, table.info)
+        return table
+
+    def change(self, info: dict[str, Any], body: dict[str, Any]) -> None:
+        """Take over the fields given; null and "" clear one, and 0 a default lifetime."""
         merge(info, {key: value for key, value in body.items() if key not in OUTPUT_ONLY})
         gone = [key for key in info if info[key] == ""]
         gone += [key for key in CLEARED_BY_ZERO if int(info.get(key) or 0) == 0]

@@ -136,7 +136,7 @@ def write(
         table = table_name(config)
         _check_access(cloud, subscription.name, config, table)
         row = _row(subscription, config, _columns(cloud, table), message, published)
-        cloud.bigquery.table(table).rows.append(row)
+        cloud.bigquery.data(table).rows.append(row)
     except ApiError as error:
         config["state"] = STATES.get(error.status, "SCHEMA_MISMATCH")
         subscription.info["state"] = "RESOURCE_ERROR"

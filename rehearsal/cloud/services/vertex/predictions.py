@@ -285,7 +285,7 @@ def _log_rows(call: Call, endpoint: Endpoint) -> list[dict[str, Any]]:
         call.check("bigquery.tables.create", dataset_name, principal=agent)
         cloud.bigquery.create_table(name, {"schema": LOG_SCHEMA})
     call.check("bigquery.tables.updateData", name, principal=agent)
-    table = cloud.bigquery.table(name)
+    table = cloud.bigquery.data(name)
     present = {column["name"] for column in table.info.get("schema", {}).get("fields", ())}
     if not present.issuperset(column["name"] for column in LOG_SCHEMA["fields"]):
         raise failed_precondition(f"{name} does not have the columns of a prediction log.")

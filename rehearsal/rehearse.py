@@ -381,10 +381,7 @@ def _hold_unchanged(stage: Stage, outcome: Outcome, run: Rehearsal) -> None:
 def _wait(run: Rehearsal) -> None:
     """Leave the cloud up until Ctrl-C, and say how to use it by hand."""
     script = Path(run.sandbox.directory) / "environment.sh"
-    # Not for the engine: the gcp provider would take its project from it.
-    project = {"CLOUDSDK_CORE_PROJECT": run.environment.settings.project}
-    variables = sorted({**run.engine.variables, **project}.items())
-    lines = [f"export {name}='{value}'" for name, value in variables]
+    lines = [f"export {name}='{value}'" for name, value in sorted(by_hand(run.engine).items())]
     script.write_text("\n".join(lines) + "\n")
     run.report.console.print(
         f"\nThe cloud stays up until Ctrl-C. In another shell:\n\n"
@@ -395,6 +392,13 @@ def _wait(run: Rehearsal) -> None:
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
     stopped.wait()
     run.report.console.print("ending")
+
+
+def by_hand(engine: Engine) -> dict[str, str]:
+    """What a shell needs for `pulumi`, `gcloud` and `bq` on the stack."""
+    # Not among the engine's own variables: the gcp provider would take its project from it.
+    project = engine.environment.settings.project
+    return {**engine.variables, "CLOUDSDK_CORE_PROJECT": project}
 
 
 def unknown_permissions(options: Options) -> list[str]:

@@ -20,7 +20,7 @@ import pytest
 
 from components import permissions as table
 from components.apis import SERVICES
-from rehearsal import callers, telemetry, toolchain
+from rehearsal import callers, rehearse, telemetry, toolchain
 from rehearsal import environment as environments
 from rehearsal.engine import Engine
 from rehearsal.environment import Environment
@@ -69,7 +69,10 @@ class Shell:
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack that was brought up, and shells of those who have to do with it."""
+    """The stack that was brought up, and shells of those who have to do with it.
+
+    The platform's is the one that `rehearsal up --keep` prints.
+    """
 
     environment: Environment
     sandbox: Sandbox
@@ -84,7 +87,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     environment = environments.load("staging", folder / "models")
     with Sandbox(new_projects(environment), at_once=True) as sandbox:
         environments.prepare_source(environment, sandbox, folder / "models")
-        owner = shell(folder / "owner", sandbox.environment(OWNER))
+        project = {"CLOUDSDK_CORE_PROJECT": PROJECT}
+        owner = shell(folder / "owner", sandbox.environment(OWNER) | project)
         for command in setup(environment):
             owner(command)
         engine = Engine(sandbox, environment, toolchain.gcp_plugin(), policies=False)
@@ -92,12 +96,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert outcome.ok, "\n".join(outcome.errors)
         account = environment.settings.email(table.TELEMETRY)
         token = sandbox.control("POST", "/token", {"email": account})["access_token"]
-        workload = {**sandbox.variables, "CLOUDSDK_AUTH_ACCESS_TOKEN": token}
+        workload = {**sandbox.variables, **project, "CLOUDSDK_AUTH_ACCESS_TOKEN": token}
         yield Stack(
             environment,
             sandbox,
             owner,
-            shell(folder / "platform", engine.variables),
+            shell(folder / "platform", rehearse.by_hand(engine)),
             shell(folder / "telemetry", workload),
         )
 
@@ -107,7 +111,6 @@ def shell(home: Path, variables: Mapping[str, str]) -> Shell:
     home.mkdir()
     own = {
         "CLOUDSDK_CONFIG": str(home / "gcloud"),
-        "CLOUDSDK_CORE_PROJECT": PROJECT,
         "CLOUDSDK_CORE_DISABLE_PROMPTS": "true",
         "PYTHONPATH": str(ROOT),
     }

@@ -120,7 +120,8 @@ def shell(home: Path, variables: Mapping[str, str]) -> Shell:
 def new_projects(environment: Environment) -> dict[str, Any]:
     """A rehearsal's seed before README's set-up: nobody but an owner, and no API that it needs.
 
-    Service Usage is on in every new project (docs service-usage/docs/enabled-service).
+    Some APIs are on in a new project (docs service-usage/docs/overview); Service Usage, which
+    switches the others on, is taken to be one of them.
     """
     seed = environments.seed(environment)
     for project in seed["projects"]:

@@ -89,6 +89,17 @@ def test_an_encoding_can_be_given_as_a_parameter(sandbox: Sandbox) -> None:
     assert sandbox.http().post(url, data=b"x").json()["contentEncoding"] == "gzip"
 
 
+def test_a_custom_time_is_a_time_and_does_not_go_back(sandbox: Sandbox) -> None:
+    assert upload(sandbox, customTime="soon").status_code == 400
+    first, later = "2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z"
+    assert upload(sandbox, customTime=first).json()["customTime"] == first
+    for earlier in ("2026-01-01T00:00:00Z", None):
+        assert sandbox.http().patch(OBJECT, json={"customTime": earlier}).status_code == 400
+    seen = sandbox.http().put(OBJECT, json={"metadata": {"a": "b"}}).json()
+    assert (seen["customTime"], seen["metadata"]) == (first, {"a": "b"})
+    assert sandbox.http().patch(OBJECT, json={"customTime": later}).json()["customTime"] == later
+
+
 def test_a_listing_with_folders_finds_none_beside_the_prefixes(sandbox: Sandbox) -> None:
     """gcloud asks so, and for managed folders before it deletes a bucket."""
     for name in ("a/1", "top"):

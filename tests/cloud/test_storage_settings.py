@@ -78,6 +78,35 @@ def test_soft_delete_has_bounds_and_null_puts_its_default_back(sandbox: Sandbox)
     assert back["softDeletePolicy"]["retentionDurationSeconds"] == str(7 * DAY)
 
 
+def test_a_deleted_bucket_is_kept_for_the_longest_soft_delete_that_it_had(sandbox: Sandbox) -> None:
+    make(sandbox, softDeletePolicy={"retentionDurationSeconds": str(30 * DAY)})
+    off = {"softDeletePolicy": {"retentionDurationSeconds": "0"}}
+    sandbox.http().patch(BUCKET, json=off).raise_for_status()
+    sandbox.http().delete(BUCKET).raise_for_status()
+    listing = f"{API}/b?project={PROJECT}&softDeleted=true"
+    (kept,) = sandbox.http().get(listing).json()["items"]
+    assert kept["hardDeleteTime"] == "2026-01-31T00:00:00Z"
+    make(sandbox, **off)
+    sandbox.http().delete(BUCKET).raise_for_status()
+    assert len(sandbox.http().get(listing).json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"storageClass": "WARM"},
+        {"lifecycle": {"rule": [{"action": {"type": "SetStorageClass", "storageClass": "WARM"}}]}},
+    ],
+)
+def test_a_class_that_google_does_not_have_is_refused(
+    sandbox: Sandbox, change: dict[str, Any]
+) -> None:
+    make(sandbox)
+    answer = sandbox.http().patch(BUCKET, json=change)
+    message = answer.json()["error"]["message"]
+    assert (answer.status_code, message) == (400, 'Invalid storage class "WARM"')
+
+
 def test_the_older_name_of_uniform_access_means_the_same(sandbox: Sandbox) -> None:
     make(sandbox)
     older = {"iamConfiguration": {"bucketPolicyOnly": {"enabled": True}}}

@@ -12,14 +12,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rehearsal.cloud.clock import Clock
-from rehearsal.cloud.services.storage.model import Blob, Bucket, bad_request
+from rehearsal.cloud.services.storage.model import (
+    CLASSES,
+    Blob,
+    Bucket,
+    bad_request,
+    storage_class,
+)
 from rehearsal.cloud.services.storage.retention import is_kept
 
 DAY = 86_400
 ACTIONS = ("Delete", "SetStorageClass", "AbortIncompleteMultipartUpload")
 DATES = {"createdBefore", "customTimeBefore", "noncurrentTimeBefore"}
-# From warm to cold; only in this direction does a rule move an object.
-CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 
 
 class Seen:
@@ -66,6 +70,8 @@ def check(rules: Iterable[Mapping[str, Any]]) -> None:
             raise bad_request(
                 "Lifecycle storage class rules must specify the destination storage class."
             )
+        if "storageClass" in action:
+            storage_class(action["storageClass"])
         if not condition:
             raise bad_request("Lifecycle rules must have a condition.")
         for name in DATES & condition.keys():
@@ -93,8 +99,9 @@ def sweep(bucket: Bucket, clock: Clock) -> None:
                 blob.info["timeStorageClassUpdated"] = clock.rfc3339()
 
 
-def _coldness(storage_class: str) -> int:
-    return CLASSES.index(storage_class) if storage_class in CLASSES else 0
+def _coldness(name: str) -> int:
+    """Only to a colder class does a rule move an object."""
+    return CLASSES.index(name) if name in CLASSES else 0
 
 
 def _actions(rules: list[dict[str, Any]], seen: Seen) -> list[dict[str, Any]]:

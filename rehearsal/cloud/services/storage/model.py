@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from rehearsal.cloud.api import ApiError, invalid, not_found
 
 SITE = "https://www.googleapis.com/storage/v1"
+# From warm to cold; then those that are no longer given to new buckets.
+CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
+OLD_CLASSES = ("MULTI_REGIONAL", "REGIONAL", "DURABLE_REDUCED_AVAILABILITY")
 
 
 @dataclass(slots=True)
@@ -41,6 +45,8 @@ class Bucket:
     info: dict[str, Any]
     # when its lifecycle rules were applied last, Unix seconds
     swept: float
+    # the longest soft delete that it ever had, in seconds
+    soft_delete: int = 0
     # object name -> its generations, oldest first
     objects: dict[str, list[Blob]] = field(default_factory=dict)
 
@@ -81,6 +87,28 @@ class Bucket:
 def object_resource(bucket: str, name: str) -> str:
     """What permissions on an object are checked on."""
     return f"projects/_/buckets/{bucket}/objects/{name}"
+
+
+def storage_class(text: str) -> str:
+    """Its name as Google writes it; 400 in the words that kmoneil/zig-gcp measured."""
+    if text.upper() not in (*CLASSES, *OLD_CLASSES):
+        raise bad_request(f'Invalid storage class "{text}"')
+    return text.upper()
+
+
+def moment(field: str, text: str) -> float:
+    """Unix seconds of a time that a client gives; the refusal is measured for `retainUntilTime`."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise bad_request(
+            "Parse Error: Invalid value for type.googleapis.com/google.protobuf.Timestamp field: "
+            f"'Field '{field}', Illegal timestamp format; timestamps must end with 'Z' or have a "
+            "valid timezone offset.'."
+        )
+    return time.timestamp()
 
 
 def bad_request(message: str) -> ApiError:

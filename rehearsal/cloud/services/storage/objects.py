@@ -14,18 +14,19 @@ from rehearsal.cloud.services.storage.model import (
     Blob,
     bad_request,
     check_conditions,
+    moment,
     object_resource,
     touch,
 )
 from rehearsal.cloud.services.storage.retention import shown
 from rehearsal.cloud.services.storage.state import on_bucket
-from rehearsal.cloud.services.storage.uploads import DESCRIPTIVE, store
+from rehearsal.cloud.services.storage.uploads import DESCRIPTIVE, described, store
 
 MOST = 1000
 MEBIBYTE = 1_048_576
 BYTE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 # What a whole update keeps of an object although it is not given.
-KEPT = ("contentType", "storageClass")
+KEPT = ("contentType", "customTime", "storageClass")
 IF = "ifGenerationMatch ifGenerationNotMatch ifMetagenerationMatch ifMetagenerationNotMatch"
 IF_SOURCE = (
     "ifSourceGenerationMatch ifSourceGenerationNotMatch ifSourceMetagenerationMatch "
@@ -58,6 +59,7 @@ def get_object(call: Call) -> Result:
         return shown(bucket, blob)
     encryption.check_opens(call.cloud, bucket, blob)
     info, data = blob.info, blob.data
+    kind = info.get("contentType", "application/octet-stream")
     headers = {
         "X-Goog-Hash": f"crc32c={info['crc32c']},md5={info['md5Hash']}",
         "X-Goog-Generation": info["generation"],
@@ -70,14 +72,14 @@ def get_object(call: Call) -> Result:
     }
     asked = BYTE_RANGE.fullmatch(call.headers.get("range", ""))
     if not asked or asked[0] == "bytes=-":
-        return Reply(data, headers=headers, content_type=info["contentType"])
+        return Reply(data, headers=headers, content_type=kind)
     first = int(asked[1]) if asked[1] else max(0, len(data) - int(asked[2]))
     last = min(int(asked[2]), len(data) - 1) if asked[1] and asked[2] else len(data) - 1
     if first > last:
         headers["Content-Range"] = f"bytes */{len(data)}"
-        return Reply(b"", 416, headers, info["contentType"])
+        return Reply(b"", 416, headers, kind)
     headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    return Reply(data[first : last + 1], 206, headers, info["contentType"])
+    return Reply(data[first : last + 1], 206, headers, kind)
 
 
 @method(
@@ -130,11 +132,12 @@ def list_objects(call: Call) -> Result:
     reads=f"generation overrideUnlockedRetention {IF}",
 )
 def change_object(call: Call) -> Result:
-    """A whole update drops what it does not give, but for the content type and the class."""
+    """A whole update drops what it does not give, but for `KEPT`."""
     bucket, whole = call.cloud.storage.bucket(call.params["bucket"]), call.verb == "PUT"
     blob = bucket.find(call.params["object"], call.params.get("generation"))
-    info, given = blob.info, dict(call.body)
+    info, given = blob.info, described(dict(call.body))
     check_conditions(call.params, info)
+    _check_custom_time(info, given)
     if whole:
         given = {**dict.fromkeys((*retention.FIELDS, "contexts")), **given}
     if "contexts" in given:
@@ -147,6 +150,15 @@ def change_object(call: Call) -> Result:
     merge(info, {key: given[key] for key in (*DESCRIPTIVE, "contexts") if key in given})
     touch(info, call.cloud.clock.rfc3339())
     return shown(bucket, blob)
+
+
+def _check_custom_time(info: dict[str, Any], given: dict[str, Any]) -> None:
+    """It cannot be taken away or set back (docs storage/docs/metadata); the words are ours."""
+    if "customTime" not in info or "customTime" not in given:
+        return
+    before, after = info["customTime"], given["customTime"]
+    if not after or moment("customTime", after) < moment("customTime", before):
+        raise bad_request("The custom time of an object cannot be removed or set back.")
 
 
 @method(

@@ -8,16 +8,16 @@ kmoneil/zig-gcp measured them on Cloud Storage (docs/storage/buckets.md, src/sto
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from rehearsal.cloud.api import ApiError, Call
 from rehearsal.cloud.clock import rfc3339
-from rehearsal.cloud.services.storage.model import Blob, Bucket, bad_request
+from rehearsal.cloud.services.storage.model import Blob, Bucket, bad_request, moment
 
 LONGEST_SECONDS = 3_155_760_000
 HOLDS = (("temporaryHold", "Temporary"), ("eventBasedHold", "Event-Based"))
 FIELDS = ("temporaryHold", "eventBasedHold", "retention")
+UNTIL = "retainUntilTime"
 NO_BOTH = "Retention and event based holds cannot be configured together."
 UNLOCKED = (
     "The unlocked object retention cannot be removed and its retention period cannot be shortened "
@@ -69,7 +69,7 @@ def until(bucket: Bucket, blob: Blob) -> float | None:
     """When retention lets the object go, in Unix seconds; None when nothing, or a hold, says."""
     ends = []
     if own := blob.info.get("retention"):
-        ends.append(_moment(own["retainUntilTime"]))
+        ends.append(moment(UNTIL, own[UNTIL]))
     policy = bucket.info.get("retentionPolicy")
     if policy and not blob.info.get("eventBasedHold"):
         ends.append(blob.kept_from + int(policy["retentionPeriod"]))
@@ -151,7 +151,7 @@ def _retention_after(
     new = None if removed or given is None else _retention(call, bucket, given)
     if current is None:
         return new
-    shorter = new is None or _moment(new["retainUntilTime"]) < _moment(current["retainUntilTime"])
+    shorter = new is None or moment(UNTIL, new[UNTIL]) < moment(UNTIL, current[UNTIL])
     locks = new is not None and new["mode"] == "Locked"
     if current["mode"] == "Locked":
         if shorter or not locks:
@@ -166,26 +166,12 @@ def _retention_after(
 def _retention(call: Call, bucket: Bucket, given: Mapping[str, Any]) -> dict[str, Any]:
     if "objectRetention" not in bucket.info:
         raise bad_request("Object retention is not enabled on the bucket.")
-    for field, what in (("mode", "retention mode"), ("retainUntilTime", "retain until time")):
+    for field, what in (("mode", "retention mode"), (UNTIL, "retain until time")):
         if not given.get(field):
             raise bad_request(f"Missing {what}. Both mode and retain until time are required.")
-    mode, end = given["mode"], given["retainUntilTime"]
+    mode, end = given["mode"], given[UNTIL]
     if mode not in ("Unlocked", "Locked"):
         raise bad_request(f"Invalid value for: {mode} is not a valid value")
-    if _moment(end) <= call.cloud.clock.now():
+    if moment(UNTIL, end) <= call.cloud.clock.now():
         raise bad_request("Retain until time cannot be in the past.")
-    return {"mode": mode, "retainUntilTime": end}
-
-
-def _moment(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise bad_request(
-            "Parse Error: Invalid value for type.googleapis.com/google.protobuf.Timestamp field: "
-            "'Field 'retainUntilTime', Illegal timestamp format; timestamps must end with 'Z' or "
-            "have a valid timezone offset.'."
-        )
-    return moment.timestamp()
+    return {"mode": mode, UNTIL: end}

@@ -13,7 +13,7 @@ from typing import Any
 from rehearsal.cloud.services.compute import REGIONS
 from rehearsal.cloud.services.patching import merge
 from rehearsal.cloud.services.storage import lifecycle
-from rehearsal.cloud.services.storage.model import bad_request
+from rehearsal.cloud.services.storage.model import bad_request, storage_class
 from rehearsal.cloud.services.storage.retention import policy_after
 
 LOCATIONS = {
@@ -50,15 +50,15 @@ def placed(given: Mapping[str, Any]) -> dict[str, Any]:
     location = (given.get("location") or "US").upper()
     if location not in LOCATIONS:
         raise bad_request("The specified location constraint is not valid.")
-    place = {"location": location, "locationType": LOCATIONS[location]}
-    if regions := (given.get("customPlacementConfig") or {}).get("dataLocations"):
-        regions = [region.upper() for region in regions]
+    place: dict[str, Any] = {"location": location, "locationType": LOCATIONS[location]}
+    if named := (given.get("customPlacementConfig") or {}).get("dataLocations"):
+        regions = [region.upper() for region in named]
         known = all(LOCATIONS.get(region) == "region" for region in regions)
         if len(set(regions)) != 2 or not known or place["locationType"] != "multi-region":
             raise bad_request("The data locations must be two regions of a multi-region.")
-        place |= {"locationType": "dual-region"}
-        return {**place, "customPlacementConfig": {"dataLocations": regions}}
-    return dict(place)
+        place["locationType"] = "dual-region"
+        place["customPlacementConfig"] = {"dataLocations": regions}
+    return place
 
 
 def changed(
@@ -107,7 +107,7 @@ def _fill_in(new: dict[str, Any], now: str) -> None:
         access["publicAccessPrevention"] = "inherited"
     elif prevention not in ("inherited", "enforced"):
         raise bad_request(f"Invalid value for: {prevention} is not a valid value")
-    new.setdefault("storageClass", "STANDARD")
+    new["storageClass"] = storage_class(new.get("storageClass", "STANDARD"))
     if "softDeletePolicy" not in new:
         _soft_delete(new, {"retentionDurationSeconds": SOFT_DELETE_SECONDS}, now)
     points = RECOVERY_POINTS.get(new["locationType"], ())

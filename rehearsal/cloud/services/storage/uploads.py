@@ -22,7 +22,9 @@ from rehearsal.cloud.services.storage.model import (
     bad_request,
     check_conditions,
     etag,
+    moment,
     object_resource,
+    storage_class,
 )
 from rehearsal.cloud.services.storage.retention import shown
 from rehearsal.cloud.services.storage.state import on_bucket
@@ -82,7 +84,7 @@ def store(call: Call, bucket: Bucket, name: str, data: bytes, said: dict[str, An
                 f'Provided {title} "{said[field]}" doesn\'t match calculated {title} '
                 f'"{info[field]}".'
             )
-    info |= {key: said[key] for key in DESCRIPTIVE if said.get(key)}
+    info |= described({key: said[key] for key in DESCRIPTIVE if said.get(key)})
     info |= retention.for_new_object(call, bucket, said, where)
     if new := contexts.changed(call, where, None, said.get("contexts"), whole=True):
         info["contexts"] = new
@@ -95,6 +97,15 @@ def store(call: Call, bucket: Bucket, name: str, data: bytes, said: dict[str, An
     blob = Blob(data, info, clock.now())
     bucket.objects.setdefault(name, []).append(blob)
     return blob
+
+
+def described(given: dict[str, Any]) -> dict[str, Any]:
+    """What is said about an object, once it is known to be right."""
+    if given.get("customTime"):
+        moment("customTime", given["customTime"])
+    if given.get("storageClass"):
+        given["storageClass"] = storage_class(given["storageClass"])
+    return given
 
 
 def _multipart(call: Call) -> tuple[bytes, str, bytes]:

@@ -211,12 +211,16 @@ def test_the_schema_and_the_python_classes_take_the_same_inputs() -> None:
         return set(inspect.signature(function).parameters) - {"self", "resource_name", "opts"}
 
     schema = json.loads(VertexOps().schema())
-    assert len(schema["resources"]) == 4
+    assert len(schema["resources"]) == 5
     for token, resource in schema["resources"].items():
         made = getattr(sdk, token.rpartition(":")[2])
         assert accepted(made.__init__) == python_names(resource["inputProperties"])
         assert set(made.__annotations__) <= python_names(resource["properties"])
-    for name, made in (("RolloutModel", sdk.RolloutModelArgs), ("Need", sdk.NeedArgs)):
+    for name, made in (
+        ("RolloutModel", sdk.RolloutModelArgs),
+        ("Need", sdk.NeedArgs),
+        ("Setting", sdk.SettingArgs),
+    ):
         declared = schema["types"][f"vertexops:index:{name}"]["properties"]
         assert accepted(made) == python_names(declared)
     deployed = schema["types"]["vertexops:index:DeployedModel"]["properties"]

@@ -122,6 +122,8 @@ class Sandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
+            # A signal to this process's group must not end it before it has cleaned up.
+            start_new_session=True,
         )  # fmt: skip
         assert self._cloud.stdin is not None
         self._cloud.stdin.write(json.dumps(seed) + "\n")

@@ -19,6 +19,7 @@ POWERS = (
     "roles/owner",
     "roles/resourcemanager.organizationAdmin",
     "roles/iam.denyAdmin",
+    "roles/iam.workforcePoolAdmin",
     "roles/orgpolicy.policyAdmin",
 )
 OWNER = "owner@iot-prod.iam.gserviceaccount.com"
@@ -72,6 +73,12 @@ class World:
                     }
                 ],
                 "accounts": [{"project": "iot-prod", "id": "owner"}],
+                "pools": [
+                    {
+                        "name": "locations/us-central1/workforcePools/thing",
+                        "parent": "organizations/1",
+                    }
+                ],
                 "grants": [
                     {"resource": resource, "role": role, "member": f"serviceAccount:{OWNER}"}
                     for resource in resources

@@ -18,6 +18,8 @@ from rehearsal.cloud.api import (
     method,
     not_found,
 )
+from rehearsal.cloud.honoured import honours
+from rehearsal.cloud.services.allowpolicies import POLICY_FIELDS, VERSION
 from rehearsal.cloud.services.listing import listing
 
 if TYPE_CHECKING:
@@ -51,6 +53,19 @@ STANDING = {
 }
 # Those that are the project's own rather than Google's.
 DEFAULT = {"compute": "Compute Engine default service account"}
+
+
+honours(
+    "iam",
+    {
+        "CreateServiceAccountRequest": "accountId serviceAccount",
+        "PatchServiceAccountRequest": "serviceAccount updateMask",
+        "ServiceAccount": "description displayName etag",
+        "GetIamPolicyRequest": "*",
+        **POLICY_FIELDS,
+    },
+    {"ServiceAccount.name": "the path says which one it is"},
+)
 
 
 @dataclass(slots=True)
@@ -270,7 +285,12 @@ def get(call: Call) -> dict[str, Any]:
     return _account(call).json()
 
 
-@method("iam.projects.serviceAccounts.list", permission="iam.serviceAccounts.list", on=project_name)
+@method(
+    "iam.projects.serviceAccounts.list",
+    permission="iam.serviceAccounts.list",
+    on=project_name,
+    reads="pageSize pageToken",
+)
 def list_accounts(call: Call) -> dict[str, Any]:
     accounts = call.cloud.accounts.listed(call.resource.partition("/")[2])
     items = {item.email: item.json() for item in accounts}
@@ -340,10 +360,11 @@ def disable(call: Call) -> dict[str, Any]:
     "iam.projects.serviceAccounts.getIamPolicy",
     permission="iam.serviceAccounts.getIamPolicy",
     on=account_name,
+    reads=VERSION,
 )
 def get_policy(call: Call) -> dict[str, Any]:
     _account(call)
-    version = call.params.get("options.requestedPolicyVersion", 1)
+    version = call.params.get(VERSION, 1)
     return call.cloud.iam.get_policy(call.resource, version)
 
 

@@ -13,24 +13,31 @@ POLICY_FIELDS: Final = {
     "TestIamPermissionsRequest": "*",
 }
 VERSION = "options.requestedPolicyVersion"
-"""In the query of a GET; some services have it in a body."""
+"""In the query; a body has the same."""
 
 
 def _on_resource(call: Call) -> str:
     return str(call.params["resource"])
 
 
-def register(prefix: str, permissions: str, require: Callable[[Call, str], object]) -> None:
+def register(
+    prefix: str,
+    permissions: str,
+    require: Callable[[Call, str], object],
+    *,
+    reads: str = VERSION,
+) -> None:
     """Handlers for `PREFIX.getIamPolicy` and its siblings, checking `PERMISSIONS.getIamPolicy`….
 
     `require` raises 404 for a resource that is not there; after the permission, as elsewhere.
+    `reads` is empty where the version that is asked for stands in a body.
     """
 
     @method(
         f"{prefix}.getIamPolicy",
         permission=f"{permissions}.getIamPolicy",
         on=_on_resource,
-        reads=VERSION,
+        reads=reads,
     )
     def get_policy(call: Call) -> Result:
         require(call, call.resource)

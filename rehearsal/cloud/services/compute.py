@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rehearsal.cloud.api import Call, Result, method, not_found
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.services.paging import page
 
 # https://cloud.google.com/compute/docs/regions-zones, by area.
@@ -35,6 +36,8 @@ REGIONS = tuple(sorted(f"{area}{number}" for area, numbers in AREAS.items() for 
 WITHOUT_VERTEX = {"northamerica-south1"}
 SITE = "https://www.googleapis.com/compute/v1"
 
+honours("compute", ignored={"returnPartialSuccess": "no region here is out of reach"})
+
 
 def _project(call: Call) -> str:
     return f"projects/{call.cloud.projects.id(call.params['project'])}"
@@ -51,7 +54,12 @@ def _region(project: str, name: str) -> dict[str, Any]:
     }
 
 
-@method("compute.regions.list", permission="compute.regions.list", on=_project)
+@method(
+    "compute.regions.list",
+    permission="compute.regions.list",
+    on=_project,
+    reads="maxResults pageToken",
+)
 def list_regions(call: Call) -> Result:
     regions = [(name, _region(call.resource, name)) for name in REGIONS]
     size = call.params.get("maxResults", 500)

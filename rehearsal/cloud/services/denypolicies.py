@@ -22,6 +22,7 @@ from rehearsal.cloud.api import (
     not_found,
     resource_exhausted,
 )
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.services.listing import listing
 
 if TYPE_CHECKING:
@@ -35,6 +36,30 @@ NAME = re.compile(
     r"((?:projects|folders|organizations)/[^/]+)/denypolicies(?:/([^/]+))?(?:/operations/[^/]+)?"
 )
 GIVEN = ("displayName", "annotations", "rules")
+
+
+# v2 and v2beta; a Policy of v1 is an allow policy, which has no fields of these names.
+V2 = ("", "GoogleIamV2beta")
+BY_PATH = "the path says which one it is, or the id beside it"
+
+honours(
+    "iam",
+    {
+        **dict.fromkeys((f"{v}Policy" for v in V2), "annotations displayName etag rules"),
+        **dict.fromkeys((f"{v}PolicyRule" for v in V2), "denyRule description"),
+        **dict.fromkeys(
+            (f"{v}DenyRule" for v in V2),
+            "denialCondition deniedPermissions deniedPrincipals exceptionPermissions "
+            "exceptionPrincipals",
+        ),
+        "GoogleTypeExpr": "*",
+    },
+    {
+        **dict.fromkeys((f"{v}Policy.name" for v in V2), BY_PATH),
+        **dict.fromkeys((f"{v}Policy.uid" for v in V2), "Google assigns it"),
+        "pageSize": "IAM ignores it and uses 1000 (discovery document)",
+    },
+)
 
 
 @dataclass(slots=True)
@@ -179,7 +204,12 @@ def _operation(call: Call, name: str, answer: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-@method("iam.policies.createPolicy", permission="iam.denypolicies.create", on=_attachment)
+@method(
+    "iam.policies.createPolicy",
+    permission="iam.denypolicies.create",
+    on=_attachment,
+    reads="policyId",
+)
 def create(call: Call) -> dict[str, Any]:
     policies, policy_id = call.cloud.deny_policies, call.params.get("policyId", "")
     if not POLICY_ID.fullmatch(policy_id):
@@ -201,11 +231,17 @@ def get(call: Call) -> dict[str, Any]:
 
 
 # Metadata only: the rules are left out.
-@method("iam.policies.listPolicies", permission="iam.denypolicies.list", on=_attachment)
+@method(
+    "iam.policies.listPolicies",
+    permission="iam.denypolicies.list",
+    on=_attachment,
+    reads="pageToken",
+)
 def list_policies(call: Call) -> dict[str, Any]:
     policies = call.cloud.deny_policies
     items = {item.name: policies.json(item, full=False) for item in policies.on(call.resource)}
-    return listing("policies", items, call.params, default=1000, most=1000)
+    page = {"pageToken": call.params.get("pageToken")}
+    return listing("policies", items, page, default=1000, most=1000)
 
 
 @method("iam.policies.update", permission="iam.denypolicies.update", on=_attachment)
@@ -217,7 +253,7 @@ def update(call: Call) -> dict[str, Any]:
     return _operation(call, policy.name, call.cloud.deny_policies.json(policy))
 
 
-@method("iam.policies.delete", permission="iam.denypolicies.delete", on=_attachment)
+@method("iam.policies.delete", permission="iam.denypolicies.delete", on=_attachment, reads="etag")
 def delete(call: Call) -> dict[str, Any]:
     policy = _policy(call)
     _check_etag(policy, call.params.get("etag"))

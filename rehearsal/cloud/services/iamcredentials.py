@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rehearsal.cloud.api import Call, Principal, failed_precondition, invalid, method, not_found
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.identity import CLOUD_PLATFORM, LIFETIME
 from rehearsal.cloud.issuers import GOOGLE
 from rehearsal.cloud.services.accounts import Account, account_name
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 
 MAX_SIGNED_SECONDS = 12 * 3600
 PREFIX = "iamcredentials.projects.serviceAccounts."
+
+
+honours(
+    "iamcredentials",
+    {
+        "GenerateAccessTokenRequest": "delegates lifetime scope",
+        "GenerateIdTokenRequest": "audience delegates includeEmail organizationNumberIncluded",
+        "SignBlobRequest": "delegates payload",
+        "SignJwtRequest": "delegates payload",
+    },
+)
 
 
 def _impersonated(call: Call, permission: str) -> Account:

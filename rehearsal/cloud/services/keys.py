@@ -24,7 +24,9 @@ from rehearsal.cloud.api import (
     invalid,
     method,
     not_found,
+    unimplemented,
 )
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.jwt import LEEWAY, Key, Token, key_id, read
 from rehearsal.cloud.services.accounts import Account, account_name, resource_of
 
@@ -38,6 +40,15 @@ USER, SYSTEM = "USER_MANAGED", "SYSTEM_MANAGED"
 PKCS12, JSON_FILE = "TYPE_PKCS12_FILE", "TYPE_GOOGLE_CREDENTIALS_FILE"
 CERTIFICATES = "https://www.googleapis.com/robot/v1/metadata/x509"
 PEM = serialization.Encoding.PEM
+
+
+honours(
+    "iam",
+    {
+        "CreateServiceAccountKeyRequest": "keyAlgorithm privateKeyType",
+        "UploadServiceAccountKeyRequest": "publicKeyData",
+    },
+)
 
 
 @dataclass(slots=True)
@@ -180,7 +191,7 @@ def create(call: Call) -> dict[str, Any]:
         # As firebase/firebase-tools#6192 saw it; it says no more than that.
         raise failed_precondition("Precondition check failed.")
     if call.body.get("keyAlgorithm") == "KEY_ALG_RSA_1024":
-        raise invalid("Keys of 1024 bits are not simulated; ask for KEY_ALG_RSA_2048.")
+        raise unimplemented("the keyAlgorithm KEY_ALG_RSA_1024")
     key, pair = keys.create(account)
     kind = call.body.get("privateKeyType", JSON_FILE)
     kind = JSON_FILE if kind == "TYPE_UNSPECIFIED" else kind
@@ -244,6 +255,7 @@ def upload(call: Call) -> dict[str, Any]:
     "iam.projects.serviceAccounts.keys.get",
     permission="iam.serviceAccountKeys.get",
     on=_of_key,
+    reads="publicKeyType",
 )
 def get(call: Call) -> dict[str, Any]:
     account, key = _key(call)
@@ -263,6 +275,7 @@ def get(call: Call) -> dict[str, Any]:
     "iam.projects.serviceAccounts.keys.list",
     permission="iam.serviceAccountKeys.list",
     on=account_name,
+    reads="keyTypes",
 )
 def list_keys(call: Call) -> dict[str, Any]:
     account, kinds = _account(call), call.params.get("keyTypes") or (USER, SYSTEM)

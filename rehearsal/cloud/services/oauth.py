@@ -21,6 +21,7 @@ from rehearsal.cloud.api import (
     unauthenticated,
     unimplemented,
 )
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.identity import LIFETIME, SCOPES, Token
 from rehearsal.cloud.issuers import GOOGLE
 from rehearsal.cloud.jwt import jwk, read
@@ -40,6 +41,21 @@ AUDIENCES = (
 NOT_IN_TIME = (
     "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
     "Check your iat and exp values in the JWT claim."
+)
+
+honours(
+    "sts",
+    {
+        "ExchangeTokenRequest": "audience grantType options requestedTokenType scope subjectToken "
+        "subjectTokenType"
+    },
+)
+honours(
+    "oauth2",
+    ignored={
+        "pp": "layout",
+        "userip": "rate limits are not told apart by user",
+    },
 )
 
 
@@ -185,7 +201,13 @@ def userinfo(call: Call) -> dict[str, Any]:
     return _claims(call)
 
 
-@method("oauth.tokeninfo", "oauth2.tokeninfo", permission=None, authenticated=False)
+@method(
+    "oauth.tokeninfo",
+    "oauth2.tokeninfo",
+    permission=None,
+    authenticated=False,
+    reads="access_token",
+)
 def tokeninfo(call: Call) -> Result:
     """Knows no federated tokens, as measured on Google (2026-09)."""
     value = call.params.get("access_token", "")

@@ -22,6 +22,7 @@ from rehearsal.cloud.api import (
     not_found,
     unimplemented,
 )
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.services import allowpolicies, poolproviders
 from rehearsal.cloud.services.listing import listing
 
@@ -41,6 +42,41 @@ ID_RULES = {
 }
 # More than 15 minutes and less than 12 hours; an hour unless said otherwise.
 SESSION, SESSION_SECONDS = "3600s", range(901, 43_200)
+
+BY_PATH = "the path says which one it is, or the id beside it"
+SHARED = "description disabled displayName"
+PROVIDED = f"{SHARED} attributeCondition attributeMapping oidc saml"
+
+honours(
+    "iam",
+    {
+        "WorkloadIdentityPool": f"{SHARED} mode",
+        "WorkloadIdentityPoolProvider": f"{PROVIDED} aws x509",
+        "Oidc": "allowedAudiences discoveryUri issuerUri jwksJson",
+        "Aws": "accountId",
+        "Saml": "idpMetadataXml",
+        "X509": "trustStore",
+        "TrustStore": "intermediateCas trustAnchors",
+        "IntermediateCA": "pemCertificate",
+        "TrustAnchor": "pemCertificate",
+        # Which services people may use in a browser does not matter here.
+        "WorkforcePool": f"{SHARED} accessRestrictions parent sessionDuration",
+        "AccessRestrictions": "allowedServices",
+        "ServiceConfig": "domain",
+        # No log here tells of the token service, and nobody signs in with a browser.
+        "WorkforcePoolProvider": f"{PROVIDED} detailedAuditLogging vendorType",
+        "WorkforcePoolProviderOidc": "clientId clientSecret issuerUri jwksJson webSsoConfig",
+        "WorkforcePoolProviderOidcClientSecret": "value",
+        "WorkforcePoolProviderOidcClientSecretValue": "plainText",
+        "WorkforcePoolProviderOidcWebSsoConfig": "*",
+        "WorkforcePoolProviderSaml": "idpMetadataXml",
+    },
+    {
+        f"{item}.name": BY_PATH
+        for pool in ("WorkloadIdentityPool", "WorkforcePool")
+        for item in (pool, f"{pool}Provider")
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +232,20 @@ def _name(call: Call) -> str:
 
 
 def _parent(call: Call) -> str:
-    """What the permission to create or list is checked on; for workforce pools an organization."""
-    if not _kind(call).of_organization:
-        return str(call.params["parent"])
+    """What the permission to create or list is checked on."""
+    return str(call.params["parent"])
+
+
+def _location(call: Call) -> str:
+    return str(call.params["location"])
+
+
+def _check_organization(call: Call, kind: Kind, verb: str) -> str:
+    """The organization whose workforce pools are meant, which the path does not say."""
     parent = str(call.params.get("parent") or call.body.get("parent", ""))
     if not re.fullmatch(r"organizations/\d+", parent):
         raise invalid(f"Invalid parent {parent!r}: workforce pools belong to organizations/ID.")
+    call.check(f"iam.googleapis.com/{kind.plural}.{verb}", parent)
     return parent
 
 
@@ -223,8 +267,6 @@ def _checked(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
         raise unimplemented(f"the mode {mode} of an identity pool")
     if not kind.workforce:
         return fields
-    if fields.get("accessRestrictions", {}).get("disableProgrammaticSignin"):
-        raise unimplemented("the access restriction disableProgrammaticSignin")
     session = fields.setdefault("sessionDuration", SESSION)
     if not re.fullmatch(r"\d+s", session) or int(session[:-1]) not in SESSION_SECONDS:
         raise invalid(f"Invalid session_duration {session}: it is between 900s and 43200s.")
@@ -243,11 +285,12 @@ def _operation(call: Call, kind: Kind, pool: Pool) -> dict[str, Any]:
 
 
 def create(call: Call) -> dict[str, Any]:
-    kind, pools = _kind(call), call.cloud.pools
+    kind, pools, parent = _kind(call), call.cloud.pools, call.resource
+    if kind.of_organization:
+        _check_organization(call, kind, "create")
     given = str(call.params.get(kind.id_parameter, ""))
     if not re.fullmatch(kind.id, given):
         raise invalid(f'Invalid ID "{given}": {ID_RULES[kind.id]}, and no prefix "gcp-".')
-    parent = str(call.params.get("location") or call.resource)
     if not kind.provider and not parent.endswith("locations/global"):
         raise invalid(f"Pools can only be created in locations/global, not in {parent}.")
     if kind.provider and not pools.exists(parent):
@@ -268,11 +311,11 @@ def list_pools(call: Call) -> dict[str, Any]:
     kind, pools = _kind(call), call.cloud.pools
     if kind.provider and not pools.find(call.resource):
         raise not_found("Requested entity was not found.")
-    parent = str(call.params.get("location") or call.resource)
     deleted = bool(call.params.get("showDeleted"))
-    found = pools.below(parent, kind.collection, deleted=deleted)
+    found = pools.below(call.resource, kind.collection, deleted=deleted)
     if kind.of_organization:
-        found = {n: p for n, p in found.items() if p.fields.get("parent") == call.resource}
+        home = _check_organization(call, kind, "list")
+        found = {n: p for n, p in found.items() if p.fields.get("parent") == home}
     items = {name: pools.json(pool) for name, pool in found.items()}
     return listing(kind.plural, items, call.params, default=50, most=kind.most)
 
@@ -340,15 +383,17 @@ def _existing(call: Call, name: str) -> None:
 for _each in KINDS:
     _held = f"iam.googleapis.com/{_each.plural}"
     for _verb, _function, _on, _permission, _reads in VERBS:
-        if _verb == "create":
-            _reads = _each.id_parameter
-        elif _verb == "list" and _each.of_organization:
-            _reads += " parent"
+        # Of an organization's pools the body or a parameter says where, so the function asks.
+        _elsewhere = _each.of_organization and _on is _parent
+        _more = {"create": _each.id_parameter, "list": "parent" * _elsewhere}.get(_verb, "")
         method(
-            f"{_each.methods}.{_verb}", permission=f"{_held}.{_permission}", on=_on, reads=_reads
+            f"{_each.methods}.{_verb}",
+            permission=None if _elsewhere else f"{_held}.{_permission}",
+            on=_location if _elsewhere else _on,
+            reads=f"{_reads} {_more}",
         )(_function)
     if not _each.provider:
-        allowpolicies.register(_each.methods, _held, _existing)
+        allowpolicies.register(_each.methods, _held, _existing, reads="")
 
 
 # No workload of Google's can be attested in a pool that only federates.

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from policies import roles
 from rehearsal.cloud.api import Call, invalid, method, not_found, unimplemented
+from rehearsal.cloud.honoured import honours
+from rehearsal.cloud.services.allowpolicies import POLICY_FIELDS
 from rehearsal.cloud.services.listing import listing
 
 if TYPE_CHECKING:
     from rehearsal.cloud.cloud import Cloud
 
 TERM = re.compile(r'(?P<field>[\w.-]+)\s*[:=]\s*(?P<value>"[^"]*"|[^\s()]+)')
+
+honours("cloudresourcemanager", {"GetIamPolicyRequest": "*", **POLICY_FIELDS})
+honours("cloudbilling")
 
 
 @dataclass(slots=True)

@@ -18,7 +18,9 @@ from rehearsal.cloud.api import (
     method,
     not_found,
     resource_exhausted,
+    unimplemented,
 )
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.services.listing import listing
 
 if TYPE_CHECKING:
@@ -36,6 +38,23 @@ STAGES = ("ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP")
 # The first value of an enum is what a message without the field says, and Google leaves both out:
 # its provider takes no stage for ALPHA, and no support level for SUPPORTED.
 UNSAID_STAGE, UNSAID_LEVEL = "ALPHA", "SUPPORTED"
+LISTED = "pageSize pageToken showDeleted view"
+A_PROJECT = re.compile(r"//cloudresourcemanager\.googleapis\.com/projects/[^/]+")
+
+
+honours(
+    "iam",
+    {
+        "CreateRoleRequest": "role roleId",
+        "Role": "description etag includedPermissions stage title",
+        "UndeleteRoleRequest": "etag",
+        "QueryTestablePermissionsRequest": "fullResourceName pageSize pageToken",
+    },
+    {
+        "Role.deleted": "calls to create and update a role ignore it (discovery document)",
+        "Role.name": "the path says which one it is",
+    },
+)
 
 
 @dataclass(slots=True)
@@ -232,6 +251,9 @@ def _check_etag(role: CustomRole, etag: str | None) -> None:
 @method(*_ids("create"), permission="iam.roles.create", on=_parent)
 def create(call: Call) -> dict[str, Any]:
     given = call.body.get("role", {})
+    if given.get("name"):
+        # The discovery document has the rule, not Google's sentence.
+        raise invalid("The role name must not be set when a role is created.")
     role = CustomRole(
         f"{call.resource}/roles/{call.body.get('roleId', '')}",
         tuple(given.get("includedPermissions", ())),
@@ -247,7 +269,7 @@ def get(call: Call) -> dict[str, Any]:
     return call.cloud.roles.get(call.resource).json()
 
 
-@method(*_ids("list"), permission="iam.roles.list", on=_parent)
+@method(*_ids("list"), permission="iam.roles.list", on=_parent, reads=LISTED)
 def list_roles(call: Call) -> dict[str, Any]:
     full = call.params.get("view") == "FULL"
     found = call.cloud.roles.listed(call.resource, deleted=call.params.get("showDeleted", False))
@@ -255,7 +277,7 @@ def list_roles(call: Call) -> dict[str, Any]:
     return listing("roles", items, call.params, default=300, most=1000)
 
 
-@method(*_ids("patch"), permission="iam.roles.update", on=_name)
+@method(*_ids("patch"), permission="iam.roles.update", on=_name, reads="updateMask")
 def patch(call: Call) -> dict[str, Any]:
     role, given = call.cloud.roles.get(call.resource), call.body
     _check_etag(role, given.get("etag"))
@@ -277,7 +299,7 @@ def patch(call: Call) -> dict[str, Any]:
     return call.cloud.roles.update(role, changed).json()
 
 
-@method(*_ids("delete"), permission="iam.roles.delete", on=_name)
+@method(*_ids("delete"), permission="iam.roles.delete", on=_name, reads="etag")
 def delete(call: Call) -> dict[str, Any]:
     role = call.cloud.roles.get(call.resource)
     _check_etag(role, call.params.get("etag"))
@@ -300,7 +322,7 @@ def get_predefined(call: Call) -> dict[str, Any]:
     return _predefined(roles.ROLES[name], full=True)
 
 
-@method("iam.roles.list", permission=None)
+@method("iam.roles.list", permission=None, reads=LISTED)
 def list_predefined(call: Call) -> dict[str, Any]:
     full = call.params.get("view") == "FULL"
     items = {name: _predefined(role, full=full) for name, role in roles.ROLES.items()}
@@ -317,6 +339,10 @@ def _predefined(role: roles.Role, *, full: bool) -> dict[str, Any]:
 # Asking what could be granted is not itself a permission.
 @method("iam.permissions.queryTestablePermissions", permission=None)
 def query_testable_permissions(call: Call) -> dict[str, Any]:
+    """What of other resources than projects can be granted is not known here."""
+    if not A_PROJECT.fullmatch(call.body.get("fullResourceName", "")):
+        asked = call.body.get("fullResourceName", "no resource")
+        raise unimplemented(f"{call.method.id} of {asked}")
     items = {name: _testable(name) for name in roles.testable()}
     return listing("permissions", items, call.body, default=100, most=1000)
 

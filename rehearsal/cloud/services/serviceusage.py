@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from rehearsal.cloud.api import INFO, ApiError, Call, error_info, invalid, method, unimplemented
 from rehearsal.cloud.discovery import documents_directory, title
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.services.accounts import AGENTS
 from rehearsal.cloud.services.listing import listing
 
@@ -52,6 +53,15 @@ DEPENDENCIES = {
 
 # Services a project's error names it by id only; the others name the missing consumer.
 NO_CONSUMER_ERROR = ("cloudresourcemanager.googleapis.com", "iamcredentials.googleapis.com")
+
+
+honours(
+    "serviceusage",
+    {
+        "BatchEnableServicesRequest": "serviceIds",
+        "DisableServiceRequest": "checkIfServiceHasUsage disableDependentServices",
+    },
+)
 
 
 @cache
@@ -248,7 +258,12 @@ def _start(
     )
 
 
-@method("serviceusage.services.list", permission="serviceusage.services.list", on=_parent)
+@method(
+    "serviceusage.services.list",
+    permission="serviceusage.services.list",
+    on=_parent,
+    reads="filter pageSize pageToken",
+)
 def list_services(call: Call) -> dict[str, Any]:
     project = _project(call.resource)
     enabled = call.cloud.services.enabled(project)
@@ -274,7 +289,12 @@ def get_service(call: Call) -> dict[str, Any]:
     return _json(call, project, service)
 
 
-@method("serviceusage.services.batchGet", permission="serviceusage.services.get", on=_parent)
+@method(
+    "serviceusage.services.batchGet",
+    permission="serviceusage.services.get",
+    on=_parent,
+    reads="names",
+)
 def batch_get(call: Call) -> dict[str, Any]:
     names = _known(name.rpartition("/")[2] for name in call.params.get("names", ()))
     project = _project(call.resource)

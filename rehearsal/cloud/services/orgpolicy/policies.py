@@ -18,12 +18,26 @@ from rehearsal.cloud.api import (
     method,
     not_found,
 )
+from rehearsal.cloud.honoured import honours
 from rehearsal.cloud.services.listing import listing
 from rehearsal.cloud.services.orgpolicy.state import BOOLEAN, CONSTRAINTS, LIST, OrgPolicy
 
 PLACES = ("projects", "folders", "organizations")
 SPECS = ("spec", "dryRunSpec")
+PAGED = "pageSize pageToken"
 FORMS = ("allowAll", "denyAll", "enforce", "values")
+
+honours(
+    "orgpolicy",
+    {
+        # Nothing here logs what a dry run would have refused.
+        "Policy": "dryRunSpec etag name spec",
+        "PolicySpec": "etag inheritFromParent reset rules",
+        "PolicySpecPolicyRule": "allowAll condition denyAll enforce values",
+        "PolicySpecPolicyRuleStringValues": "allowedValues deniedValues",
+        "GoogleTypeExpr": "*",
+    },
+)
 
 
 def _ids(verb: str) -> list[str]:
@@ -113,13 +127,13 @@ def get(call: Call) -> dict[str, Any]:
     return _json(call, _policy(call))
 
 
-@method(*_ids("policies.list"), permission="orgpolicy.policies.list", on=_on)
+@method(*_ids("policies.list"), permission="orgpolicy.policies.list", on=_on, reads=PAGED)
 def list_policies(call: Call) -> dict[str, Any]:
     items = {item.name: _json(call, item) for item in call.cloud.org_policies.on(call.resource)}
     return listing("policies", items, call.params, default=100, most=1000)
 
 
-@method(*_ids("policies.patch"), permission="orgpolicy.policies.update", on=_on)
+@method(*_ids("policies.patch"), permission="orgpolicy.policies.update", on=_on, reads="updateMask")
 def patch(call: Call) -> dict[str, Any]:
     """Overwrites what the mask names: `policy.spec`, `policy.dry_run_spec`; without one, both."""
     policy = _policy(call)
@@ -133,7 +147,7 @@ def patch(call: Call) -> dict[str, Any]:
     return _json(call, policy)
 
 
-@method(*_ids("policies.delete"), permission="orgpolicy.policies.delete", on=_on)
+@method(*_ids("policies.delete"), permission="orgpolicy.policies.delete", on=_on, reads="etag")
 def delete(call: Call) -> dict[str, Any]:
     policy = _policy(call)
     _check_etag(policy, {"etag": call.params.get("etag")})
@@ -154,7 +168,7 @@ def get_effective(call: Call) -> dict[str, Any]:
     return {"name": name, "spec": {"rules": rules}}
 
 
-@method(*_ids("constraints.list"), permission="orgpolicy.constraints.list", on=_on)
+@method(*_ids("constraints.list"), permission="orgpolicy.constraints.list", on=_on, reads=PAGED)
 def list_constraints(call: Call) -> dict[str, Any]:
     items = {
         name: {

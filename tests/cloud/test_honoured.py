@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,12 @@ def test_every_name_in_a_table_is_one_of_googles() -> None:
             path, _, last = name.rpartition(".")
             known = properties[api].get(path, set()) if path else parameters[api]
             assert last in known, f"{api}: {name}"
+
+
+def test_the_page_says_what_the_code_does(show: Callable[[str], None]) -> None:
+    page = coverage.page()
+    show("\n".join(line for line in page.splitlines() if line.startswith("| ")))
+    assert (Path(__file__).parents[2] / "docs" / "simulated.md").read_text() == page, "make docs"
 
 
 def _shapes(method: Method) -> dict[str, set[str]]:

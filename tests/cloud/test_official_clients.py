@@ -15,7 +15,7 @@ from google.cloud import aiplatform, bigquery, iam_credentials_v1, resourcemanag
 from google.iam.v1 import policy_pb2
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseUpload
-from service_support import IMAGE, NUMBER, PROJECT, REGION, Sandbox, artifact, email
+from service_support import IMAGE, PROJECT, REGION, Sandbox, artifact, email
 
 PROJECT_NAME = f"projects/{PROJECT}"
 

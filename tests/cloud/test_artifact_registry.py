@@ -152,3 +152,12 @@ def test_a_repository_google_would_refuse(
     answer = sandbox.http().post(f"{API}/{LOCATION}/repositories?{query}", json=body)
     assert answer.status_code == 400
     assert sandbox.cloud.state()["repositories"] == []
+
+
+def test_a_cleanup_policy_is_kept_as_it_was_given(sandbox: Sandbox) -> None:
+    policies = {"old": {"id": "old", "action": "DELETE", "condition": {"olderThan": "864000s"}}}
+    body = {"format": "DOCKER", "cleanupPolicies": policies, "cleanupPolicyDryRun": True}
+    assert sandbox.http().post(CREATE, json=body).status_code == 200
+    sandbox.cloud.clock.step(5)
+    made = sandbox.http().get(f"{API}/{REPOSITORY}").json()
+    assert (made["cleanupPolicies"], made["cleanupPolicyDryRun"]) == (policies, True)

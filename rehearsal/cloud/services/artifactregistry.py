@@ -233,6 +233,7 @@ honours(
     "artifactregistry",
     {
         **allowpolicies.POLICY_FIELDS,
+        "CleanupPolicy": ALL,
         "DockerRepositoryConfig": ALL,
         "MavenRepositoryConfig": ALL,
         "PlatformLogsConfig": ALL,
@@ -242,7 +243,6 @@ honours(
             "mavenConfig mode platformLogsConfig remoteRepositoryConfig virtualRepositoryConfig "
             "vulnerabilityScanningConfig"
         ),
-        "Repository.cleanupPolicies": ALL,
         "VirtualRepositoryConfig": ALL,
         "VulnerabilityScanningConfig": "enablementConfig",
     },

@@ -86,6 +86,17 @@ def test_every_name_in_a_table_is_one_of_googles() -> None:
             assert last in known, f"{api}: {name}"
 
 
+def test_every_service_with_a_handler_has_a_table() -> None:
+    assert {api for api, it in coverage.methods() if it.id in HANDLERS} == honoured.TABLES.keys()
+
+
+def test_a_service_without_a_table_acts_on_nothing(
+    patch_secret: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(honoured.TABLES, "secretmanager")
+    assert "field labels" in refused(patch_secret, {}, {"labels": {"a": "b"}})
+
+
 def test_the_page_says_what_the_code_does(show: Callable[[str], None]) -> None:
     page = coverage.page()
     show("\n".join(line for line in page.splitlines() if line.startswith("| ")))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import CONTRACT, PLATFORM, before
+from recordings import CONTRACT, GROUP, before
 
 from rehearsal import callers
 from rehearsal import environment as environments
@@ -30,6 +30,8 @@ FIT = (
     ('"write_metadata":True', '"write_metadata":False'),
     ("iam.googleapis.com/serviceAccountKeys.create", "iam.googleapis.com/roles.undelete"),
 )
+# Org Policy refuses a person's token that names no quota project; an account's own one counts.
+RUNNER = "runner@iot-prod.iam.gserviceaccount.com"
 RESOURCES = {"core": 40, "more": 22}
 
 
@@ -49,8 +51,10 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     folder: str = request.param
     environment = replace(environments.load("prod", tmp_path), stack=folder)
     seed = before(folder) | callers.seed((environment.platform,), {})
+    seed["accounts"] = [{"project": "iot-prod", "id": "runner"}]
+    seed["groups"][GROUP].append(f"serviceAccount:{RUNNER}")
     with Sandbox(seed, at_once=True) as sandbox:
-        token = sandbox.control("POST", "/token", {"email": PLATFORM})["access_token"]
+        token = sandbox.control("POST", "/token", {"email": RUNNER})["access_token"]
         plugin, program = gcp_plugin(), program_of(folder, token)
         yield Engine(sandbox, environment, plugin, program, policies=False)
 

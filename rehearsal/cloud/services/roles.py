@@ -330,9 +330,8 @@ def list_predefined(call: Call) -> dict[str, Any]:
 
 
 def _predefined(role: roles.Role, *, full: bool) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": role.name, "title": role.title}
-    if role.stage != UNSAID_STAGE:
-        described["stage"] = role.stage
+    # Of Google's own roles ALPHA is said too: the public iam-dataset was read off the API.
+    described: dict[str, Any] = {"name": role.name, "title": role.title, "stage": role.stage}
     return described | ({"includedPermissions": sorted(role.permissions)} if full else {})
 
 

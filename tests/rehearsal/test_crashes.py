@@ -22,6 +22,7 @@ def sweep(scenario: str, *points: str, stack: str = "staging") -> dict[str, Any]
     return found
 
 
+@pytest.mark.sweep
 def test_a_first_up_that_was_killed_is_finished_by_the_next_one() -> None:
     points = (
         "serviceAccounts.create",
@@ -36,6 +37,7 @@ def test_a_first_up_that_was_killed_is_finished_by_the_next_one() -> None:
     assert len(found["changes"]) > 30
 
 
+@pytest.mark.sweep
 def test_an_update_that_was_killed_is_finished_by_the_next_one() -> None:
     found = sweep(
         "model-update",
@@ -47,6 +49,7 @@ def test_an_update_that_was_killed_is_finished_by_the_next_one() -> None:
     assert len(found["changes"]) == 9
 
 
+@pytest.mark.sweep
 def test_a_newer_version_of_a_looked_up_model_is_rolled_out_all_the_same() -> None:
     found = sweep("model-update", "endpoints.deployModel", stack="prod")
     methods = [change.partition(" ")[0].rpartition(".locations.")[2] for change in found["changes"]]
@@ -81,6 +84,7 @@ def test_points_are_counted_from_one() -> None:
         Point.parse("0")
 
 
+@pytest.mark.sweep
 def test_under_faults_the_stack_comes_up_or_says_why_and_comes_up_then() -> None:
     code, output, summary = play("faults", "staging", "--seeds", "2", "--fault-rate", "0.2")
     assert code == 0, output
@@ -90,6 +94,7 @@ def test_under_faults_the_stack_comes_up_or_says_why_and_comes_up_then() -> None
         assert seed["injected"]
 
 
+@pytest.mark.sweep
 def test_a_rehearsal_under_faults_goes_on_to_nothing_left() -> None:
     code, output, summary = play("up", "staging", "--faults", "2", "--fault-rate", "0.1")
     assert code == 0, output
@@ -97,6 +102,7 @@ def test_a_rehearsal_under_faults_goes_on_to_nothing_left() -> None:
     assert {"up under faults", "up again", "refresh", "destroy"} <= set(summary["stages"])
 
 
+@pytest.mark.sweep
 def test_a_rehearsal_as_slow_as_google_takes_its_time_on_the_clouds_clock() -> None:
     code, output, summary = play("up", "staging", "--slow")
     assert code == 0, output

@@ -44,7 +44,7 @@ ACCOUNT: Final = re.compile(
     r"serviceAccount:(?P<id>[a-z][-a-z0-9]{4,28}[a-z0-9])@(?P<project>[a-z0-9-]+)"
     r"\.iam\.gserviceaccount\.com"
 )
-MADE_UP: Final = {"iot-ci": "300000000003"}
+CI_PROJECT, CI_NUMBER = "iot-ci", "300000000003"
 """A project with a pool, for accounts whose own project need not have one."""
 
 HOME_APIS: Final = tuple(
@@ -148,8 +148,7 @@ def caller(member: str, name: str) -> Caller:
     if found := IN_POOL.fullmatch(member):
         return _in_pool(found, name)
     if found := ACCOUNT.fullmatch(member):
-        project, number = next(iter(MADE_UP.items()))
-        pool = f"projects/{number}/locations/global/workloadIdentityPools/{project}"
+        pool = f"projects/{CI_NUMBER}/locations/global/workloadIdentityPools/{CI_PROJECT}"
         mapping = {"google.subject": "assertion.sub"}
         return Caller(found["id"], pool, name, {}, mapping, member.removeprefix("serviceAccount:"))
     raise UnknownCaller(
@@ -194,7 +193,7 @@ def seed(callers: Iterable[Caller], projects: Mapping[str, str]) -> dict[str, An
         people.setdefault(who.subject, {}).update(who.claims)
         mappings.setdefault(who.pool, {}).update(who.mapping)
         if who.number and who.number not in known:
-            id = {number: id for id, number in MADE_UP.items()}.get(who.number, f"ci-{who.number}")
+            id = CI_PROJECT if who.number == CI_NUMBER else f"ci-{who.number}"
             known[who.number] = id
             found["projects"].append(_project(id, who.number))
         if who.account:

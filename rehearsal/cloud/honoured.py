@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from rehearsal.cloud.api import ApiError, Handler, mask_paths
+from rehearsal.cloud.api import Handler, mask_paths, unimplemented
 
 if TYPE_CHECKING:
     from rehearsal.cloud.discovery import Document, Method
@@ -185,16 +185,12 @@ def require(method: Method, handler: Handler, query: Mapping[str, Any], body: An
         return
     for name, value in query.items():
         if value and parameter_verdict(method, handler, name) == "refused":
-            raise _unsimulated(method, f"the parameter {name}")
+            raise unimplemented(f"the parameter {name} of {method.id}")
     if method.shape is None:
         return
     for path in method.shape.refused(body):
-        raise _unsimulated(method, f"the field {path}")
+        raise unimplemented(f"the field {path} of {method.id}")
     mask = query.get("updateMask") or body.get("updateMask")
     for path in sorted(mask_paths(mask if isinstance(mask, str) else None)):
         if method.shape.masks_refused(path):
-            raise _unsimulated(method, f"the field {path}")
-
-
-def _unsimulated(method: Method, what: str) -> ApiError:
-    return ApiError(501, "UNIMPLEMENTED", f"{what} of {method.id} is not simulated.")
+            raise unimplemented(f"the field {path} of {method.id}")

@@ -43,8 +43,8 @@ roles: setup ## Refresh the role catalogue from Google; needs the network and cr
 
 docs: setup ## Write docs/policies.md, docs/stand-in.md and docs/simulated.md anew
 	$(BIN)/python -m policies.docs > docs/policies.md
-	$(BIN)/python -m rehearsal.provider.docs > docs/stand-in.md
-	$(BIN)/python -m rehearsal.cloud.coverage > docs/simulated.md
+	$(BIN)/python -m standin.docs > docs/stand-in.md
+	$(BIN)/python -m simulator.coverage > docs/simulated.md
 
 bench: setup .venv-bench/.installed ## Measure, as ratios, beside a bare server, an emulator and checkov
 	$(BIN)/python -m benchmarks

@@ -16,7 +16,7 @@ from components.artifacts import Artifacts, ArtifactsArgs
 from components.fixed import watched
 from components.serving import Serving, ServingArgs
 from components.settings import load
-from providers.sdk import FixedSettings, Provider
+from vertexops.sdk import FixedSettings, Provider
 
 root = Path(__file__).parent
 settings = load(root)

@@ -18,8 +18,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from rehearsal.cloud.cloud import Cloud
-from rehearsal.cloud.proxy import Running
+from simulator.google import Cloud
+from simulator.serve.proxy import Running
 
 
 def application(content: Any) -> Starlette:

@@ -13,9 +13,9 @@ from typing import Final
 
 from benchmarks.table import Ratio, show_figures
 from policies import roles
-from rehearsal.cloud.api import Principal
-from rehearsal.cloud.clock import Clock
-from rehearsal.cloud.cloud import Cloud, Delays
+from simulator.api.calls import Principal
+from simulator.core.clock import Clock
+from simulator.google import Cloud, Delays
 
 SIZES: Final = (10, 1_000, 100_000)
 QUESTIONS: Final = 20_000

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -33,12 +32,9 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, resource_pb2_g
 from benchmarks.table import Ratio, show_figures
 from policies.rules.examples import BUCKET, PROJECT, account, custom_role, on_project
 from policies.rules.rule import Example
-from providers.plugin import to_struct
+from pulumi_plugin.plugin import to_struct
 from rehearsal.toolchain import ROOT, pulumi_cli
-
-# The tests' own way to run the pack on the engine, with a provider that asks nobody.
-sys.path.append(str(ROOT / "tests" / "policies"))
-from policy_support import PACK, Engine
+from tests.policies.support import PACK, Engine
 
 BROAD: Final = (
     "roles/aiplatform.user",

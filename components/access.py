@@ -10,7 +10,7 @@ import pulumi_gcp as gcp
 
 from components import permissions as table
 from components.settings import Settings
-from providers.sdk import AccessReady
+from vertexops.sdk import AccessReady
 
 ACCOUNT_OF: Final = {
     table.DEPLOYER_ACCOUNT: table.DEPLOYER,

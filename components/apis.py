@@ -8,7 +8,7 @@ from typing import Final
 import pulumi
 import pulumi_gcp as gcp
 
-from providers.sdk import ServicesReady
+from vertexops.sdk import ServicesReady
 
 SERVICES: Final = (
     "aiplatform.googleapis.com",

@@ -10,7 +10,7 @@ from typing import Final
 
 from components import permissions
 from components.settings import Settings
-from providers.sdk import SettingArgs
+from vertexops.sdk import SettingArgs
 
 NEW_STACK: Final = (
     'All of it was made there. Make a new stack in a project of its own (README, "Add an '

@@ -11,7 +11,7 @@ import pulumi_gcp as gcp
 from components import permissions
 from components.artifacts import Artifact
 from components.settings import Model, Settings
-from providers.sdk import ModelRollout, RegisteredModel
+from vertexops.sdk import ModelRollout, RegisteredModel
 
 LOG_DATASET = "predictive_maintenance"
 

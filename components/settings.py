@@ -30,7 +30,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from components import permissions
-from providers.forms import FORMS
+from vertexops.forms import FORMS
 
 # Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
 # fmt: off

@@ -15,13 +15,13 @@ from rich.console import Console
 from components.settings import SettingsError
 from rehearsal import crash, scenarios, trouble
 from rehearsal.callers import UnknownCaller
-from rehearsal.cloud.faults import RATE
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import Options, rehearse, unknown_permissions
 from rehearsal.report import Report
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ToolchainError
+from simulator.serve.faults import RATE
 
 
 def end(number: int, frame: object) -> None:

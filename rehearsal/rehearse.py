@@ -15,11 +15,11 @@ from components import permissions as table
 from rehearsal import colleague, telemetry, timing, toolchain, trouble
 from rehearsal import environment as environments
 from rehearsal.callers import UnknownCaller
-from rehearsal.cloud.faults import RATE
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.environment import Environment
 from rehearsal.report import Report, Stage, StageFailed
 from rehearsal.sandbox import Google, GoogleError, Sandbox
+from simulator.serve.faults import RATE
 
 PREDICTIONS: Final = 1_024
 CLIENTS: Final = 8

@@ -24,9 +24,9 @@ import urllib3
 
 from rehearsal import callers
 from rehearsal.callers import Caller
-from rehearsal.cloud.delays import RATE
-from rehearsal.cloud.leftovers import MARK
 from rehearsal.toolchain import ROOT
+from simulator.core.delays import RATE
+from simulator.serve.leftovers import MARK
 
 READY_SECONDS = 30
 RENEWED_SECONDS = 1800
@@ -113,7 +113,7 @@ class Sandbox:
         self._renewed_seconds = RENEWED_SECONDS / (RATE if slow else 1)
         self._cloud = subprocess.Popen(
             [
-                sys.executable, "-m", "rehearsal.cloud",
+                sys.executable, "-m", "simulator",
                 "--directory", self.directory, "--temporary", "--stop-with-parent",
                 *(["--iam-delay", "0", "--api-delay", "0"] if at_once else []),
                 *(["--slow"] if slow else []),

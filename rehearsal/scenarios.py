@@ -14,7 +14,6 @@ import pulumi_gcp as gcp
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import IMPERSONATE, Settings
-from providers.sdk import AccessReady, Provider
 from rehearsal import colleague, telemetry, toolchain
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, Outcome, stack_program
@@ -29,6 +28,7 @@ from rehearsal.rehearse import (
 )
 from rehearsal.report import Report, StageFailed
 from rehearsal.sandbox import GoogleError, Sandbox
+from vertexops.sdk import AccessReady, Provider
 
 REGISTRY_EDITOR: Final = "roles/cloudiot.editor"
 """The nearest role there is: `roles/iot.registryEditor` never existed (gcp-facts/08)."""

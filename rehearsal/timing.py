@@ -1,12 +1,12 @@
-"""Whether a rehearsal in fast motion took as long as Google takes (`rehearsal.cloud.delays`)."""
+"""Whether a rehearsal in fast motion took as long as Google takes (`simulator.core.delays`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from components import permissions as table
-from rehearsal.cloud.delays import GOOGLES, MINUTE
 from rehearsal.report import StageFailed
+from simulator.core.delays import GOOGLES, MINUTE
 
 if TYPE_CHECKING:
     from rehearsal.rehearse import Rehearsal

@@ -1,4 +1,4 @@
-"""Rehearsals on a cloud that has its bad days (`rehearsal.cloud.faults`).
+"""Rehearsals on a cloud that has its bad days (`simulator.serve.faults`).
 
 An `up` under faults ends in the right state, or with an error that says what was wrong; then the
 faults end, and a second `up` has to put it right. What could not be created because a first attempt

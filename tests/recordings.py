@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rehearsal.cloud.discovery import HOSTS
+from simulator.api.discovery import HOSTS
 
 Exchange = dict[str, Any]
 COMMANDS = ("up", "preview", "refresh", "update", "destroy")

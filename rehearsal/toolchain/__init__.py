@@ -19,7 +19,7 @@ OLDEST: Final = (3, 200, 0)
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
-STAND_IN: Final = ROOT / "rehearsal" / "provider" / "pulumi-resource-gcp"
+STAND_IN: Final = ROOT / "standin" / "pulumi-resource-gcp"
 
 
 class ToolchainError(RuntimeError):

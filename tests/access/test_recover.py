@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from recordings import CONTRACT, load
 
 from access.__main__ import main
 from access.recover import IDS, REPEATABLE, UnknownKind, recovered, resource_id
+from tests.recordings import CONTRACT, load
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "gcp:serviceaccount/account:Account"

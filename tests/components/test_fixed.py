@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_settings import GOOD, LOOKED_UP, UPLOADED
 
 from components.fixed import watched
 from components.settings import parse
+from tests.components.test_settings import GOOD, LOOKED_UP, UPLOADED
 
 FREE = {"protect": "false", "deployerMay": '["register", "retire"]', "previewMember": "user:a@b.c"}
 

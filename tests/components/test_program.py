@@ -14,10 +14,10 @@ from pulumi import automation
 
 from components.fixed import watched
 from components.settings import IMPERSONATE
-from providers import sdk
 from rehearsal import environment
 from rehearsal.engine import stack_program
 from rehearsal.toolchain import ROOT
+from vertexops import sdk
 
 NAME = "predictive-maintenance"
 
@@ -28,7 +28,7 @@ def stack(
     """The stack of the program in `folder`, with only `settings` in its file."""
     (folder / "state").mkdir(exist_ok=True)
     project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
-    project["plugins"]["providers"][0]["path"] = str(ROOT / "providers")
+    project["plugins"]["providers"][0]["path"] = str(ROOT / "vertexops")
     kept = {key: project[key] for key in ("name", "plugins")}
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump({**kept, "runtime": "python"}))
     environment = {

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from policy_support import Engine, Outcome, each
 
 from policies import roles
 from policies.rules.examples import (
@@ -29,6 +28,7 @@ from policies.rules.examples import (
 )
 from policies.rules.federation import POOL, github
 from policies.rules.rule import Example
+from tests.policies.support import Engine, Outcome, each
 
 BROAD = "roles/aiplatform.user"
 HELD = sorted(roles.permissions(BROAD) or ())

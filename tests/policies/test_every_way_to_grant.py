@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from policy_support import given, ids, pack
-from recordings import DATA, text
 
 from policies.pack import Pack
 from policies.rules.accounts import WORKLOADS
 from policies.rules.examples import GROUP
+from tests.policies.support import given, ids, pack
+from tests.recordings import DATA, text
 
 EVERYBODY = "allUsers"
 PROVIDER = Path(distribution("pulumi_gcp").locate_file("pulumi_gcp"))

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from policy_support import NoLookup, given, ids, pack
 
 from policies import roles
 from policies.lookup import KEPT_SECONDS, Lookup, every_predefined_role
 from policies.rules.examples import GROUP, PROJECT, on_bucket, on_project
-from rehearsal.cloud.cloud import Cloud, Delays
+from simulator.google import Cloud, Delays
+from tests.policies.support import NoLookup, given, ids, pack
 
 PERSON = "ana@example.com"
 CUSTOM = f"projects/{PROJECT}/roles/launcher"

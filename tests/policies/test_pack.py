@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from policy_support import PACK, ROOT, Engine, analyze, each, given, ids, pack
 
 from policies.rules.examples import (
     BUCKET_MEMBER,
@@ -18,6 +17,7 @@ from policies.rules.examples import (
     on_bucket,
     on_project,
 )
+from tests.policies.support import PACK, ROOT, Engine, analyze, each, given, ids, pack
 
 WHERE = f"{BUCKET_MEMBER}::w-reads"
 READS = each({"w": {"reads": on_bucket("roles/storage.objectViewer", USER)}})

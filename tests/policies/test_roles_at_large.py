@@ -6,12 +6,12 @@ import csv
 from collections.abc import Callable
 
 import pytest
-from policy_support import given, ids, pack
-from recordings import DATA, text
 
 from policies import powers, roles
 from policies.judge import is_agents_role, is_basic
 from policies.rules.examples import GROUP, on_project
+from tests.policies.support import given, ids, pack
+from tests.recordings import DATA, text
 
 
 @pytest.fixture(scope="module")

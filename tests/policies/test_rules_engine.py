@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from policy_support import Engine, Outcome, each, names
 
 from policies.rules import RULES
 from policies.rules.rule import Rule
+from tests.policies.support import Engine, Outcome, each, names
 
 WITH_EXAMPLES = [rule for rule in RULES if rule.bad]
 

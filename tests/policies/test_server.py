@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format, struct_pb2
-from policy_support import pack
 from pulumi.runtime.proto import analyzer_pb2
 from pulumi_policy import EnforcementLevel
 from pulumi_policy.deserialize import (
@@ -29,6 +28,7 @@ from policies.rules.rule import Example
 from policies.serve import KNOWN
 from policies.server import UNKNOWNS, Servicer, methods, read_struct
 from policies.view import plain
+from tests.policies.support import pack
 
 WITH_EXAMPLES = [rule for rule in RULES if rule.bad]
 BLOCKS, ADVISES = policies(pack())[0].name, policies(pack())[2].name

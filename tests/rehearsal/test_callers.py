@@ -13,10 +13,10 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 
 from components.settings import SettingsError
-from providers.google import Google
 from rehearsal import callers, environment
 from rehearsal.callers import UnknownCaller, colleague
 from rehearsal.sandbox import Sandbox
+from vertexops.google import Google
 
 PROJECT = "iot-prod"
 PROJECT_URL = f"https://cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rehearsal_support import play
 
 from rehearsal import trouble
 from rehearsal.crash import Point, differences
 from rehearsal.engine import Outcome
+from tests.rehearsal.playing import play
 
 
 def sweep(scenario: str, *points: str, stack: str = "staging") -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from running_support import Asking, running
 
 from rehearsal import colleague
+from tests.rehearsal.running import Asking, running
 
 
 @pytest.mark.sweep

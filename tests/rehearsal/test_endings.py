@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from rehearsal_support import ROOT
 
-from rehearsal.cloud.leftovers import MARK
+from simulator.serve.leftovers import MARK
+from tests.rehearsal.playing import ROOT
 
 SECONDS = 60
-PLUGIN = re.compile(r"rehearsal\.provider|pulumi-resource-gcp")
+PLUGIN = re.compile(r"-m standin|pulumi-resource-gcp")
 UNHEARD = [
     "bash",
     "-c",

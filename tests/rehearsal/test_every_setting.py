@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
-from running_support import SOURCE, Asking, Stack, running
 
 from components import permissions as table
 from rehearsal.crash import hold
 from rehearsal.engine import Outcome
 from rehearsal.toolchain import ROOT
+from tests.rehearsal.running import SOURCE, Asking, Stack, running
 
 START = {
     "protect": True,

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import CONTRACT, GROUP, before
 
 from rehearsal import callers
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, Outcome
 from rehearsal.sandbox import Sandbox
 from rehearsal.toolchain import gcp_plugin
+from tests.recordings import CONTRACT, GROUP, before
 
 ATTEMPTS = 3
 # The one difference that a refresh finds with the official plugin too (provider-contract/README).

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from rehearsal_support import play
 
 from components import permissions as table
+from tests.rehearsal.playing import play
 
 DEPLOYER = "serviceAccount:pm-deployer@iot-staging.iam.gserviceaccount.com"
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import urllib3
-from rehearsal_support import ROOT
 from rich.console import Console
 
 from rehearsal import environment as environments
@@ -24,6 +23,7 @@ from rehearsal.crash import World
 from rehearsal.engine import Apart, Engine, session_of
 from rehearsal.report import Report
 from rehearsal.sandbox import GoogleError, Sandbox, clean_environment
+from tests.rehearsal.playing import ROOT
 
 ENGINEER = "platform@example.com"
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
@@ -106,7 +106,7 @@ def test_a_kill_takes_the_engine_and_its_plugins_and_nothing_else(world: World) 
     names = subprocess.run(
         ["ps", "-o", "args=", "-p", ",".join(map(str, members))], capture_output=True, text=True
     ).stdout
-    assert "bin/pulumi " in names and "rehearsal.provider" in names
+    assert "bin/pulumi " in names and "standin" in names
     running.kill()
     assert session_of(running.pid) == []
     assert bystander.poll() is None
@@ -160,7 +160,7 @@ def test_no_private_key_is_ever_left_in_a_file(world: World) -> None:
 def test_a_careless_umask_opens_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "sandbox"
     cloud = subprocess.Popen(
-        [sys.executable, "-m", "rehearsal.cloud", "--directory", directory, "--stop-with-parent"],
+        [sys.executable, "-m", "simulator", "--directory", directory, "--stop-with-parent"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,0 +1,120 @@
+"""How deep the simulation goes: methods, fields and parameters of the discovery documents.
+
+python -m simulator.coverage        prints docs/simulated.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from simulator.api import honoured
+from simulator.api.calls import HANDLERS
+from simulator.api.discovery import HOSTS, OAUTH, Method
+from simulator.api.honoured import Shape, Verdict
+from simulator.google import Cloud
+
+VERDICTS: Final[tuple[Verdict, ...]] = ("honoured", "ignored", "refused")
+
+HEAD: Final = """# What is simulated
+
+By service: how many of the methods in Google's discovery documents are handled, and what becomes of
+the fields and parameters that the handled ones take. *Honoured* ones take effect, or are kept and
+given back. *Ignored* ones Google ignores as well: they are output only, or the reason is below.
+*Refused* ones are answered 501 with their name, as are all other methods.
+
+This page is written by `make docs`.
+"""
+
+
+@dataclass
+class Depth:
+    """Of one API, all its versions together. A field is counted once for each schema it is in."""
+
+    methods: int = 0
+    handled: int = 0
+    fields: dict[str, Verdict] = field(default_factory=dict)
+    parameters: dict[str, Verdict] = field(default_factory=dict)
+
+
+def depths() -> dict[str, Depth]:
+    """API → how deep it is simulated."""
+    found: dict[str, Depth] = {}
+    for api, method in methods():
+        depth = found.setdefault(api, Depth())
+        depth.methods += 1
+        if handler := HANDLERS.get(method.id):
+            depth.handled += 1
+            for name in method.query:
+                key = f"{method.id.removeprefix(f'{api}.')} {name}"
+                depth.parameters[key] = honoured.parameter_verdict(method, handler, name)
+            if method.shape:
+                depth.fields |= _fields(method.shape, set())
+    return found
+
+
+def methods() -> Iterator[tuple[str, Method]]:
+    """Every method of every served API once, with the API's name."""
+    discovery = Cloud().discovery
+    served = {(api, version) for parts in HOSTS.values() for _, api, version in parts}
+    for api, version in sorted(served):
+        if api != OAUTH:
+            for method in discovery.document(api, version).methods():
+                yield api, method
+
+
+def _fields(shape: Shape, seen: set[str]) -> dict[str, Verdict]:
+    if shape.path in seen:
+        return {}
+    seen.add(shape.path)
+    found: dict[str, Verdict] = {
+        f"{shape.path}.{name}": shape.verdict(name) for name in shape.names
+    }
+    for name in shape.names:
+        if shape.verdict(name) == "honoured" and (below := shape.below(name)):
+            found |= _fields(below, seen)
+    return found | (_fields(shape.values, seen) if shape.values else {})
+
+
+def page() -> str:
+    """The whole of docs/simulated.md."""
+    rows = [
+        "| service | methods | fields | | | parameters | | |",
+        "|---|---|---|---|---|---|---|---|",
+        "| | handled of all | honoured | ignored | refused | honoured | ignored | refused |",
+    ]
+    found = depths()
+    for api, depth in found.items():
+        counts = [
+            str(sum(verdict == wanted for verdict in items.values()))
+            for items in (depth.fields, depth.parameters)
+            for wanted in VERDICTS
+        ]
+        rows.append(f"| {api} | {depth.handled} of {depth.methods} | {' | '.join(counts)} |")
+    reasons = [
+        f"- {api}: `{name}`: {why}"
+        for api, table in sorted(honoured.TABLES.items())
+        for name, why in sorted(table.ignored.items())
+    ]
+    refused = [
+        f"- {api}: {', '.join(f'`{name}`' for name in _refused(depth))}"
+        for api, depth in found.items()
+        if _refused(depth)
+    ]
+    return "\n".join(
+        [
+            *(HEAD, *rows, ""),
+            *("## Ignored, and why", "", *reasons, ""),
+            *("## Refused", "", *refused, ""),
+        ]
+    )
+
+
+def _refused(depth: Depth) -> list[str]:
+    both = {**depth.fields, **depth.parameters}
+    return sorted(name for name, verdict in both.items() if verdict == "refused")
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,154 @@
+"""What a runner asks of the simulator itself, on a host of its own behind the same proxy."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from simulator.api.calls import JSON_TYPE
+from simulator.serve.dispatch import Answer, Request
+from simulator.serve.dump import dump
+from simulator.serve.faults import Faults
+from simulator.serve.gate import Gate, Halt
+
+if TYPE_CHECKING:
+    from simulator.google import Cloud
+
+CONTROL_HOST = "control.rehearsal.invalid"
+
+
+class Control:
+    """Answers the bearer of the token that `ready.json` holds."""
+
+    def __init__(self, cloud: Cloud, token: str, gate: Gate) -> None:
+        self._cloud, self._gate = cloud, gate
+        self._authorization = f"Bearer {token}"
+        self._routes: dict[tuple[str, str], Callable[[dict[str, Any]], dict[str, Any]]] = {
+            ("GET", "/audit"): self._audit,
+            ("GET", "/usage"): self._usage,
+            ("GET", "/stats"): self._stats,
+            ("GET", "/state"): self._state,
+            ("GET", "/dump"): self._dump,
+            ("GET", "/changes"): self._changes,
+            ("GET", "/halt"): self._halted,
+            ("POST", "/halt"): self._halt,
+            ("POST", "/resume"): self._resume,
+            ("GET", "/faults"): self._injected,
+            ("POST", "/faults"): self._faults,
+            ("POST", "/seed"): self._seed,
+            ("GET", "/clock"): self._time,
+            ("POST", "/clock"): self._clock,
+            ("POST", "/token"): self._token,
+            ("POST", "/subject-token"): self._subject_token,
+            ("POST", "/withhold"): self._withhold,
+        }
+
+    def handle(self, request: Request) -> Answer:
+        sent = request.headers.get("authorization", "")
+        if not secrets.compare_digest(sent, self._authorization):
+            return _answer(401, {"error": "The control token is missing or wrong."})
+        route = self._routes.get((request.verb, request.path))
+        if route is None:
+            return _answer(404, {"error": f"There is no {request.verb} {request.path}."})
+        try:
+            given = {name: values[-1] for name, values in parse_qs(request.query).items()}
+            return _answer(200, route({**given, **json.loads(request.body or b"{}")}))
+        except Exception as error:
+            return _answer(400, {"error": f"{type(error).__name__}: {error}"})
+
+    def _audit(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Checks since number `since`; pass `next` the next time."""
+        audit = self._cloud.audit
+        entries = audit.since(int(given.get("since", 0)))
+        return {"entries": [entry.json() for entry in entries], "next": audit.count}
+
+    def _usage(self, given: dict[str, Any]) -> dict[str, Any]:
+        return self._cloud.audit.usage()
+
+    def _stats(self, given: dict[str, Any]) -> dict[str, Any]:
+        hosts: dict[str, dict[str, int]] = {}
+        for (host, status), count in sorted(self._cloud.requests.items()):
+            hosts.setdefault(host, {})[str(status)] = count
+        return {
+            "hosts": hosts,
+            "refused_hosts": dict(self._cloud.refused_hosts),
+            "total": self._cloud.requests.total(),
+        }
+
+    def _state(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._cloud.operations.settle()
+        return dict(self._cloud.state())
+
+    def _dump(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Everything that exists with its content; equal for clouds that hold the same."""
+        return dump(self._cloud)
+
+    def _changes(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`METHOD PATH` of each request that changed something, from number `since` on."""
+        return {"changes": self._cloud.changes[int(given.get("since", 0)) :]}
+
+    def _halt(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Stop after change number `after` from now on, of methods that end in `method`."""
+        self._gate.halt(Halt(int(given["after"]), given.get("method", "")))
+        return {}
+
+    def _halted(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"at": self._gate.stopped_at}
+
+    def _resume(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._gate.lift()
+        return {}
+
+    def _faults(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Inject faults from now on, by `seed` and `rate`; none when there is no seed."""
+        self._gate.inject(Faults(self._cloud, **given) if given else None)
+        return {}
+
+    def _injected(self, given: dict[str, Any]) -> dict[str, Any]:
+        """How many faults of each kind there were, and what someone else granted meanwhile."""
+        faults = self._gate.faults
+        return {"injected": faults.injected, "granted": faults.granted} if faults else {}
+
+    def _seed(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._cloud.seed(given)
+        return {}
+
+    def _time(self, given: dict[str, Any]) -> dict[str, Any]:
+        """How long the cloud has run by its own clock, and what its operations took at least."""
+        clock = self._cloud.clock
+        return {
+            "now": clock.now(),
+            "gone": clock.now() - clock.start,
+            "shortest_operations": self._cloud.operations.shortest,
+        }
+
+    def _clock(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._cloud.clock.step(float(given["step"]))
+        self._cloud.operations.settle()
+        return {"now": self._cloud.clock.now()}
+
+    def _token(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What a workload that runs as the account would be given."""
+        return {"access_token": self._cloud.identity.access_token(given["email"])}
+
+    def _subject_token(self, given: dict[str, Any]) -> dict[str, Any]:
+        """An ID token of an issuer that the simulator plays, for the token service to exchange.
+
+        `issuer`, `subject`, `audience`; and if wanted `claims`, and `lifetime` in seconds.
+        """
+        return {"subject_token": self._cloud.issuers.mint(**given)}
+
+    def _withhold(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Replace what is withheld: `permissions` as [account or null, permission], `services`."""
+        self._cloud.iam.withheld = {
+            (account, permission) for account, permission in given.get("permissions", ())
+        }
+        self._cloud.services.withheld = set(given.get("services", ()))
+        return {}
+
+
+def _answer(status: int, content: dict[str, Any]) -> Answer:
+    return Answer(status, JSON_TYPE, {}, json.dumps(content).encode())

@@ -1,0 +1,110 @@
+"""The whole content of the cloud in a form in which two clouds can be compared.
+
+Left out is what two clouds differ in that hold the same: times, etags, generations and numbers that
+Google draws.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.google import Cloud
+
+DIFFERS = frozenset(
+    {
+        "created",
+        "createTime",
+        "creationTime",
+        "deleted",
+        "effectiveTime",
+        "etag",
+        "generation",
+        "hardDeleteTime",
+        "inserted",
+        "kept_from",
+        "lastModifiedTime",
+        "mediaLink",
+        "metageneration",
+        "mutationRecord",
+        "revision",
+        "softDeleteTime",
+        "swept",
+        "timeCreated",
+        "timeDeleted",
+        "timeFinalized",
+        "timeStorageClassUpdated",
+        "unique_id",
+        "uniqueId",
+        "updated",
+        "updateTime",
+        "versionCreateTime",
+        "versionUpdateTime",
+    }
+)
+# What services keep to do their work, and the past: neither is content.
+INTERNAL = frozenset({"cloud", "started", "uploads", "logging_failures", "scaled", "withheld"})
+STATES = ("simulator.services", "simulator.identity", "simulator.iam")
+DECIDING = ("iam", "identity", "issuers")
+PLAIN = (str, int, float, bool, type(None))
+
+
+def dump(cloud: Cloud) -> dict[str, Any]:
+    """Allow policies by resource, then the content of each service, ready for JSON."""
+    services = {
+        name: part
+        for name, part in vars(cloud).items()
+        if type(part).__module__.startswith(STATES) and name not in DECIDING
+    }
+    return {
+        "policies": _policies(cloud),
+        "operations": cloud.operations.unfinished(),
+        **{name: _plain(dict(_attributes(part))) for name, part in services.items()},
+    }
+
+
+def _policies(cloud: Cloud) -> dict[str, list[str]]:
+    """Resource -> `ROLE MEMBER [CONDITION]` of each binding's members."""
+    found = {}
+    for resource, policy in cloud.iam.stored().items():
+        lines = [
+            f"{role} {member} {condition}".rstrip()
+            for (role, condition), members in policy.bindings.items()
+            for member in members
+        ]
+        if lines:
+            found[resource] = sorted(lines)
+    return dict(sorted(found.items()))
+
+
+def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
+    """Public attributes, and private collections; counters and caches are not content."""
+    for name, value in vars(part).items():
+        if name not in INTERNAL and (not name.startswith("_") or isinstance(value, dict)):
+            yield name, value
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            # An object's id ends in its generation.
+            differing = DIFFERS | ({"id"} if value.get("kind") == "storage#object" else set())
+            return {
+                str(key): _plain(item)
+                for key, item in sorted(value.items(), key=lambda pair: str(pair[0]))
+                if key not in differing
+            }
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case set() | frozenset():
+            return sorted(map(str, value))
+        case bytes() | bytearray():
+            return hashlib.sha256(value).hexdigest()
+    if isinstance(value, PLAIN):
+        return value
+    if is_dataclass(value):
+        return _plain({item.name: getattr(value, item.name) for item in fields(value)})
+    return type(value).__name__

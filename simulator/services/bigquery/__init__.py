@@ -1,0 +1,11 @@
+"""BigQuery v2: datasets, tables and their rows. There is no query engine: jobs answer 501.
+
+Shapes and error texts: http-logs/bigquery-*.log. A dataset's `access` list is its allow policy in
+an older notation, so it is kept as that policy (discovery document, `Dataset.access`). `fields.py`
+lists what is acted on.
+"""
+
+from simulator.services.bigquery import datasets, fields, projects, rows, tables
+from simulator.services.bigquery.state import BigQuery
+
+__all__ = ["BigQuery", "datasets", "fields", "projects", "rows", "tables"]

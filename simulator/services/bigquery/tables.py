@@ -1,0 +1,112 @@
+"""Tables and their policies."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from simulator.api.calls import Call, Reply, Result, method
+from simulator.api.errors import invalid
+from simulator.services.bigquery.state import (
+    Table,
+    check_etag,
+    chosen,
+    listed,
+    on_dataset,
+    on_table,
+)
+
+TABLE_NAME = re.compile(r"[\w\- ]{1,1024}")
+
+
+@method("bigquery.tables.insert", permission="bigquery.tables.create", on=on_dataset)
+def insert_table(call: Call) -> Result:
+    table_id = call.body.get("tableReference", {}).get("tableId", "")
+    if not TABLE_NAME.fullmatch(table_id):
+        raise invalid(f'Invalid table ID "{table_id}".')
+    table = call.cloud.bigquery.create_table(f"{call.resource}/tables/{table_id}", call.body)
+    return _shown_table(table)
+
+
+def _shown_table(table: Table) -> dict[str, Any]:
+    return table.info | {"numRows": str(len(table.rows)), "numBytes": str(table.size())}
+
+
+@method(
+    "bigquery.tables.get",
+    permission="bigquery.tables.get",
+    on=on_table,
+    reads="selectedFields view",
+)
+def get_table(call: Call) -> Result:
+    table = call.cloud.bigquery.table(call.resource)
+    info = table.info if call.params.get("view") == "BASIC" else _shown_table(table)
+    if wanted := call.params.get("selectedFields"):
+        columns = info.get("schema", {}).get("fields", ())
+        info = info | {"schema": {"fields": chosen(columns, wanted)}}
+    return info
+
+
+@method(
+    "bigquery.tables.list",
+    permission="bigquery.tables.list",
+    on=on_dataset,
+    reads="maxResults pageToken",
+)
+def list_tables(call: Call) -> Result:
+    tables = call.cloud.bigquery.dataset(call.resource).tables
+    keys = (
+        *("kind", "id", "tableReference", "friendlyName", "type", "labels", "creationTime"),
+        *("expirationTime", "timePartitioning", "rangePartitioning", "clustering"),
+    )
+    items = [
+        (table_id, {key: table.info[key] for key in keys if key in table.info})
+        for table_id, table in sorted(tables.items())
+    ]
+    return listed(call, "tables", items)
+
+
+@method(
+    "bigquery.tables.patch",
+    "bigquery.tables.update",
+    permission="bigquery.tables.update",
+    on=on_table,
+)
+def change_table(call: Call) -> Result:
+    table = call.cloud.bigquery.table(call.resource)
+    check_etag(call, table.info)
+    whole = call.method.id == "bigquery.tables.update"
+    return _shown_table(call.cloud.bigquery.change_table(call.resource, call.body, whole=whole))
+
+
+@method("bigquery.tables.delete", permission="bigquery.tables.delete", on=on_table)
+def delete_table(call: Call) -> Result:
+    call.cloud.bigquery.drop_table(call.resource)
+    return Reply(status=204)
+
+
+def _on_policy(call: Call) -> str:
+    """404 after 403, as for the other table methods."""
+    resource: str = call.params["resource"]
+    return resource
+
+
+@method("bigquery.tables.getIamPolicy", permission="bigquery.tables.getIamPolicy", on=_on_policy)
+def get_policy(call: Call) -> Result:
+    call.cloud.bigquery.table(call.resource)
+    version = call.body.get("options", {}).get("requestedPolicyVersion", 1)
+    return call.cloud.iam.get_policy(call.resource, int(version))
+
+
+@method("bigquery.tables.setIamPolicy", permission="bigquery.tables.setIamPolicy", on=_on_policy)
+def set_policy(call: Call) -> Result:
+    call.cloud.bigquery.table(call.resource)
+    policy = call.body.get("policy", {})
+    return call.cloud.iam.set_policy(call.resource, policy, call.body.get("updateMask"))
+
+
+# Anyone may ask what they hold.
+@method("bigquery.tables.testIamPermissions", permission=None, on=_on_policy)
+def test_permissions(call: Call) -> Result:
+    held = call.cloud.iam.test(call.principal, call.resource, call.body.get("permissions", []))
+    return {"permissions": held} if held else {}

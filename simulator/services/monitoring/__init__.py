@@ -1,0 +1,75 @@
+"""Cloud Monitoring: v3 without groups, uptime checks and snoozes, and v1 dashboards.
+
+Permissions are named like the methods (docs monitoring/access-control); those of services are
+`monitoring.services.*`, those of service level objectives `monitoring.slos.*`. Everything else
+answers 501.
+"""
+
+from simulator.api.honoured import ALL, honours
+from simulator.services.monitoring import (
+    channels,
+    dashboards,
+    descriptors,
+    policies,
+    slos,
+    timeseries,
+)
+from simulator.services.monitoring.state import Monitoring
+
+__all__ = [
+    "Monitoring",
+    "channels",
+    "dashboards",
+    "descriptors",
+    "policies",
+    "slos",
+    "timeseries",
+]
+
+# No policy, indicator or dashboard is evaluated, and nothing is sent to a channel: what they hold
+# is checked and kept.
+NAMED = "the path, or an id beside it, says which it is"
+RECORD = "a record that the service writes, ignored in requests"
+
+honours(
+    "monitoring",
+    {
+        "AlertPolicy": (
+            "alertStrategy combiner conditions displayName documentation enabled "
+            "notificationChannels severity userLabels"
+        ),
+        "AlertStrategy": ALL,
+        "Condition": ALL,
+        "Dashboard": ALL,
+        "Documentation": ALL,
+        "NotificationChannel": "description displayName enabled labels type userLabels",
+        "Service": (
+            "appEngine basicService cloudEndpoints cloudRun clusterIstio custom displayName "
+            "gkeNamespace gkeService gkeWorkload istioCanonicalService meshIstio telemetry "
+            "userLabels"
+        ),
+        **dict.fromkeys(
+            (
+                *("AppEngine", "BasicService", "CloudEndpoints", "CloudRun", "ClusterIstio"),
+                *("GkeNamespace", "GkeService", "GkeWorkload", "IstioCanonicalService"),
+                *("MeshIstio", "ServiceLevelIndicator", "Telemetry"),
+            ),
+            ALL,
+        ),
+        "ServiceLevelObjective": (
+            "calendarPeriod displayName goal rollingPeriod serviceLevelIndicator userLabels"
+        ),
+    },
+    {
+        "AlertPolicy.creationRecord": RECORD,
+        "AlertPolicy.mutationRecord": RECORD,
+        "AlertPolicy.name": NAMED,
+        "AlertPolicy.validity": "read-only (discovery document)",
+        "NotificationChannel.creationRecord": RECORD,
+        "NotificationChannel.mutationRecords": RECORD,
+        "NotificationChannel.name": NAMED,
+        "NotificationChannel.verificationStatus": "verifying changes it, no update does",
+        "Service.name": NAMED,
+        "ServiceLevelObjective.name": NAMED,
+    },
+)

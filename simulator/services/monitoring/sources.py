@@ -1,0 +1,137 @@
+"""What happened in the simulated cloud, as samples of metrics.
+
+`prediction_count` counts instances ("If you have more than one instance per request, each instance
+is counted here", docs vertex-ai/docs/general/monitoring-metrics), `response_count` and
+`error_count` requests. Requests that no deployed model got, denied ones among them, are in none.
+Latencies are the real ones of this process. Inferred: `resource_container` is the project's id, an
+error is any answer but 2xx, and the replicas of a model are its least, as nothing scales here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from simulator.services.logging.auditlog import container
+from simulator.services.logging.methods import method_name
+from simulator.services.logging.metrics import PREFIX as LOG_BASED
+from simulator.services.logging.metrics import Sample, metric_name
+from simulator.services.monitoring.descriptors import ONLINE
+
+if TYPE_CHECKING:
+    from simulator.google import Cloud
+    from simulator.services.vertex.state import Scaled, Served
+
+Labels = tuple[tuple[str, str], ...]
+MINUTE = 60
+LATENCIES: dict[str, Callable[[Served], float]] = {
+    "model": lambda served: served.model_ms,
+    "overhead": lambda served: served.overhead_ms,
+    "total": lambda served: served.model_ms + served.overhead_ms,
+}
+
+
+def samples(
+    cloud: Cloud, project: str, metric_type: str, start: float, end: float
+) -> Iterator[Sample]:
+    """Samples of a metric between two times, and maybe others; a gauge's are one a minute."""
+    if metric_type.startswith(LOG_BASED):
+        name = metric_name(f"projects/{project}", metric_type.removeprefix(LOG_BASED))
+        yield from cloud.logging.metrics[name].count(cloud)
+    elif metric_type in PREDICTIONS:
+        for served in cloud.vertex.served:
+            if start <= served.time <= end and served.endpoint.split("/")[1] == project:
+                yield from PREDICTIONS[metric_type](served)
+    elif metric_type in REPLICAS:
+        yield from _replicas(cloud, project, start, end)
+    elif metric_type == "serviceruntime.googleapis.com/api/request_count":
+        yield from _requests(cloud, project)
+
+
+def _labels(event: Served | Scaled, **more: str) -> Labels:
+    model, endpoint = event.names
+    labels = {
+        "deployed_model_id": event.deployed_id,
+        "spot": "false",
+        "model_display_name": model,
+        "endpoint_display_name": endpoint,
+    }
+    return tuple(sorted((labels | more).items()))
+
+
+def _sample(event: Served | Scaled, time: float, value: float, **labels: str) -> Sample:
+    _, project, _, location, _, endpoint = event.endpoint.split("/")
+    resource = (
+        ("endpoint_id", endpoint),
+        ("location", location),
+        ("project_id", project),
+        ("resource_container", project),
+    )
+    return Sample(
+        time, _labels(event, **labels), "aiplatform.googleapis.com/Endpoint", resource, value
+    )
+
+
+def _predictions(served: Served) -> Iterator[Sample]:
+    if served.status < 300:
+        yield _sample(served, served.time, served.instances)
+
+
+def _responses(served: Served) -> Iterator[Sample]:
+    yield _sample(served, served.time, 1, response_code=f"{served.status // 100}xx")
+
+
+def _errors(served: Served) -> Iterator[Sample]:
+    if served.status >= 300:
+        yield _sample(served, served.time, 1)
+
+
+def _latencies(served: Served) -> Iterator[Sample]:
+    for kind, milliseconds in LATENCIES.items():
+        yield _sample(served, served.time, milliseconds(served), latency_type=kind)
+
+
+PREDICTIONS: dict[str, Callable[[Served], Iterator[Sample]]] = {
+    f"{ONLINE}prediction_count": _predictions,
+    f"{ONLINE}response_count": _responses,
+    f"{ONLINE}error_count": _errors,
+    f"{ONLINE}prediction_latencies": _latencies,
+}
+REPLICAS = {f"{ONLINE}replicas", f"{ONLINE}target_replicas"}
+
+
+def _replicas(cloud: Cloud, project: str, start: float, end: float) -> Iterator[Sample]:
+    """Sampled at every full minute at which the model was deployed."""
+    changes: dict[tuple[str, str], list[Scaled]] = {}
+    for change in cloud.vertex.scaled:
+        if change.endpoint.split("/")[1] == project:
+            changes.setdefault((change.endpoint, change.deployed_id), []).append(change)
+    until = min(end, cloud.clock.now())
+    for events in changes.values():
+        for event, following in zip(events, [*events[1:], None], strict=True):
+            last = min(until, following.time) if following else until
+            first = math.ceil(max(start, event.time) / MINUTE)
+            for minute in range(first, math.floor(last / MINUTE) + 1) if event.replicas else ():
+                if following is None or minute * MINUTE < following.time:
+                    yield _sample(event, minute * MINUTE, event.replicas)
+
+
+def _requests(cloud: Cloud, project: str) -> Iterator[Sample]:
+    """Requests about the project's resources, as their consumer sees them."""
+    for request in cloud.audit.requests_since(0):
+        if container(cloud, request) == f"projects/{project}":
+            labels = (
+                ("grpc_status_code", str(request.code)),
+                ("protocol", "http"),
+                ("response_code", str(request.status)),
+                ("response_code_class", f"{request.status // 100}xx"),
+            )
+            resource = (
+                ("location", "global"),
+                ("method", method_name(request.method)),
+                ("project_id", project),
+                ("service", request.method.service),
+                ("version", request.method.version),
+            )
+            yield Sample(request.time, labels, "consumed_api", resource, 1)

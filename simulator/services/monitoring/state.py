@@ -1,0 +1,97 @@
+"""What Cloud Monitoring holds, and what its resources share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from simulator.api.calls import Call
+from simulator.api.errors import ApiError, invalid, mask_paths
+from simulator.api.patching import copy_paths
+
+if TYPE_CHECKING:
+    from simulator.google import Cloud
+
+Info = dict[str, Any]
+
+MAX_LABELS = 64
+LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+
+
+class Monitoring:
+    """Resources by name, with the project's id in it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.channels: dict[str, Info] = {}
+        self.policies: dict[str, Info] = {}
+        self.dashboards: dict[str, Info] = {}
+        self.services: dict[str, Info] = {}
+        self.slos: dict[str, Info] = {}
+
+    def live(self) -> dict[str, list[str]]:
+        return {
+            "notificationChannels": sorted(self.channels),
+            "alertPolicies": sorted(self.policies),
+            "dashboards": sorted(self.dashboards),
+            "services": sorted(self.services),
+            "serviceLevelObjectives": sorted(self.slos),
+        }
+
+
+def on_name(call: Call) -> str:
+    return str(call.params["name"])
+
+
+def on_parent(call: Call) -> str:
+    return str(call.params["parent"])
+
+
+def under(items: dict[str, Info], parent: str, collection: str) -> dict[str, Info]:
+    prefix = f"{parent}/{collection}/"
+    return {name: item for name, item in items.items() if name.startswith(prefix)}
+
+
+def bad_field(field: str, value: object, why: str) -> ApiError:
+    """Monitoring's complaint about one field, recorded in many public repositories."""
+    return invalid(f'Field {field} had an invalid value of "{value}": {why}')
+
+
+def check_labels(field: str, labels: dict[str, str]) -> None:
+    """Discovery document, `userLabels`."""
+    if len(labels) > MAX_LABELS:
+        raise bad_field(field, f"{len(labels)} labels", f"At most {MAX_LABELS} are allowed.")
+    for key, value in labels.items():
+        if not LABEL_KEY.fullmatch(key) or not LABEL_VALUE.fullmatch(value):
+            raise bad_field(
+                field,
+                f"{key}={value}",
+                "Keys and values have at most 63 lower-case letters, digits, underscores and "
+                "dashes, and keys begin with a letter.",
+            )
+
+
+def replaced(
+    info: Info,
+    body: Info,
+    mask: str | None,
+    mutable: Iterable[str],
+    *,
+    oneofs: Collection[frozenset[str]] = (),
+) -> Info:
+    """A copy of `info` with what the mask names from `body`; without a mask, all of it.
+
+    `oneofs`: fields of which one is set, a message by being there.
+    """
+    mutable = tuple(mutable)
+    paths = mask_paths(mask) or set(mutable)
+    for path in paths:
+        if path.partition(".")[0] not in mutable:
+            raise invalid(f"The field `{path}` in update_mask cannot be updated.")
+    changed = deepcopy(info)
+    members = {name for oneof in oneofs for name in oneof}
+    copy_paths(changed, body, paths, oneofs=oneofs, present=members)
+    return changed

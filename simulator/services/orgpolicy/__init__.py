@@ -1,0 +1,10 @@
+"""Organisation Policy v2, and what it keeps callers of other services from doing.
+
+Rules and inheritance: discovery document `orgpolicy.v2`. Shapes of answers and the 404: the
+recordings in http-logs/orgpolicy-policy.log.
+"""
+
+from simulator.services.orgpolicy import policies
+from simulator.services.orgpolicy.state import OrgPolicies
+
+__all__ = ["OrgPolicies", "policies"]

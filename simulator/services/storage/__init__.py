@@ -1,0 +1,11 @@
+"""Cloud Storage, JSON API v1.
+
+Shapes: http-logs/storage-bucket*.log; error texts: gcp-facts/02_errors.md, and Google's reference
+for the rest. Access is uniform: object ACLs are not simulated, so a bucket without uniform access
+answers by its IAM policy alone. `fields.py` lists what is acted on.
+"""
+
+from simulator.services.storage import buckets, fields, objects, uploads
+from simulator.services.storage.state import Storage
+
+__all__ = ["Storage", "buckets", "fields", "objects", "uploads"]

@@ -1,0 +1,59 @@
+"""What Vertex AI acts on in its requests, v1 and v1beta1; the rest is refused with its name.
+
+Refused for now, as nothing here behaves by it: accelerators, reservations, spot and flex-start
+machines, scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of
+predictions and of deployments, access logs, explanations, probes and further ports of a container,
+metadata and schemata of a model. Replicas stay the least that are asked for: nothing here scales
+by load.
+"""
+
+from simulator.api.honoured import honours
+
+BY_PATH = "the path says which one it is, or the id beside it"
+
+honours(
+    "aiplatform",
+    {
+        "Endpoint": "displayName description labels etag trafficSplit encryptionSpec "
+        "dedicatedEndpointEnabled predictRequestResponseLoggingConfig",
+        "EncryptionSpec": "kmsKeyName",
+        "PredictRequestResponseLoggingConfig": "enabled samplingRate bigqueryDestination",
+        "BigQueryDestination": "outputUri",
+        "DeployModelRequest": "deployedModel trafficSplit",
+        "UndeployModelRequest": "deployedModelId trafficSplit",
+        "MutateDeployedModelRequest": "deployedModel updateMask",
+        # No container here writes logs and no model explains itself, so both may be switched off.
+        "DeployedModel": "id model displayName serviceAccount dedicatedResources "
+        "automaticResources sharedResources disableContainerLogging disableExplanations",
+        "DedicatedResources": "machineSpec minReplicaCount maxReplicaCount requiredReplicaCount "
+        "autoscalingMetricSpecs",
+        "AutomaticResources": "minReplicaCount maxReplicaCount",
+        "MachineSpec": "machineType",
+        "AutoscalingMetricSpec": "metricName target",
+        "CreateDeploymentResourcePoolRequest": "deploymentResourcePool deploymentResourcePoolId",
+        "DeploymentResourcePool": "dedicatedResources encryptionSpec serviceAccount "
+        "disableContainerLogging",
+        "UploadModelRequest": "model modelId parentModel serviceAccount",
+        "Model": "displayName description labels etag versionAliases versionDescription "
+        "artifactUri containerSpec encryptionSpec",
+        # Beyond the image only for images that cannot run here anyway (models.check_container).
+        "ModelContainerSpec": "imageUri command args env ports predictRoute healthRoute",
+        "EnvVar": "name value",
+        "Port": "containerPort",
+        "MergeVersionAliasesRequest": "versionAliases",
+        "PredictRequest": "instances parameters",
+        "RawPredictRequest": "httpBody",
+        "GoogleApiHttpBody": "*",
+        "SetIamPolicyRequest": "policy",
+        "Policy": "bindings etag version",
+        "Binding": "role members condition",
+        "GoogleTypeExpr": "*",
+    },
+    {
+        "Endpoint.name": BY_PATH,
+        "Model.name": BY_PATH,
+        "DeploymentResourcePool.name": BY_PATH,
+        "PredictRequest.labels": "only Imagen's billing reads them (discovery document)",
+        "timeout": "waiting is best effort and may end at once (discovery document)",
+    },
+)

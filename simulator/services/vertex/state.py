@@ -1,0 +1,326 @@
+"""What Vertex AI holds, and what its services share: names, lists, masks."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from simulator.api.calls import Call
+from simulator.api.errors import failed_precondition, invalid, mask_paths, not_found, unimplemented
+from simulator.api.fields import masked
+from simulator.api.pages import page
+from simulator.api.patching import copy_paths
+from simulator.services.compute import REGIONS, WITHOUT_VERTEX
+
+if TYPE_CHECKING:
+    from simulator.google import Cloud
+    from simulator.services.vertex.predictions import Predictor
+
+# Parameters of listed().
+LIST = "filter orderBy pageSize pageToken readMask"
+ORDERS = {"display_name": "displayName", "create_time": "createTime", "update_time": "updateTime"}
+TERM = re.compile(
+    r"""\s*(?P<field>[\w.-]+|labels\."[^"]+")\s*(?P<sign>!=|=|:)\s*(?P<value>"[^"]*"|'[^']*'|\S+)\s*"""
+)
+
+
+@dataclass(slots=True)
+class Model:
+    """A registered model; each version holds its own `Model` fields."""
+
+    name: str
+    created: str
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    uploaded: int = 0
+
+    def version_with(self, alias: str) -> str | None:
+        for number, info in self.versions.items():
+            if number == alias or alias in info["versionAliases"]:
+                return number
+        return None
+
+
+@dataclass(slots=True)
+class Deployment:
+    """A DeployedModel; without a predictor it is still being deployed."""
+
+    info: dict[str, Any]
+    model: str
+    version: str
+    cpus: int
+    predictor: Predictor | None = None
+
+
+@dataclass(slots=True)
+class Endpoint:
+    name: str
+    info: dict[str, Any]
+    # Chooses by traffic split and samples for logging; the same in every run.
+    random: Random
+    deployed: dict[str, Deployment] = field(default_factory=dict)
+    traffic: dict[str, int] = field(default_factory=dict)
+
+    def serving(self) -> dict[str, Deployment]:
+        return {key: item for key, item in self.deployed.items() if item.predictor}
+
+
+@dataclass(slots=True)
+class Pool:
+    """A DeploymentResourcePool: machines that several deployed models share."""
+
+    name: str
+    info: dict[str, Any]
+    cpus: int
+
+
+class Served(NamedTuple):
+    """What monitoring shows of one request that reached a deployed model; times in ms."""
+
+    time: float
+    endpoint: str
+    deployed_id: str
+    names: tuple[str, str]
+    instances: int
+    status: int
+    model_ms: float
+    overhead_ms: float
+
+
+class Scaled(NamedTuple):
+    """From `time` on, a deployed model has this many replicas."""
+
+    time: float
+    endpoint: str
+    deployed_id: str
+    names: tuple[str, str]
+    replicas: int
+
+
+class Vertex:
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.models: dict[str, Model] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.pools: dict[str, Pool] = {}
+        # names that unfinished operations will create
+        self.reserved: set[str] = set()
+        # operation name -> (its kind, the resource it is about)
+        self.started: dict[str, tuple[str, str]] = {}
+        # why sampled predictions were not logged -> how many
+        self.logging_failures: Counter[str] = Counter()
+        # for Cloud Monitoring; the newest predictions
+        self.served: deque[Served] = deque(maxlen=200_000)
+        self.scaled: list[Scaled] = []
+        self._changes = 0
+
+    def numbered(self, name: str) -> str:
+        """`projects/ID/…` as Google's answers write it, `projects/NUMBER/…`."""
+        return self.cloud.projects.numbered(name)
+
+    def normal(self, name: str) -> str:
+        """A name from a request body, with the project's id."""
+        parts = name.split("/")
+        if len(parts) < 4 or parts[0] != "projects":
+            raise invalid(f"Invalid resource name: {name}")
+        parts[1] = self.cloud.projects.id(parts[1])
+        return "/".join(parts)
+
+    def endpoint(self, name: str) -> Endpoint:
+        if name not in self.endpoints:
+            raise not_found(f"Endpoint `{self.numbered(name)}` not found.")
+        return self.endpoints[name]
+
+    def pool(self, name: str) -> Pool:
+        if name not in self.pools:
+            raise not_found(f"DeploymentResourcePool `{self.numbered(name)}` not found.")
+        return self.pools[name]
+
+    def on_pool(self, name: str) -> list[tuple[Endpoint, Deployment]]:
+        """What is deployed or being deployed on a pool."""
+        shared = self.numbered(name)
+        return [
+            (endpoint, item)
+            for endpoint in self.endpoints.values()
+            for item in endpoint.deployed.values()
+            if item.info.get("sharedResources") == shared
+        ]
+
+    def model(self, reference: str) -> tuple[Model, str]:
+        """A model and one of its versions, by `…/models/ID`, `…@NUMBER` or `…@ALIAS`."""
+        name, _, alias = reference.partition("@")
+        model = self.models.get(name)
+        version = model.version_with(alias or "default") if model else None
+        if model is None or version is None:
+            raise not_found(f"Model `{self.numbered(reference)}` not found.")
+        return model, version
+
+    def deployments_of(self, model: str, version: str | None = None) -> list[tuple[Endpoint, str]]:
+        """Where a model, or one version of it, is deployed or being deployed."""
+        return [
+            (endpoint, deployed_id)
+            for endpoint in self.endpoints.values()
+            for deployed_id, item in endpoint.deployed.items()
+            if item.model == model and version in (None, item.version)
+        ]
+
+    def require_undeployed(self, model: str, version: str | None = None) -> None:
+        found = {self.numbered(item.name) for item, _ in self.deployments_of(model, version)}
+        if found:
+            places = ", ".join(sorted(found))
+            raise failed_precondition(
+                f"The Model is deployed or being deployed at the following Endpoint(s): {places}. "
+                "Please undeploy the model before retry."
+            )
+
+    def etag(self) -> str:
+        self._changes += 1
+        return base64.b64encode(b"AMEw9y" + self._changes.to_bytes(6, "big")).decode()
+
+    def touch(self, endpoint: Endpoint) -> None:
+        endpoint.info["updateTime"] = self.cloud.clock.rfc3339()
+        endpoint.info["etag"] = self.etag()
+
+    def scale(
+        self, endpoint: Endpoint, deployment: Deployment, replicas: int | None = None
+    ) -> None:
+        """Note a change of replicas; the least, unless given: nothing here scales by load."""
+        if replicas is None:
+            shared = deployment.info.get("sharedResources")
+            holder = self.pools[self.normal(shared)].info if shared else deployment.info
+            replicas = holder["dedicatedResources"]["minReplicaCount"]
+        deployed_id, now = deployment.info["id"], self.cloud.clock.now()
+        names = display_names(endpoint, deployment)
+        self.scaled.append(Scaled(now, endpoint.name, deployed_id, names, replicas))
+
+    def live(self) -> dict[str, list[str]]:
+        deployed = [f"{e.name}/{key}" for e in self.endpoints.values() for key in e.deployed]
+        return {
+            "models": sorted(self.models),
+            "endpoints": sorted(self.endpoints),
+            "deployedModels": sorted(deployed),
+            "deploymentResourcePools": sorted(self.pools),
+        }
+
+
+def display_names(endpoint: Endpoint, deployment: Deployment) -> tuple[str, str]:
+    """Of the model and of the endpoint, as metrics are labelled."""
+    return deployment.info["displayName"], endpoint.info["displayName"]
+
+
+def in_region(call: Call, name: str) -> str:
+    """`name`, when the host that was asked serves its location."""
+    location = name.split("/")[3]
+    if location not in REGIONS or location in WITHOUT_VERTEX:
+        raise invalid(f"Location {location} is not found or access is unauthorized.")
+    prefix, found, _ = call.host.partition("-aiplatform.")
+    prefix = prefix.removesuffix("-prediction")
+    if found and prefix != location:
+        raise invalid(
+            "List of found errors:\t1.Field: name; Message: The provided location ID doesn't "
+            f"match the endpoint. The valid location ID is `{prefix}`.\t"
+        )
+    return name
+
+
+def on_parent(call: Call) -> str:
+    return in_region(call, call.params["parent"])
+
+
+def on_name(call: Call) -> str:
+    """The resource in `name`; a model's version is no resource of its own."""
+    return in_region(call, call.params["name"].partition("@")[0])
+
+
+def location_of(name: str) -> str:
+    """`projects/P/locations/L` of anything below it."""
+    return "/".join(name.split("/")[:4])
+
+
+def region_of(name: str) -> str:
+    return name.split("/")[3]
+
+
+def project_of(name: str) -> str:
+    return name.split("/")[1]
+
+
+def require_key(call: Call, spec: dict[str, Any] | None, name: str) -> None:
+    """That the service agent can use the key that is to encrypt `name`.
+
+    docs vertex-ai/docs/general/cmek: a key of the same region, and the role of an encrypter and
+    decrypter on it for the agent. When Google looks, and how it refuses, is not recorded; the
+    denial is IAM's own.
+    """
+    if not spec:
+        return
+    key, cloud = call.cloud.vertex.normal(spec["kmsKeyName"]), call.cloud
+    if region_of(key) != region_of(name):
+        raise invalid(f"The key {key} is not in {region_of(name)}.")
+    cloud.kms.check_use(cloud.accounts.create_agent("aiplatform", project_of(name)), key)
+
+
+def apply_mask(
+    info: dict[str, Any], body: dict[str, Any], mask: str | None, mutable: Iterable[str]
+) -> None:
+    """Copy what the mask names from `body`; what the body lacks is cleared."""
+    paths = mask_paths(mask)
+    if not paths:
+        raise invalid("List of found errors:\t1.Field: update_mask; Message: Required.\t")
+    if "*" in paths:
+        paths = set(mutable)
+    for path in sorted(paths):
+        if path.partition(".")[0] not in mutable:
+            raise invalid(f"The field `{path}` cannot be updated.")
+    copy_paths(info, body, paths)
+
+
+def listed(
+    call: Call, field_name: str, items: list[dict[str, Any]], id_field: str
+) -> dict[str, Any]:
+    """A page of resources by `filter`, `orderBy` and `readMask`."""
+    params = call.params
+    chosen = [item for item in items if _matches(params.get("filter", ""), item, id_field)]
+    for part in reversed((params.get("orderBy") or "create_time desc").split(",")):
+        order, _, direction = part.strip().partition(" ")
+        if order not in ORDERS:
+            raise invalid(f"Invalid order_by: {part.strip()}")
+        chosen.sort(key=lambda item: str(item.get(ORDERS[order], "")), reverse=direction == "desc")
+    if paths := mask_paths(params.get("readMask")):
+        fields = ",".join(path.replace(".", "/") for path in sorted(paths))
+        chosen = [masked(item, fields) for item in chosen]
+    keyed = [(f"{position:09}", item) for position, item in enumerate(chosen)]
+    size = min(int(params.get("pageSize") or 100), 100)
+    found, token = page(keyed, params.get("pageToken"), size)
+    answer: dict[str, Any] = {field_name: found} if found else {}
+    return answer | ({"nextPageToken": token} if token else {})
+
+
+def _matches(expression: str, item: dict[str, Any], id_field: str) -> bool:
+    """The filters that the discovery document describes: equality, and label existence."""
+    labels = item.get("labels", {})
+    for term in re.split(r"\s+AND\s+", expression) if expression.strip() else ():
+        found = TERM.fullmatch(term)
+        if found is None:
+            raise invalid(f"Invalid filter: {term}")
+        name, sign, value = found["field"], found["sign"], found["value"].strip("\"'")
+        if name == "labels" and sign == ":":
+            holds = value in labels
+        elif name.startswith("labels."):
+            key = name.removeprefix("labels.").strip('"')
+            holds = key in labels if sign == ":" and value == "*" else labels.get(key) == value
+        elif name in ("display_name", "displayName"):
+            holds = item["displayName"] == value
+        elif name == id_field:
+            holds = item["name"].rpartition("/")[2] == value
+        elif name in ("base_model_name", "baseModelName"):
+            raise unimplemented(f"The filter field {name}")
+        else:
+            raise invalid(f"Invalid filter field: {name}")
+        if holds is (sign == "!="):
+            return False
+    return True

@@ -1,0 +1,334 @@
+"""ModelRollout: the whole set of models on an endpoint, with their traffic.
+
+Order of work: deploy what is missing without touching traffic, change what can change in place,
+move all traffic at once, undeploy the rest. Until traffic moves, the endpoint answers as before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pulumi_plugin.plugin import (
+    UNKNOWN,
+    Change,
+    Context,
+    Failure,
+    Kind,
+    PartialFailure,
+    Props,
+    ProviderError,
+    Resource,
+    changed_keys,
+)
+from vertexops.deployed import (
+    MUTABLE,
+    defaults,
+    deployed_model_id,
+    from_google,
+    in_the_way,
+    match,
+    own_ids,
+    to_google,
+    to_inputs,
+    to_outputs,
+)
+from vertexops.errors import GoogleError, Json, explain
+from vertexops.forms import parse
+from vertexops.google import Google
+from vertexops.schema import MODEL_ROLLOUT, check_form, check_shape
+from vertexops.waiting import Clock, Operations, Waiting
+
+DEADLINE = 1800
+RANGES = {"traffic": (0, 100), "minReplicas": (1, math.inf), "cpuUtilizationTarget": (1, 100)}
+ELSEWHERE = (
+    "is in {where}, the endpoint in {region}: register the model in {region} (Google documents "
+    "that they may differ, but deployments across regions are reported to fail, so they are "
+    "refused)"
+)
+
+
+class Endpoints(Operations, Protocol):
+    """What is used of `Vertex`."""
+
+    def endpoint(self, name: str) -> Json: ...
+    def deploy(self, endpoint: str, model: Json) -> str: ...
+    def mutate(self, endpoint: str, model: Json, mask: str) -> str: ...
+    def undeploy(self, endpoint: str, id: str) -> str: ...
+    def set_traffic(self, endpoint: str, split: dict[str, int]) -> None: ...
+
+
+class ModelRollout(Kind):
+    def __init__(self, google: Google, clock: Clock) -> None:
+        self.google, self.clock = google, clock
+
+    def check(
+        self, inputs: Props, old_inputs: Props, context: Context
+    ) -> tuple[Props, list[Failure]]:
+        inputs, failures = check_shape(MODEL_ROLLOUT, inputs)
+        endpoint, models = inputs.get("endpoint"), inputs.get("models")
+        malformed = check_form("endpoint", endpoint, "endpoint")
+        failures += malformed
+        deadline = inputs.get("deadlineSeconds")
+        if isinstance(deadline, int) and deadline <= 0:
+            failures.append(Failure("deadlineSeconds", f"is {deadline}, not above 0"))
+        if isinstance(models, list):
+            known = isinstance(endpoint, str) and not malformed
+            region = parse("endpoint", str(endpoint))["location"] if known else ""
+            failures += check_models(models, region)
+        return inputs, failures
+
+    def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
+        changed = set(changed_keys(old_inputs, inputs)) - {"deadlineSeconds"}
+        updates: set[str] = changed - {"endpoint", "models"}
+        if "models" in changed:
+            updates |= models_changed(old_inputs.get("models", []), inputs["models"])
+        replaces = ("endpoint",) if "endpoint" in changed else ()
+        return Change(tuple(sorted(updates)), replaces, stables=("endpoint",))
+
+    def preview(self, inputs: Props, old_outputs: Props | None) -> Props:
+        return inputs | {"deployedModels": UNKNOWN, "trafficSplit": UNKNOWN}
+
+    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
+        return inputs["endpoint"], self._reconcile(inputs, {}, context, creating=True)
+
+    def update(
+        self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
+    ) -> Props:
+        return self._reconcile(inputs, old_outputs, context, creating=False)
+
+    def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
+        waiting = Waiting(context, DEADLINE, self.clock)
+        try:
+            endpoint = waiting.call(self._endpoints(id).endpoint, id)
+        except ValueError as error:
+            raise ProviderError(f"the id {error}") from error
+        except GoogleError as error:
+            if error.code == 404:
+                return None
+            raise explain(error, f"reading {id}", self.google) from error
+        found = from_google(id, endpoint)
+        if not found and not inputs:
+            return None
+        own = own_ids(id, inputs, outputs) if inputs else set(found)
+        inputs = to_inputs(id, inputs, found)
+        running = {key: outputs[key] for key in ("runningOperation",) if key in outputs}
+        return Resource(id, inputs, to_outputs(id, inputs, found, own) | running)
+
+    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
+        """Only what this rollout deployed goes; without traffic first, or it is refused.
+
+        Its endpoint goes next, which it could not with models of others on it: those are named
+        before anything is taken off.
+        """
+        work = Work(self._endpoints(id), id, Waiting(context, self._deadline(inputs), self.clock))
+        own = own_ids(id, inputs, outputs)
+        try:
+            if operation := outputs.get("runningOperation"):
+                own.add(work.settle(operation))
+            found = work.look()
+            if found.keys() - own:
+                raise ProviderError(in_the_way(id, found, own))
+            if any(there["traffic"] for there in found.values()):
+                work.step = f"taking the traffic from {id}"
+                work.waiting.call(work.service.set_traffic, id, {})
+            for deployed in sorted(found):
+                work.undeploy(deployed)
+        except GoogleError as error:
+            if error.code != 404:
+                raise explain(error, work.step, self.google) from error
+
+    def _endpoints(self, endpoint: str) -> Endpoints:
+        return self.google.vertex(parse("endpoint", endpoint)["location"])
+
+    def _deadline(self, inputs: Props) -> float:
+        return float(inputs.get("deadlineSeconds", DEADLINE))
+
+    def _reconcile(
+        self, inputs: Props, old_outputs: Props, context: Context, creating: bool
+    ) -> Props:
+        name = inputs["endpoint"]
+        waiting = Waiting(context, self._deadline(inputs), self.clock)
+        work = Work(self._endpoints(name), name, waiting)
+        before: dict[str, Props] = {}
+        try:
+            before = work.look()
+            work.reconcile(inputs["models"], before)
+            found = work.look()
+            return to_outputs(name, inputs, found, set(found))
+        except (GoogleError, ProviderError) as error:
+            problem = (
+                explain(error, work.step, self.google, work.asked)
+                if isinstance(error, GoogleError)
+                else error
+            )
+            try:
+                there = work.service.endpoint(name)
+            except (GoogleError, ProviderError):
+                raise problem from error
+            found = from_google(name, there)
+            done = [id for _, id in match(name, inputs["models"], found) if id]
+            if found != before or work.running or (creating and done):
+                own = own_ids(name, inputs, old_outputs) | set(done)
+                present = to_inputs(name, inputs, found)
+                outputs = to_outputs(name, present, found, own)
+                if work.running:
+                    outputs["runningOperation"] = work.running
+                raise PartialFailure(name, outputs, present, str(problem)) from error
+            raise problem from error
+
+
+class Work:
+    """One run over one endpoint.
+
+    `step` says what is being done, `asked` what quota it needs, `running` the operation that goes
+    on without anyone waiting for it any more.
+    """
+
+    def __init__(self, service: Endpoints, endpoint: str, waiting: Waiting) -> None:
+        self.service, self.endpoint, self.waiting = service, endpoint, waiting
+        self.step = f"reading {endpoint}"
+        self.asked = ""
+        self.running = ""
+
+    def look(self) -> dict[str, Props]:
+        endpoint = self.waiting.call(self.service.endpoint, self.endpoint)
+        return from_google(self.endpoint, endpoint)
+
+    def reconcile(self, models: list[Props], found: dict[str, Props]) -> None:
+        for model, id in match(self.endpoint, models, found):
+            full = defaults(model) | model
+            self.asked = f"{full['maxReplicas']} replicas of {full['machineType']}"
+            if not id:
+                self.deploy(deployed_model_id(self.endpoint, model), model)
+        # Read again: an adopted deployment of an earlier run may differ in what can change.
+        found = self.look()
+        pairs = match(self.endpoint, models, found)
+        for model, id in pairs:
+            if not id:
+                raise ProviderError(f"{model['model']} was taken off {self.endpoint} meanwhile")
+            full = defaults(model) | model
+            changed = [key for key in MUTABLE if full[key] != found[id][key]]
+            if changed:
+                self.asked = f"{full['maxReplicas']} replicas of {full['machineType']}"
+                self.mutate(id, model, changed)
+        split = {id: model["traffic"] for model, id in pairs if model["traffic"]}
+        if split != {id: there["traffic"] for id, there in found.items() if there["traffic"]}:
+            self.step = f"moving the traffic of {self.endpoint}"
+            self.waiting.context.status(self.step)
+            self.waiting.call(self.service.set_traffic, self.endpoint, split)
+        for id in sorted(found.keys() - {id for _, id in pairs}):
+            self.undeploy(id)
+
+    def deploy(self, id: str, model: Props) -> None:
+        self.step = f"deploying {model['model']} on {self.endpoint}"
+        body = to_google(id, model)
+        while True:
+            try:
+                self.finish(self.service.deploy, self.endpoint, body)
+                return
+            except GoogleError as error:
+                if id in self.look():
+                    return
+                # An earlier run's operation may still be at work under this id.
+                if error.status != "ALREADY_EXISTS" or not self.waiting.pause():
+                    raise
+
+    def mutate(self, id: str, model: Props, changed: list[str]) -> None:
+        self.step = f"changing {', '.join(changed)} of {model['model']} on {self.endpoint}"
+        mask = ",".join(MUTABLE[key] for key in changed)
+        self.finish(self.service.mutate, self.endpoint, to_google(id, model), mask)
+
+    def undeploy(self, id: str) -> None:
+        self.step = f"undeploying {id} from {self.endpoint}"
+        try:
+            self.finish(self.service.undeploy, self.endpoint, id)
+        except GoogleError as error:
+            if error.code != 404:
+                raise
+
+    def finish(self, start: Callable[..., str], *args: Any) -> Json:
+        """The response of an operation, noted as running until its end is known."""
+
+        def begin() -> str:
+            self.running = start(*args)
+            return self.running
+
+        try:
+            response = self.waiting.whole(self.service, self.step, begin)
+        except GoogleError:
+            self.running = ""
+            raise
+        self.running = ""
+        return response
+
+    def settle(self, operation: str) -> str:
+        """Wait for the end of an earlier run's operation: the id of what it deployed, or ''."""
+        self.step = f"waiting for {operation}"
+        self.running = operation
+        try:
+            response = self.waiting.operation(self.service, operation, self.step)
+        except GoogleError:
+            response = {}
+        self.running = ""
+        return str(response.get("deployedModel", {}).get("id", ""))
+
+
+def check_models(models: list[Any], region: str) -> list[Failure]:
+    """Everything wrong with the models of a rollout; what is unknown is left for later."""
+    failures: list[Failure] = []
+    first: dict[str, int] = {}
+    for i, model in enumerate(models):
+        if not isinstance(model, dict):
+            continue
+        at, name = f"models[{i}]", model.get("model")
+        failures += check_form("account", model.get("serviceAccount"), f"{at}.serviceAccount")
+        for key, (least, most) in RANGES.items():
+            value = model.get(key)
+            if isinstance(value, int) and not least <= value <= most:
+                allowed = f"{least} to {most}" if most < math.inf else f"at least {least}"
+                failures.append(Failure(f"{at}.{key}", f"is {value}, not {allowed}"))
+        fewest, many = model.get("minReplicas", 1), model.get("maxReplicas")
+        if isinstance(fewest, int) and isinstance(many, int) and many < fewest:
+            failures.append(Failure(f"{at}.maxReplicas", f"is {many}, below minReplicas, {fewest}"))
+        if not isinstance(name, str):
+            continue
+        if malformed := check_form("version", name, f"{at}.model"):
+            failures += malformed
+            continue
+        if first.setdefault(name, i) != i:
+            failures.append(Failure(f"{at}.model", f"is the same as models[{first[name]}].model"))
+        where = parse("version", name)["location"]
+        if region and where != region:
+            failures.append(Failure(f"{at}.model", ELSEWHERE.format(where=where, region=region)))
+    shares = [
+        model["traffic"] for model in models if isinstance(model, dict) and "traffic" in model
+    ]
+    known = len(shares) == len(models) and all(isinstance(share, int) for share in shares)
+    if known and sum(shares) != 100:
+        failures.append(Failure("models", f"have {sum(shares)} % of the traffic, not 100"))
+    return failures
+
+
+def models_changed(old: list[Any], new: Any) -> set[str]:
+    """Paths of what differs between two lists of models; their order means nothing."""
+    if new is UNKNOWN or len(old) != len(new):
+        return {"models"}
+    rest = list(old)
+    paths: set[str] = set()
+    for i, model in enumerate(new):
+        if model is UNKNOWN:
+            paths.add(f"models[{i}]")
+        elif same := next((m for m in rest if not model_changed(m, model)), None):
+            rest.remove(same)
+        else:
+            before = next((m for m in old if m["model"] == model["model"]), old[i])
+            paths |= {f"models[{i}].{key}" for key in model_changed(before, model)}
+    return paths
+
+
+def model_changed(old: Props, new: Props) -> set[str]:
+    """What differs once defaults are filled in; a display name not given is any."""
+    keys = set(changed_keys(defaults(old) | old, defaults(new) | new))
+    return keys if "displayName" in new else keys - {"displayName"}

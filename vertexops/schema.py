@@ -1,0 +1,291 @@
+"""The provider's resources as data: what `pulumi package get-schema` answers and checks start from.
+
+Properties are Pulumi package schema. Inputs are outputs too; `OUTPUTS` holds what is added.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pulumi_plugin.plugin import UNKNOWN, Failure, Props
+from vertexops.forms import parse
+
+Property = dict[str, Any]
+
+
+def _property(of: Property, description: str) -> Property:
+    return of | {"description": description}
+
+
+STRING: Property = {"type": "string"}
+INTEGER: Property = {"type": "integer"}
+BOOLEAN: Property = {"type": "boolean"}
+STRINGS: Property = {"type": "array", "items": STRING}
+LABELS: Property = {"type": "object", "additionalProperties": STRING}
+
+NAME, VERSION = "vertexops", "0.1.0"
+REGISTERED_MODEL = f"{NAME}:index:RegisteredModel"
+MODEL_ROLLOUT = f"{NAME}:index:ModelRollout"
+SERVICES_READY = f"{NAME}:index:ServicesReady"
+ACCESS_READY = f"{NAME}:index:AccessReady"
+FIXED_SETTINGS = f"{NAME}:index:FixedSettings"
+
+PROJECT = _property(STRING, "Project id; the provider's project unless set.")
+DEADLINE = _property(
+    INTEGER, "Seconds to wait before it is an error; 0 does not wait and does not look."
+)
+
+CONFIG = {
+    "project": _property(STRING, "Project id."),
+    "region": _property(STRING, "Vertex AI region, such as us-central1."),
+    "impersonateServiceAccount": _property(
+        STRING, "E-mail of the service account to call Google as, with short-lived tokens."
+    ),
+}
+
+TYPES: dict[str, tuple[dict[str, Property], tuple[str, ...]]] = {
+    "RolloutModel": (
+        {
+            "model": _property(
+                STRING, "projects/P/locations/L/models/M@V: RegisteredModel's versionName."
+            ),
+            "traffic": _property(INTEGER, "Percent of the endpoint's requests, 0 to 100."),
+            "machineType": _property(STRING, "Such as n1-standard-2."),
+            "minReplicas": _property(INTEGER, "At least 1; default 1."),
+            "maxReplicas": _property(INTEGER, "Default minReplicas. Quota is charged for these."),
+            "cpuUtilizationTarget": _property(
+                INTEGER, "Percent at which replicas are added, 1 to 100; Google's default is 60."
+            ),
+            "serviceAccount": _property(STRING, "E-mail of the account the container runs as."),
+            "displayName": _property(STRING, "Default: the model's display name."),
+            "disableContainerLogging": _property(BOOLEAN, "Keep stdout and stderr out of Logging."),
+        },
+        ("model", "traffic", "machineType"),
+    ),
+    "DeployedModel": (
+        {
+            "id": _property(STRING, "Id of the DeployedModel on the endpoint."),
+            "model": _property(STRING, "projects/P/locations/L/models/M@V."),
+            "displayName": _property(STRING, "Display name."),
+            "traffic": _property(INTEGER, "Percent of the endpoint's requests."),
+            "machineType": _property(STRING, "Machine type."),
+            "minReplicas": _property(INTEGER, "Fewest replicas."),
+            "maxReplicas": _property(INTEGER, "Most replicas."),
+            "cpuUtilizationTarget": _property(INTEGER, "Percent at which replicas are added."),
+            "serviceAccount": _property(STRING, "Account the container runs as, or empty."),
+            "disableContainerLogging": _property(BOOLEAN, "Whether stdout and stderr are dropped."),
+        },
+        ("id", "model", "traffic"),
+    ),
+    "Need": (
+        {
+            "resource": _property(
+                STRING, "projects/P, projects/P/serviceAccounts/EMAIL or projects/_/buckets/B."
+            ),
+            "permissions": _property(STRINGS, "Permissions needed on it."),
+        },
+        ("resource", "permissions"),
+    ),
+    "Setting": (
+        {
+            "name": _property(STRING, "As the stack's configuration calls it."),
+            "value": _property(STRING, "As text."),
+            "of": _property(STRING, "What it belongs to: that of another one is not compared."),
+            "instead": _property(STRING, "It cannot change; what to do instead."),
+            "mind": _property(STRING, "It can change; what to mind then."),
+        },
+        ("name", "value"),
+    ),
+}
+
+
+def list_of(name: str) -> Property:
+    return {"type": "array", "items": {"$ref": f"#/types/{NAME}:index:{name}"}}
+
+
+RESOURCES: dict[str, tuple[str, dict[str, Property], tuple[str, ...], dict[str, Property]]] = {
+    REGISTERED_MODEL: (
+        "One version of a model in the Vertex AI Model Registry: uploaded by us, or looked up with "
+        "`model` alone and then left as it is.",
+        {
+            "model": _property(
+                STRING, "Look up projects/P/locations/L/models/M[@version or @alias] instead."
+            ),
+            "project": PROJECT,
+            "location": _property(STRING, "Region; the provider's region unless set."),
+            "modelId": _property(STRING, "Id of the model that this is a version of."),
+            "displayName": _property(STRING, "Display name of the model."),
+            "description": _property(STRING, "Description of the model."),
+            "labels": _property(LABELS, "Labels of the version."),
+            "artifactUri": _property(STRING, "gs:// directory that holds the artifact."),
+            "artifactHash": _property(
+                STRING, "Hex digest of the artifact: another digest is another version."
+            ),
+            "containerImageUri": _property(STRING, "Serving container image."),
+            "versionAliases": _property(STRINGS, "Aliases besides `default` and our own."),
+            "serviceAccount": _property(STRING, "Account that reads the artifact at upload."),
+        },
+        (),
+        {
+            "name": _property(STRING, "projects/P/locations/L/models/M."),
+            "versionId": _property(STRING, "Version number."),
+            "versionName": _property(STRING, "projects/P/locations/L/models/M@V."),
+            "createTime": _property(STRING, "When the version was made, RFC 3339."),
+        },
+    ),
+    MODEL_ROLLOUT: (
+        "The whole set of models on an endpoint, with their traffic. Models that anyone else "
+        "deploys there are drift: the next `pulumi up` undeploys them.",
+        {
+            "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
+            "models": _property(list_of("RolloutModel"), "Traffic adds up to 100."),
+            "deadlineSeconds": _property(INTEGER, "For the whole rollout; default 1800."),
+        },
+        ("endpoint", "models"),
+        {
+            "deployedModels": _property(list_of("DeployedModel"), "What is on the endpoint."),
+            "trafficSplit": _property(
+                {"type": "object", "additionalProperties": INTEGER}, "Percent by DeployedModel id."
+            ),
+            "foreignModels": _property(
+                STRINGS, "Ids of what somebody else deployed there, as a refresh found it."
+            ),
+            "runningOperation": _property(
+                STRING, "What went on when a run was cancelled or its deadline passed."
+            ),
+        },
+    ),
+    SERVICES_READY: (
+        "Done when every service answers: enabling an API takes minutes to reach all of Google.",
+        {
+            "project": PROJECT,
+            "region": _property(STRING, "The provider's region unless set."),
+            "services": _property(STRINGS, "Such as aiplatform.googleapis.com."),
+            "deadlineSeconds": DEADLINE,
+        },
+        ("services",),
+        {},
+    ),
+    ACCESS_READY: (
+        "Done when a service account can be impersonated and holds what it needs: changes of IAM "
+        "take minutes to reach all of Google.",
+        {
+            "principal": _property(STRING, "E-mail of the service account."),
+            "needs": _property(list_of("Need"), "Permissions by resource."),
+            "deadlineSeconds": DEADLINE,
+        },
+        ("principal", "needs"),
+        {"email": _property(STRING, "The principal, known once it is ready.")},
+    ),
+    FIXED_SETTINGS: (
+        "Refuses changes of settings that a running stack cannot take, before anything happens: "
+        "have everything else depend on it.",
+        {"settings": _property(list_of("Setting"), "The settings to watch.")},
+        ("settings",),
+        {},
+    ),
+}
+
+OPTIONAL_OUTPUTS = ("foreignModels", "runningOperation")
+
+
+def schema() -> str:
+    """The package schema as JSON."""
+    return json.dumps(
+        {
+            "name": NAME,
+            "version": VERSION,
+            "description": "What pulumi-gcp cannot declare about Vertex AI models.",
+            # What code that `pulumi import` writes imports: there is no `pulumi_vertexops`.
+            "language": {"python": {"packageName": "vertexops.sdk"}},
+            "config": {"variables": CONFIG},
+            "provider": {"properties": CONFIG, "inputProperties": CONFIG},
+            "types": {
+                f"{NAME}:index:{name}": {
+                    "type": "object",
+                    "properties": properties,
+                    "required": list(required),
+                }
+                for name, (properties, required) in TYPES.items()
+            },
+            "resources": {
+                token: {
+                    "description": description,
+                    "inputProperties": inputs,
+                    "requiredInputs": list(required),
+                    "properties": inputs | outputs,
+                    "required": [
+                        *required,
+                        *(key for key in outputs if key not in OPTIONAL_OUTPUTS),
+                    ],
+                }
+                for token, (description, inputs, required, outputs) in RESOURCES.items()
+            },
+        }
+    )
+
+
+def check_shape(token: str, inputs: Props) -> tuple[Props, list[Failure]]:
+    """Inputs without nulls, and every name, type and missing property that is wrong in them."""
+    _, properties, required, _ = RESOURCES[token]
+    failures: list[Failure] = []
+    cleaned = _object(inputs, properties, required, token.rpartition(":")[2], "", failures)
+    return cleaned, failures
+
+
+def _object(
+    value: Props,
+    properties: dict[str, Property],
+    required: tuple[str, ...],
+    what: str,
+    at: str,
+    failures: list[Failure],
+) -> Props:
+    prefix = f"{at}." if at else ""
+    for name in required:
+        if value.get(name) is None:
+            failures.append(Failure(prefix + name, "is missing"))
+    cleaned = {}
+    for name, item in value.items():
+        if name not in properties:
+            known = ", ".join(properties)
+            failures.append(Failure(prefix + name, f"is not a property of {what}: {known}"))
+        elif item is not None:
+            cleaned[name] = _value(item, properties[name], prefix + name, failures)
+    return cleaned
+
+
+KINDS: dict[str, tuple[type, str]] = {
+    "string": (str, "a string"),
+    "integer": (int, "a whole number"),
+    "boolean": (bool, "true or false"),
+    "array": (list, "a list"),
+    "object": (dict, "a map"),
+}
+
+
+def _value(value: Any, of: Property, at: str, failures: list[Failure]) -> Any:
+    if value is UNKNOWN:
+        return value
+    kind, said = KINDS[of.get("type", "object")]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        failures.append(Failure(at, f"is {value!r}, not {said}"))
+    elif isinstance(value, dict) and "$ref" in of:
+        name = of["$ref"].rpartition(":")[2]
+        return _object(value, *TYPES[name], name, at, failures)
+    elif isinstance(value, list):
+        return [_value(v, of["items"], f"{at}[{i}]", failures) for i, v in enumerate(value)]
+    elif isinstance(value, dict):
+        of = of["additionalProperties"]
+        return {k: _value(v, of, f"{at}.{k}", failures) for k, v in value.items()}
+    return value
+
+
+def check_form(form: str, value: Any, at: str) -> list[Failure]:
+    if isinstance(value, str):
+        try:
+            parse(form, value)
+        except ValueError as error:
+            return [Failure(at, str(error))]
+    return []

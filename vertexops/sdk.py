@@ -1,0 +1,303 @@
+"""What a Pulumi program imports to declare our resources.
+
+Inputs and outputs are described in `vertexops.schema`. `Pulumi.yaml` names the plugin (`plugins:
+providers: - name: vertexops, path: vertexops`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, dataclass_transform
+
+import pulumi
+
+from vertexops.schema import (
+    ACCESS_READY,
+    FIXED_SETTINGS,
+    MODEL_ROLLOUT,
+    NAME,
+    REGISTERED_MODEL,
+    SERVICES_READY,
+)
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(pulumi.property,))
+def _args(cls: type[T]) -> type[T]:
+    return pulumi.input_type(cls)
+
+
+@_args
+class _ProviderArgs:
+    project: pulumi.Input[str] | None = None
+    region: pulumi.Input[str] | None = None
+    impersonate_service_account: pulumi.Input[str] | None = pulumi.property(
+        "impersonateServiceAccount", default=None
+    )
+
+
+class Provider(pulumi.ProviderResource):
+    """Where resources are, and as whom Google is called: the application default credentials, or
+    the service account that they impersonate."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        project: pulumi.Input[str] | None = None,
+        region: pulumi.Input[str] | None = None,
+        impersonate_service_account: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args: Any = _ProviderArgs(
+            project=project,
+            region=region,
+            impersonate_service_account=impersonate_service_account,
+        )
+        super().__init__(NAME, resource_name, args, opts)
+
+
+class _Resource(pulumi.CustomResource):
+    def __init__(
+        self, token: str, name: str, args: Any, opts: pulumi.ResourceOptions | None
+    ) -> None:
+        # Outputs resolve only under names that are there from the start.
+        for output in type(self).__annotations__:
+            args.__dict__.setdefault(output, None)
+        super().__init__(token, name, args, opts)
+
+
+@_args
+class _RegisteredModelArgs:
+    model: pulumi.Input[str] | None = None
+    project: pulumi.Input[str] | None = None
+    location: pulumi.Input[str] | None = None
+    model_id: pulumi.Input[str] | None = pulumi.property("modelId", default=None)
+    display_name: pulumi.Input[str] | None = pulumi.property("displayName", default=None)
+    description: pulumi.Input[str] | None = None
+    labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+    artifact_uri: pulumi.Input[str] | None = pulumi.property("artifactUri", default=None)
+    artifact_hash: pulumi.Input[str] | None = pulumi.property("artifactHash", default=None)
+    container_image_uri: pulumi.Input[str] | None = pulumi.property(
+        "containerImageUri", default=None
+    )
+    version_aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = pulumi.property(
+        "versionAliases", default=None
+    )
+    service_account: pulumi.Input[str] | None = pulumi.property("serviceAccount", default=None)
+
+
+class RegisteredModel(_Resource):
+    """One version of a model in the Vertex AI Model Registry.
+
+    Give `model` alone to look up a version, in any project. Otherwise the artifact is uploaded as a
+    new version, and any change of it makes another version, before the old one is deleted.
+    """
+
+    name: pulumi.Output[str]
+    version_id: pulumi.Output[str] = pulumi.property("versionId")
+    version_name: pulumi.Output[str] = pulumi.property("versionName")
+    version_aliases: pulumi.Output[list[str]] = pulumi.property("versionAliases")
+    create_time: pulumi.Output[str] = pulumi.property("createTime")
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        model: pulumi.Input[str] | None = None,
+        project: pulumi.Input[str] | None = None,
+        location: pulumi.Input[str] | None = None,
+        model_id: pulumi.Input[str] | None = None,
+        display_name: pulumi.Input[str] | None = None,
+        description: pulumi.Input[str] | None = None,
+        labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
+        artifact_uri: pulumi.Input[str] | None = None,
+        artifact_hash: pulumi.Input[str] | None = None,
+        container_image_uri: pulumi.Input[str] | None = None,
+        version_aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
+        service_account: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _RegisteredModelArgs(
+            model=model,
+            project=project,
+            location=location,
+            model_id=model_id,
+            display_name=display_name,
+            description=description,
+            labels=labels,
+            artifact_uri=artifact_uri,
+            artifact_hash=artifact_hash,
+            container_image_uri=container_image_uri,
+            version_aliases=version_aliases,
+            service_account=service_account,
+        )
+        super().__init__(REGISTERED_MODEL, resource_name, args, opts)
+
+
+@_args
+class RolloutModelArgs:
+    """One model of a rollout. `traffic` and `cpu_utilization_target` are percentages."""
+
+    model: pulumi.Input[str]
+    traffic: pulumi.Input[int]
+    machine_type: pulumi.Input[str] = pulumi.property("machineType")
+    min_replicas: pulumi.Input[int] | None = pulumi.property("minReplicas", default=None)
+    max_replicas: pulumi.Input[int] | None = pulumi.property("maxReplicas", default=None)
+    cpu_utilization_target: pulumi.Input[int] | None = pulumi.property(
+        "cpuUtilizationTarget", default=None
+    )
+    service_account: pulumi.Input[str] | None = pulumi.property("serviceAccount", default=None)
+    display_name: pulumi.Input[str] | None = pulumi.property("displayName", default=None)
+    disable_container_logging: pulumi.Input[bool] | None = pulumi.property(
+        "disableContainerLogging", default=None
+    )
+
+
+@pulumi.output_type
+class DeployedModel:
+    """A model as it is deployed on an endpoint."""
+
+    id: str
+    model: str
+    traffic: int
+    display_name: str = pulumi.property("displayName")
+    machine_type: str = pulumi.property("machineType")
+    min_replicas: int = pulumi.property("minReplicas")
+    max_replicas: int = pulumi.property("maxReplicas")
+    cpu_utilization_target: int = pulumi.property("cpuUtilizationTarget")
+    service_account: str = pulumi.property("serviceAccount")
+    disable_container_logging: bool = pulumi.property("disableContainerLogging")
+
+
+@_args
+class _ModelRolloutArgs:
+    endpoint: pulumi.Input[str]
+    models: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[RolloutModelArgs]]]]
+    deadline_seconds: pulumi.Input[int] | None = pulumi.property("deadlineSeconds", default=None)
+
+
+class ModelRollout(_Resource):
+    """The whole set of models on an endpoint, with their traffic.
+
+    Owns the endpoint's traffic split. Models that anyone else deploys there are undeployed by the
+    next `pulumi up`.
+    """
+
+    endpoint: pulumi.Output[str]
+    deployed_models: pulumi.Output[list[DeployedModel]] = pulumi.property("deployedModels")
+    traffic_split: pulumi.Output[dict[str, int]] = pulumi.property("trafficSplit")
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: pulumi.Input[str],
+        models: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[RolloutModelArgs]]]],
+        deadline_seconds: pulumi.Input[int] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _ModelRolloutArgs(
+            endpoint=endpoint, models=models, deadline_seconds=deadline_seconds
+        )
+        super().__init__(MODEL_ROLLOUT, resource_name, args, opts)
+
+
+@_args
+class _ServicesReadyArgs:
+    services: pulumi.Input[Sequence[pulumi.Input[str]]]
+    project: pulumi.Input[str] | None = None
+    region: pulumi.Input[str] | None = None
+    deadline_seconds: pulumi.Input[int] | None = pulumi.property("deadlineSeconds", default=None)
+
+
+class ServicesReady(_Resource):
+    """Done when every service answers; `deadline_seconds=0` does not look."""
+
+    services: pulumi.Output[list[str]]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        services: pulumi.Input[Sequence[pulumi.Input[str]]],
+        project: pulumi.Input[str] | None = None,
+        region: pulumi.Input[str] | None = None,
+        deadline_seconds: pulumi.Input[int] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _ServicesReadyArgs(
+            services=services, project=project, region=region, deadline_seconds=deadline_seconds
+        )
+        super().__init__(SERVICES_READY, resource_name, args, opts)
+
+
+@_args
+class NeedArgs:
+    """Permissions needed on one resource."""
+
+    resource: pulumi.Input[str]
+    permissions: pulumi.Input[Sequence[pulumi.Input[str]]]
+
+
+@_args
+class _AccessReadyArgs:
+    principal: pulumi.Input[str]
+    needs: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[NeedArgs]]]]
+    deadline_seconds: pulumi.Input[int] | None = pulumi.property("deadlineSeconds", default=None)
+
+
+class AccessReady(_Resource):
+    """Done when `principal` can be impersonated and holds what it needs.
+
+    `email` is the principal, known only then: give it to a provider, and nothing of that provider
+    starts too early. `deadline_seconds=0` does not look.
+    """
+
+    principal: pulumi.Output[str]
+    email: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        principal: pulumi.Input[str],
+        needs: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[NeedArgs]]]],
+        deadline_seconds: pulumi.Input[int] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _AccessReadyArgs(principal=principal, needs=needs, deadline_seconds=deadline_seconds)
+        super().__init__(ACCESS_READY, resource_name, args, opts)
+
+
+@_args
+class SettingArgs:
+    """A setting with its `value` as text. `instead` fixes it, `mind` only warns of a change."""
+
+    name: pulumi.Input[str]
+    value: pulumi.Input[str]
+    of: pulumi.Input[str] | None = None
+    instead: pulumi.Input[str] | None = None
+    mind: pulumi.Input[str] | None = None
+
+
+@_args
+class _FixedSettingsArgs:
+    settings: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[SettingArgs]]]]
+
+
+class FixedSettings(_Resource):
+    """Refuses changes of settings that a running stack cannot take, before anything happens.
+
+    Have everything else depend on it.
+    """
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        settings: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[SettingArgs]]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(FIXED_SETTINGS, resource_name, _FixedSettingsArgs(settings=settings), opts)

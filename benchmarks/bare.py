@@ -18,7 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
 from simulator.serve.proxy import Running
 
 
@@ -44,7 +44,9 @@ def main() -> None:
         timeout_keep_alive=3600,
     )
     config.load()
-    running = Running(Cloud(), Path(sys.argv[1]), lambda: HttpToolsProtocol(config, state, {}))
+    running = Running(
+        GoogleCloud(), Path(sys.argv[1]), lambda: HttpToolsProtocol(config, state, {})
+    )
     running.start()
     print(json.dumps({"proxy_url": running.proxy_url, "ca_bundle": str(running.ca_bundle)}))
     sys.stdout.flush()

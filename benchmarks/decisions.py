@@ -13,9 +13,12 @@ from typing import Final
 
 from benchmarks.table import Ratio, show_figures
 from policies import roles
-from simulator.api.calls import Principal
 from simulator.core.clock import Clock
-from simulator.google import Cloud, Delays
+from simulator.core.delays import Delays
+from simulator.core.principal import Principal
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.seed import plant
 
 SIZES: Final = (10, 1_000, 100_000)
 QUESTIONS: Final = 20_000
@@ -50,12 +53,12 @@ def run() -> list[Ratio]:
     ]
 
 
-def _cloud(size: int) -> Cloud:
-    cloud = Cloud(clock=Clock(running=False), delays=Delays(0, 0, 0))
-    cloud.seed({"projects": [{"id": "bench"}]})
+def _cloud(size: int) -> GoogleCloud:
+    cloud = GoogleCloud(clock=Clock(running=False), delays=Delays(0, 0, 0))
+    plant(cloud, {"projects": [{"id": "bench"}]})
     for number in range(size):
         member, role = divmod(number, BINDINGS_EACH)
-        cloud.iam.grant(PROJECT, ROLES[role], _member(member))
+        cloud[Iam].grant(PROJECT, ROLES[role], _member(member))
     return cloud
 
 
@@ -75,8 +78,8 @@ def _questions(size: int) -> list[Question]:
     return asked
 
 
-def _seconds(cloud: Cloud, questions: list[Question]) -> float:
-    decide = cloud.iam.decide
+def _seconds(cloud: GoogleCloud, questions: list[Question]) -> float:
+    decide = cloud[Iam].decide
     begin = time.perf_counter()
     for who, permission, resource in questions:
         decide(who, permission, resource)

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from simulator.core.clock import Clock
 from simulator.core.delays import GOOGLES, RATE, Delays
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.seed import plant, read
 from simulator.serve.leftovers import MARK, end_all
+from simulator.serve.proxy import serve
 
 
 def main() -> None:
@@ -50,16 +52,18 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
 
     if options.slow:
-        cloud = Cloud(clock=Clock(rate=RATE), delays=GOOGLES)
+        cloud = GoogleCloud(clock=Clock(rate=RATE), delays=GOOGLES)
     else:
-        cloud = Cloud(delays=Delays(options.iam_delay, options.api_delay, options.operation_delay))
+        cloud = GoogleCloud(
+            delays=Delays(options.iam_delay, options.api_delay, options.operation_delay)
+        )
     if options.seed:
-        cloud.seed(json.loads(options.seed.read_text()))
+        plant(cloud, read(options.seed.read_text(), str(options.seed)))
     else:
         text = sys.stdin.readline() if options.stop_with_parent else sys.stdin.read()
-        cloud.seed(json.loads(text or "{}"))
+        plant(cloud, json.loads(text or "{}"))
     threading.Thread(target=warm_up, daemon=True).start()
-    with cloud.serve(options.directory) as running:
+    with serve(cloud, options.directory) as running:
         ready = options.directory / "ready.json"
         write_private(
             ready,

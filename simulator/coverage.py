@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulator.api import honoured
-from simulator.api.calls import HANDLERS
-from simulator.api.discovery import HOSTS, OAUTH, Method
-from simulator.api.honoured import Shape, Verdict
-from simulator.google import Cloud
+from simulator.api.calls import Methods
+from simulator.api.discovery import HOSTS, OAUTH, Method, document
+from simulator.api.honoured import Honoured, Shape, Verdict
+from simulator.google import GoogleCloud
 
+CLOUD: Final = GoogleCloud()
 VERDICTS: Final[tuple[Verdict, ...]] = ("honoured", "ignored", "refused")
 
 HEAD: Final = """# What is simulated
@@ -41,26 +41,26 @@ class Depth:
 def depths() -> dict[str, Depth]:
     """API → how deep it is simulated."""
     found: dict[str, Depth] = {}
+    handlers, table = CLOUD[Methods], CLOUD[Honoured]
     for api, method in methods():
         depth = found.setdefault(api, Depth())
         depth.methods += 1
-        if handler := HANDLERS.get(method.id):
+        if handler := handlers.get(method.id):
             depth.handled += 1
             for name in method.query:
                 key = f"{method.id.removeprefix(f'{api}.')} {name}"
-                depth.parameters[key] = honoured.parameter_verdict(method, handler, name)
-            if method.shape:
-                depth.fields |= _fields(method.shape, set())
+                depth.parameters[key] = table.parameter(method, handler.reads, name)
+            if shape := table.shape(method):
+                depth.fields |= _fields(shape, set())
     return found
 
 
 def methods() -> Iterator[tuple[str, Method]]:
     """Every method of every served API once, with the API's name."""
-    discovery = Cloud().discovery
     served = {(api, version) for parts in HOSTS.values() for _, api, version in parts}
     for api, version in sorted(served):
         if api != OAUTH:
-            for method in discovery.document(api, version).methods():
+            for method in document(api, version).methods():
                 yield api, method
 
 
@@ -94,7 +94,7 @@ def page() -> str:
         rows.append(f"| {api} | {depth.handled} of {depth.methods} | {' | '.join(counts)} |")
     reasons = [
         f"- {api}: `{name}`: {why}"
-        for api, table in sorted(honoured.TABLES.items())
+        for api, table in sorted(CLOUD[Honoured].tables.items())
         for name, why in sorted(table.ignored.items())
     ]
     refused = [

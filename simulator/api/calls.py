@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from simulator.api.discovery import Method
-    from simulator.google import Cloud
+from simulator.api.discovery import Method
+from simulator.api.errors import ApiError
+from simulator.api.honoured import Honoured, Table
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
 
 JSON_TYPE = "application/json; charset=UTF-8"
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls. `sets` are the principalSet:// members a federated identity also matches.
-
-    `user_project` is the project that its token was asked to be charged to.
-    """
-
-    member: str
-    sets: tuple[str, ...] = ()
-    user_project: str = ""
-
-    @property
-    def email(self) -> str:
-        """The address of an account, or the whole `principal://…` of a federated identity."""
-        kind, _, rest = self.member.partition(":")
-        return self.member if kind == "principal" else rest
 
 
 @dataclass(slots=True)
@@ -70,15 +55,42 @@ class Call:
         self, permission: str, resource: str, *, principal: Principal | None = None
     ) -> bool:
         """Whether the principal (the caller, unless given) holds the permission; audited."""
-        return self.cloud.allowed(
+        return self.cloud[Guard].allowed(
             principal or self.principal, permission, resource, method=self.method.id
         )
 
     def check(self, permission: str, resource: str, *, principal: Principal | None = None) -> None:
         """Raise the denial Google would send unless the principal holds the permission."""
-        who = principal or self.principal
-        if not self.cloud.allowed(who, permission, resource, method=self.method.id):
-            raise self.cloud.denied(who, permission, resource)
+        self.cloud[Guard].check(
+            principal or self.principal, permission, resource, method=self.method.id
+        )
+
+
+class Guard(ABC):
+    """Who decides whether a caller may: IAM."""
+
+    @abstractmethod
+    def allowed(
+        self,
+        principal: Principal,
+        permission: str,
+        resource: str,
+        *,
+        method: str = "",
+        modified_roles: Iterable[str] = (),
+    ) -> bool:
+        """Decide and write the audit entry."""
+
+    @abstractmethod
+    def denied(self, principal: Principal, permission: str, resource: str) -> ApiError:
+        """The denial Google would send."""
+
+    def check(
+        self, principal: Principal, permission: str, resource: str, *, method: str = ""
+    ) -> None:
+        """Raise that denial unless the principal holds the permission."""
+        if not self.allowed(principal, permission, resource, method=method):
+            raise self.denied(principal, permission, resource)
 
 
 Result = dict[str, Any] | Reply
@@ -94,34 +106,66 @@ class Handler:
     reads: frozenset[str]
 
 
-HANDLERS: dict[str, Handler] = {}
+class Methods:
+    """The handlers of one service, or of a part of it, by discovery method id. A decorator:
 
+    method = Methods()
 
-def method(
-    *ids: str,
-    permission: str | tuple[str, ...] | None,
-    on: Callable[[Call], str] | None = None,
-    authenticated: bool = True,
-    reads: str = "",
-) -> Callable[[Function], Function]:
-    """Register a handler for discovery method ids.
-
-    Every permission is checked on the resource that `on` names, before the body is validated.
-    `reads` names the query parameters that the handler acts on; the others are refused.
-    `authenticated=False` is for the few calls that take no access token, such as the one that
-    hands them out.
+    @method("storage.buckets.get", permission="storage.buckets.get", on=bucket_name)
+    def get(call: Call) -> Result: ...
     """
-    permissions = (permission,) if isinstance(permission, str) else permission or ()
-    if permissions and on is None:
-        raise TypeError(f"{ids[0]}: a permission needs the resource it is checked on")
 
-    def register(function: Function) -> Function:
-        for method_id in ids:
-            if method_id in HANDLERS:
-                raise ValueError(f"{method_id} already has a handler")
-            HANDLERS[method_id] = Handler(
-                function, permissions, on, authenticated, frozenset(reads.split())
-            )
-        return function
+    def __init__(self) -> None:
+        self.handlers: dict[str, Handler] = {}
 
-    return register
+    def __call__(
+        self,
+        *ids: str,
+        permission: str | tuple[str, ...] | None,
+        on: Callable[[Call], str] | None = None,
+        authenticated: bool = True,
+        reads: str = "",
+    ) -> Callable[[Function], Function]:
+        """Handle the methods of these ids.
+
+        Every permission is checked on the resource that `on` names, before the body is validated.
+        `reads` names the query parameters that the handler acts on; the others are refused.
+        `authenticated=False` is for the few calls that take no access token, such as the one that
+        hands them out.
+        """
+        permissions = (permission,) if isinstance(permission, str) else permission or ()
+        if permissions and on is None:
+            raise TypeError(f"{ids[0]}: a permission needs the resource it is checked on")
+
+        def register(function: Function) -> Function:
+            handler = Handler(function, permissions, on, authenticated, frozenset(reads.split()))
+            self.add(dict.fromkeys(ids, handler))
+            return function
+
+        return register
+
+    def add(self, handlers: Mapping[str, Handler]) -> None:
+        if again := self.handlers.keys() & handlers.keys():
+            raise ValueError(f"{', '.join(sorted(again))} already has a handler")
+        self.handlers |= handlers
+
+    def get(self, method_id: str) -> Handler | None:
+        return self.handlers.get(method_id)
+
+
+class Service:
+    """What a cloud is made of: its state, made anew for each cloud, its handlers, and its table of
+    what these act on. A service that keeps nothing has None for `state`.
+    """
+
+    def __init__(self, state: Callable[[Cloud], object] | None, *parts: Methods | Table) -> None:
+        self._state, self._parts = state, parts
+
+    def add_to(self, cloud: Cloud) -> None:
+        if self._state:
+            cloud.add(self._state(cloud))
+        for part in self._parts:
+            if isinstance(part, Methods):
+                cloud[Methods].add(part.handlers)
+            else:
+                cloud[Honoured].add(part)

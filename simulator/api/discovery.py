@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, unquote
 
 from simulator.api.bodies import Validator, camel
 from simulator.api.errors import ApiError, invalid, not_found
-from simulator.api.honoured import Shape
 
 OAUTH = "rehearsal-oauth"
 """Stands for the document that Google has for no sign-in service."""
@@ -152,7 +151,7 @@ class Method:
         listed = frozenset(spec.get("scopes", ()))
         self.scopes = listed | UNLISTED_SCOPES.get(document.api, frozenset()) if listed else listed
         self._parameters: dict[str, dict[str, Any]] = spec.get("parameters", {})
-        self._request: str | None = spec.get("request", {}).get("$ref")
+        self.request: str | None = spec.get("request", {}).get("$ref")
         self.response: str | None = spec.get("response", {}).get("$ref")
         protocols = spec.get("mediaUpload", {}).get("protocols", {})
         self.upload_paths = [protocol["path"].lstrip("/") for protocol in protocols.values()]
@@ -202,14 +201,14 @@ class Method:
 
     @cached_property
     def _body_fields(self) -> frozenset[str]:
-        return frozenset(self.document.schemas.get(self._request or "", {}).get("properties", ()))
+        return frozenset(self.document.schemas.get(self.request or "", {}).get("properties", ()))
 
     @cached_property
     def validator(self) -> Validator | None:
         """Checks request bodies; None for a method that takes none."""
-        if self._request is None:
+        if self.request is None:
             return None
-        return Validator(self.document.schemas, self._request, self.id, self.bound)
+        return Validator(self.document.schemas, self.request, self.id, self.bound)
 
     @cached_property
     def bound(self) -> tuple[str, ...]:
@@ -217,16 +216,11 @@ class Method:
 
         An update's `name` is that of the resource in it, `{topic.name=…}`.
         """
-        request = self._request or ""
+        request = self.request or ""
         whole = request.endswith("Request") and self.verb != "PATCH"
         if not whole and self.id not in RESOURCE_REQUESTS:
             return ()
         return tuple(n for n, spec in self._parameters.items() if spec.get("location") == "path")
-
-    @cached_property
-    def shape(self) -> Shape | None:
-        """What is honoured of the body; None for a method that takes none."""
-        return Shape(self.document, {"$ref": self._request}, "") if self._request else None
 
     def query_parameters(self, query: str) -> dict[str, Any]:
         """Values by name, converted; 400 for one the method does not have, or one it lacks."""
@@ -353,7 +347,6 @@ class Discovery:
     """Finds the method behind a request. Documents are read when first needed."""
 
     def __init__(self) -> None:
-        self._documents: dict[tuple[str, str], Document] = {}
         self._routes: dict[tuple[str, str, str], tuple[Method, dict[str, str]]] = {}
 
     @staticmethod
@@ -363,12 +356,6 @@ class Discovery:
         if domain == "googleapis.com":
             return name in HOSTS or bool(REGIONAL.fullmatch(name))
         return bool(DEDICATED.fullmatch(host))
-
-    def document(self, api: str, version: str) -> Document:
-        key = (api, version)
-        if key not in self._documents:
-            self._documents[key] = Document(api, version, _content(api, version))
-        return self._documents[key]
 
     def route(self, host: str, verb: str, path: str) -> tuple[Method, dict[str, str]]:
         """The method and its path parameters (do not change them); 404 when there is none."""
@@ -391,11 +378,17 @@ class Discovery:
         plain = re.sub(r"^(?:resumable/)?(?:upload|download)/", "", relative)
         for prefix, api, version in HOSTS.get(name, ()):
             if plain.startswith(prefix):
-                document = self.document(api, version)
-                found = document.route(verb, relative) or document.route(verb, relative.rstrip("/"))
+                routes = document(api, version).route
+                found = routes(verb, relative) or routes(verb, relative.rstrip("/"))
                 if found:
                     return found
         raise not_found(f"The requested URL {path} was not found on this server.")
+
+
+@cache
+def document(api: str, version: str) -> Document:
+    """Read once; all clouds share it."""
+    return Document(api, version, _content(api, version))
 
 
 def _content(api: str, version: str) -> dict[str, Any]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.api import refusals
-
-if TYPE_CHECKING:
-    from simulator.api.calls import Principal
+from simulator.core.principal import Principal
 
 INFO = "type.googleapis.com/google.rpc."
 

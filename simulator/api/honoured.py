@@ -8,22 +8,19 @@ Each field of a body and each parameter that a discovery document allows is one 
 - refused: 501 with its name, before anything is changed.
 
 A service declares its fields in one table, by schema; a handler names its parameters
-(`api.method(reads=…)`).
+(`method(reads=…)`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from simulator.api.calls import Handler
+from simulator.api.discovery import Method
 from simulator.api.errors import mask_paths, unimplemented
-
-if TYPE_CHECKING:
-    from simulator.api.discovery import Document, Method
 
 Verdict = Literal["honoured", "ignored", "refused"]
 
@@ -51,27 +48,81 @@ SYSTEM: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Table:
-    """Of one API. `fields`: schema name, without its prefix, -> names of honoured fields.
+    """Of one API, such as `storage`, or of a part of it.
 
-    What a schema holds inline has its path as name: `Bucket.lifecycle.rule`. `ignored`: path of a
-    field, or name of a parameter, -> why Google ignores it as well.
+    `fields`: schema name, without its prefix, -> names of honoured fields. What a schema holds
+    inline has its path as name: `Bucket.lifecycle.rule`. `ignored`: path of a field, or name of a
+    parameter, -> why Google ignores it as well.
     """
 
+    api: str
     fields: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
 
 
-TABLES: dict[str, Table] = {}
+class Honoured:
+    """All tables of a cloud, and what they say of a request."""
 
+    def __init__(self) -> None:
+        # API -> its table, of all its parts
+        self.tables: dict[str, Table] = {}
+        self._shapes: dict[Method, Shape | None] = {}
 
-def honours(
-    api: str, fields: Mapping[str, str] | None = None, ignored: Mapping[str, str] | None = None
-) -> None:
-    """Add to what is honoured of the requests of `api`, such as `storage`."""
-    before = TABLES.get(api, Table())
-    if again := before.fields.keys() & (fields or {}).keys():
-        raise ValueError(f"{api}: {', '.join(sorted(again))} stand in two tables")
-    TABLES[api] = Table({**before.fields, **(fields or {})}, {**before.ignored, **(ignored or {})})
+    def add(self, table: Table) -> None:
+        before = self.of(table.api)
+        if again := before.fields.keys() & table.fields.keys():
+            raise ValueError(f"{table.api}: {', '.join(sorted(again))} stand in two tables")
+        fields, ignored = {**before.fields, **table.fields}, {**before.ignored, **table.ignored}
+        self.tables[table.api] = Table(table.api, fields, ignored)
+        self._shapes.clear()
+
+    def of(self, api: str) -> Table:
+        return self.tables.get(api) or Table(api)
+
+    def shape(self, method: Method) -> Shape | None:
+        """What is honoured of the body; None for a method that takes none."""
+        if method not in self._shapes:
+            schemas, spec = method.document.schemas, {"$ref": method.request}
+            shape = Shape(self.of(method.api), schemas, spec) if method.request else None
+            self._shapes[method] = shape
+        return self._shapes[method]
+
+    def parameter(self, method: Method, reads: Collection[str], name: str) -> Verdict:
+        """Of a query parameter of `method`, or of one that all methods have.
+
+        `reads` are those that the handler acts on.
+        """
+        known = name.removeprefix("$")
+        if name in reads or SYSTEM.get(known) == "honoured":
+            return "honoured"
+        if known in SYSTEM or name in self.of(method.api).ignored:
+            return "ignored"
+        shape = self.shape(method)
+        if name not in method.query and shape and name in shape.names:
+            return shape.verdict(name)
+        return "refused"
+
+    def require(
+        self, method: Method, reads: Collection[str], query: Mapping[str, Any], body: Any
+    ) -> None:
+        """501, naming what is not simulated of the parameters in `query` and of the body.
+
+        The sign-in service has no document that says what it takes.
+        """
+        if not method.version:
+            return
+        for name, value in query.items():
+            if value and self.parameter(method, reads, name) == "refused":
+                raise unimplemented(f"the parameter {name} of {method.id}")
+        shape = self.shape(method)
+        if shape is None:
+            return
+        for path in shape.refused(body):
+            raise unimplemented(f"the field {path} of {method.id}")
+        mask = query.get("updateMask") or body.get("updateMask")
+        for path in sorted(mask_paths(mask if isinstance(mask, str) else None)):
+            if shape.masks_refused(path):
+                raise unimplemented(f"the field {path} of {method.id}")
 
 
 def short(schema: str) -> str:
@@ -82,17 +133,18 @@ def short(schema: str) -> str:
 class Shape:
     """A schema, or an object inside one, with a verdict on each of its fields."""
 
-    def __init__(self, document: Document, spec: Mapping[str, Any], path: str) -> None:
+    def __init__(
+        self, table: Table, schemas: Mapping[str, Any], spec: Mapping[str, Any], path: str = ""
+    ) -> None:
         while True:
             if "$ref" in spec:
                 path = short(spec["$ref"])
-                spec = document.schemas[spec["$ref"]]
+                spec = schemas[spec["$ref"]]
             elif spec.get("type") == "array":
                 spec = spec["items"]
             else:
                 break
-        self._document, self._spec, self.path = document, spec, path
-        table = TABLES.get(document.api, Table())
+        self._table, self._schemas, self._spec, self.path = table, schemas, spec, path
         self._ignored, self._honoured = table.ignored, table.fields.get(path, "").split()
         self._below: dict[str, Shape] = {}
 
@@ -105,7 +157,9 @@ class Shape:
     def values(self) -> Shape | None:
         """The shape of a map's values."""
         extra = self._spec.get("additionalProperties")
-        return Shape(self._document, extra, self.path) if isinstance(extra, dict) else None
+        return (
+            Shape(self._table, self._schemas, extra, self.path) if isinstance(extra, dict) else None
+        )
 
     def verdict(self, name: str) -> Verdict:
         spec = self._spec["properties"][name]
@@ -122,7 +176,7 @@ class Shape:
             return None
         if name not in self._below:
             spec = self._spec["properties"][name]
-            self._below[name] = Shape(self._document, spec, f"{self.path}.{name}")
+            self._below[name] = Shape(self._table, self._schemas, spec, f"{self.path}.{name}")
         return self._below[name]
 
     def _leaf(self, spec: Mapping[str, Any]) -> bool:
@@ -163,35 +217,3 @@ class Shape:
         verdict = self.verdict(name)
         below = self.below(name) if rest and verdict == "honoured" else None
         return verdict == "refused" or (below is not None and below.masks_refused(rest))
-
-
-def parameter_verdict(method: Method, handler: Handler, name: str) -> Verdict:
-    """Of a query parameter of `method`, or of one that all methods have."""
-    known = name.removeprefix("$")
-    if name in handler.reads or SYSTEM.get(known) == "honoured":
-        return "honoured"
-    if known in SYSTEM or name in TABLES.get(method.api, Table()).ignored:
-        return "ignored"
-    if name not in method.query and method.shape and name in method.shape.names:
-        return method.shape.verdict(name)
-    return "refused"
-
-
-def require(method: Method, handler: Handler, query: Mapping[str, Any], body: Any) -> None:
-    """501, naming what is not simulated of the parameters in `query` and of the body.
-
-    The sign-in service has no document that says what it takes.
-    """
-    if not method.version:
-        return
-    for name, value in query.items():
-        if value and parameter_verdict(method, handler, name) == "refused":
-            raise unimplemented(f"the parameter {name} of {method.id}")
-    if method.shape is None:
-        return
-    for path in method.shape.refused(body):
-        raise unimplemented(f"the field {path} of {method.id}")
-    mask = query.get("updateMask") or body.get("updateMask")
-    for path in sorted(mask_paths(mask if isinstance(mask, str) else None)):
-        if method.shape.masks_refused(path):
-            raise unimplemented(f"the field {path} of {method.id}")

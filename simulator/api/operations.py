@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import heapq
 import logging
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.api.errors import ApiError, internal_error, not_found
+from simulator.core.cloud import Cloud
 from simulator.core.delays import kind_of
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
-    from simulator.serve.faults import Faults
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,16 @@ class Operation:
         return answer
 
 
+class Trouble(ABC):
+    """What lets operations fail (`serve.faults`)."""
+
+    injected: Counter[str]
+
+    @abstractmethod
+    def operation(self, kind: str, target: str) -> ApiError | None:
+        """How an operation that starts now will fail in the end, if it will."""
+
+
 class Operations:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -45,7 +54,7 @@ class Operations:
         self._failing: ApiError | None = None
         # kind -> the shortest time in seconds that one of it has taken
         self.shortest: dict[str, float] = {}
-        self.faults: Faults | None = None
+        self.faults: Trouble | None = None
 
     def start(
         self,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from policies import roles
 from simulator.api.errors import invalid
 from simulator.iam import conditions
-from simulator.iam.members import check_member
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 EMPTY_ETAG = "ACAB"
 MAX_PRINCIPALS = 1500
@@ -68,9 +65,16 @@ def condition_key(condition: dict[str, Any] | None) -> str:
 
 
 def checked(
-    cloud: Cloud, resource: str, policy: dict[str, Any], current: Policy
+    policy: dict[str, Any],
+    current: Policy,
+    check: Callable[[str, str, set[str]], None],
+    restrict: Callable[[list[str]], None],
 ) -> dict[tuple[str, str], dict[str, None]]:
-    """The bindings of a policy that is to replace `current`; the 400 of setIamPolicy."""
+    """The bindings of a policy that is to replace `current`; the 400 of setIamPolicy.
+
+    `check` is asked about each new (role, member), beside the members that were there before;
+    `restrict` about all members that are new in a binding.
+    """
     known = current.members()
     result: dict[tuple[str, str], dict[str, None]] = {}
     added: list[str] = []
@@ -85,10 +89,10 @@ def checked(
         key = (role, condition_key(condition))
         for member in binding.get("members", ()):
             if key not in current.bindings or member not in current.bindings[key]:
-                check_binding(cloud, resource, role, member, known)
+                check(role, member, known)
                 added.append(member)
             result.setdefault(key, {})[member] = None
-    cloud.org_policies.check_members(resource, added)
+    restrict(added)
     count = sum(len(members) for members in result.values())
     if count > MAX_PRINCIPALS:
         raise invalid(
@@ -96,15 +100,3 @@ def checked(
             f"allowed size {MAX_PRINCIPALS:,}."
         )
     return result
-
-
-def check_binding(cloud: Cloud, resource: str, role: str, member: str, known: set[str]) -> None:
-    """`known` are members that the policy has already: one of these may be gone by now."""
-    if role.startswith("roles/"):
-        usable = role in roles.ROLES
-    else:
-        owner = role.partition("/roles/")[0]
-        usable = cloud.roles.bindable(role) and owner in cloud.iam.ancestors(resource)
-    if not usable:
-        raise invalid(f"Role {role} is not supported for this resource.")
-    check_member(cloud, member, is_new=member not in known)

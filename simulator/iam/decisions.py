@@ -11,18 +11,21 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from simulator.api.calls import Principal
-from simulator.api.errors import aborted
-from simulator.core.audit import Via
+from policies import roles
+from simulator.api.audit import Audit, Via
+from simulator.api.calls import Guard
+from simulator.api.errors import ApiError, aborted, invalid, permission_denied
+from simulator.core.cloud import Cloud
+from simulator.core.platform import Constraints, Containers
+from simulator.core.principal import Principal
 from simulator.iam import conditions
-from simulator.iam.allow import Index, Policy, check_binding, checked, condition_key
+from simulator.iam.allow import Index, Policy, checked, condition_key
 from simulator.iam.denials import ACCOUNTS, CUSTOMER, Rule
 from simulator.iam.groups import Groups
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.iam.members import AccountBook, check_member
 
 CONTAINERS = ("projects/", "folders/", "organizations/")
 NOTHING: frozenset[str] = frozenset()
@@ -30,12 +33,14 @@ NOTHING: frozenset[str] = frozenset()
 Change = Index | frozenset[str] | tuple[Rule, ...]
 
 
-class Iam:
+class Iam(Guard):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._policies: dict[str, Policy] = {}
         self._effective: dict[str, Index] = {}
         self._custom: dict[str, frozenset[str]] = {}
+        # the custom roles that are there
+        self._bindable: set[str] = set()
         # resource -> name of a deny policy on it -> its rules
         self._denials: dict[str, dict[str, tuple[Rule, ...]]] = {}
         self._pending: list[tuple[float, int, str, Change]] = []
@@ -102,6 +107,25 @@ class Iam:
         self._ancestors.clear()
         self._containers.clear()
 
+    def allowed(
+        self,
+        principal: Principal,
+        permission: str,
+        resource: str,
+        *,
+        method: str = "",
+        modified_roles: Iterable[str] = (),
+    ) -> bool:
+        via = self.decide(principal, permission, resource, modified_roles)
+        denied_by = None if via else self.denying(principal, permission, resource)
+        now = self._cloud.clock.now()
+        self._cloud[Audit].record(now, principal, permission, resource, via, method, denied_by)
+        return via is not None
+
+    def denied(self, principal: Principal, permission: str, resource: str) -> ApiError:
+        numbered = self._cloud[Containers].numbered(resource)
+        return permission_denied(principal, permission, resource, numbered)
+
     def decide(
         self,
         principal: Principal,
@@ -162,8 +186,9 @@ class Iam:
     def _holds(
         self, condition: str, permission: str, resource: str, modified_roles: Iterable[str]
     ) -> bool:
-        project = self._cloud.projects.get(resource.split("/")[1])
-        named = conditions.attributes(permission, resource, project.number if project else "")
+        containers, project = self._cloud[Containers], resource.split("/")[1]
+        number = containers.number(containers.id(project)) if containers.exists(project) else ""
+        named = conditions.attributes(permission, resource, number)
         now = self._cloud.clock.now()
         return conditions.holds(condition, named, self.tags_of(resource), now, modified_roles)
 
@@ -195,11 +220,11 @@ class Iam:
         That a customer's principals are the accounts of its domains is an inference.
         """
         found = set(self.identities(principal))
-        account = self._cloud.accounts.find(principal.email)
-        if account:
-            kind = "ServiceAgent" if account.agent else "ServiceAccount"
-            for ancestor in self.ancestors(f"projects/{account.project}"):
-                found.add(f"{ACCOUNTS}{self._cloud.projects.numbered(ancestor)}/type/{kind}")
+        if owner := self._cloud[AccountBook].owner(principal.email):
+            project, agent = owner
+            kind = "ServiceAgent" if agent else "ServiceAccount"
+            for ancestor in self.ancestors(f"projects/{project}"):
+                found.add(f"{ACCOUNTS}{self._cloud[Containers].numbered(ancestor)}/type/{kind}")
         elif customer := self.customers.get(principal.email.rpartition("@")[2]):
             found.add(CUSTOMER + customer)
         return found
@@ -255,12 +280,28 @@ class Iam:
         fields = {part.strip() for part in (mask or "bindings,etag").split(",")}
         bindings = current.bindings
         if "bindings" in fields:
-            bindings = checked(self._cloud, resource, policy, current)
+            bindings = checked(
+                policy,
+                current,
+                partial(self._check_binding, resource),
+                partial(self._cloud[Constraints].check_members, resource),
+            )
         audit_configs = current.audit_configs
         if "auditConfigs" in fields or "audit_configs" in fields:
             audit_configs = policy.get("auditConfigs", [])
         self._store(resource, Policy(bindings, audit_configs, policy.get("version", 1)))
         return self.get_policy(resource, 3)
+
+    def _check_binding(self, resource: str, role: str, member: str, known: set[str]) -> None:
+        """`known` are members that the policy has already: one of these may be gone by now."""
+        if role.startswith("roles/"):
+            usable = role in roles.ROLES
+        else:
+            owner = role.partition("/roles/")[0]
+            usable = role in self._bindable and owner in self.ancestors(resource)
+        if not usable:
+            raise invalid(f"Role {role} is not supported for this resource.")
+        check_member(self._cloud, member, is_new=member not in known)
 
     def modified_roles(self, resource: str, policy: dict[str, Any]) -> list[str]:
         """The roles whose members differ between the stored policy and this one."""
@@ -281,7 +322,7 @@ class Iam:
     ) -> None:
         """Add one binding that is in effect at once: for seeds and for Google's own agents."""
         policy = self._policies.setdefault(resource, Policy())
-        check_binding(self._cloud, resource, role, member, set())
+        self._check_binding(resource, role, member, set())
         key = (role, condition_key(condition))
         members = policy.bindings.setdefault(key, {})
         if member in members:
@@ -304,7 +345,6 @@ class Iam:
                     for key, members in policy.bindings.items()
                 }
                 self._rewrite(resource, policy, renamed)
-        self._cloud.deny_policies.rename_member(old, new)
 
     def unbind(self, role: str) -> None:
         """A custom role is gone for good: its bindings go from every policy, at once."""
@@ -328,19 +368,21 @@ class Iam:
         self._schedule(name, rules, at_once)
 
     def set_role(self, name: str, permissions: Iterable[str], *, at_once: bool = False) -> None:
-        """A custom role was created or changed."""
+        """A custom role was created or changed; it can be bound at once."""
+        self._bindable.add(name)
         self._schedule(name, frozenset(permissions), at_once)
 
     def drop_role(self, name: str) -> None:
         """A custom role was deleted: it grants nothing from now on."""
         self._cancel(name)
+        self._bindable.discard(name)
         self._custom[name] = NOTHING
 
     def _store(self, resource: str, policy: Policy) -> None:
         policy.etag = self._etag()
         if policy.audit_configs != (self._policies.get(resource) or Policy()).audit_configs:
             since = self._cloud.clock.now() + self._cloud.delays.iam
-            change = (since, self._cloud.audit.handled, policy.audit_configs)
+            change = (since, self._cloud[Audit].handled, policy.audit_configs)
             self.audit_configs.setdefault(resource, []).append(change)
         self._policies[resource] = policy
         self._schedule(resource, Index(policy))

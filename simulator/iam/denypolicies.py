@@ -9,17 +9,20 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import aborted, already_exists, invalid, not_found, resource_exhausted
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.listing import listing
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
 from simulator.iam import denials
+from simulator.iam.decisions import Iam
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 POLICY_ID = re.compile(r"[a-z][a-z0-9.-]{2,62}")
 MAX_POLICIES = 500  # on one resource
@@ -35,7 +38,7 @@ GIVEN = ("displayName", "annotations", "rules")
 V2 = ("", "GoogleIamV2beta")
 BY_PATH = "the path says which one it is, or the id beside it"
 
-honours(
+HONOURED = Table(
     "iam",
     {
         **dict.fromkeys((f"{v}Policy" for v in V2), "annotations displayName etag rules"),
@@ -79,7 +82,7 @@ class DenyPolicy:
         return len(self.given.get("rules", ()))
 
 
-class DenyPolicies:
+class DenyPolicies(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._policies: dict[str, DenyPolicy] = {}
@@ -105,11 +108,11 @@ class DenyPolicies:
         policy.given = given
         policy.updated = self._cloud.clock.rfc3339()
         self._policies[policy.name] = policy
-        self._cloud.iam.set_denials(policy.name, rules)
+        self._cloud[Iam].set_denials(policy.name, rules)
 
     def delete(self, policy: DenyPolicy) -> None:
         del self._policies[policy.name]
-        self._cloud.iam.set_denials(policy.name)
+        self._cloud[Iam].set_denials(policy.name)
 
     def rename_member(self, old: str, new: str) -> None:
         """A service account was deleted or undeleted: its name changes in every rule, at once."""
@@ -124,12 +127,12 @@ class DenyPolicies:
             if named:
                 policy.revision += 1
                 rules = denials.rules(policy.name, policy.given["rules"])
-                self._cloud.iam.set_denials(policy.name, rules, at_once=True)
+                self._cloud[Iam].set_denials(policy.name, rules, at_once=True)
 
     def long_name(self, name: str) -> str:
         """`policies/cloudresourcemanager.googleapis.com%2Fprojects%2FNUMBER/denypolicies/ID`."""
         resource, _, policy_id = name.rpartition("/denypolicies/")
-        point = f"cloudresourcemanager.googleapis.com/{self._cloud.projects.numbered(resource)}"
+        point = f"cloudresourcemanager.googleapis.com/{self._cloud[Containers].numbered(resource)}"
         return f"policies/{quote(point, safe='')}/denypolicies/{policy_id}"
 
     def json(self, policy: DenyPolicy, *, full: bool = True) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def _split(call: Call) -> tuple[str, str]:
         raise invalid(f"Invalid resource name: {text}")
     collection, _, reference = found[1].partition("/")
     if collection == "projects":
-        reference = call.cloud.projects.id(reference)
+        reference = call.cloud[Containers].id(reference)
     return f"{collection}/{reference}", found[2] or ""
 
 
@@ -165,7 +168,7 @@ def _attachment(call: Call) -> str:
 
 
 def _policy(call: Call) -> DenyPolicy:
-    return call.cloud.deny_policies.get("/denypolicies/".join(_split(call)))
+    return call.cloud[DenyPolicies].get("/denypolicies/".join(_split(call)))
 
 
 def _given(body: dict[str, Any]) -> dict[str, Any]:
@@ -187,8 +190,8 @@ def _check_etag(policy: DenyPolicy, etag: str | None) -> None:
 def _operation(call: Call, name: str, answer: dict[str, Any]) -> dict[str, Any]:
     """What the call did is done; the operation that says so is due later."""
     types = f"type.googleapis.com/google.iam.{call.method.version}"
-    return call.cloud.operations.start(
-        f"{call.cloud.deny_policies.long_name(name)}/operations/{call.cloud.unique_id()}",
+    return call.cloud[Operations].start(
+        f"{call.cloud[DenyPolicies].long_name(name)}/operations/{call.cloud.unique_id()}",
         metadata={
             "@type": f"{types}.PolicyOperationMetadata",
             "createTime": call.cloud.clock.rfc3339(),
@@ -204,7 +207,7 @@ def _operation(call: Call, name: str, answer: dict[str, Any]) -> dict[str, Any]:
     reads="policyId",
 )
 def create(call: Call) -> dict[str, Any]:
-    policies, policy_id = call.cloud.deny_policies, call.params.get("policyId", "")
+    policies, policy_id = call.cloud[DenyPolicies], call.params.get("policyId", "")
     if not POLICY_ID.fullmatch(policy_id):
         raise invalid(
             f"The policy ID {policy_id!r} must be 3 to 63 lowercase letters, digits, dashes and "
@@ -220,7 +223,7 @@ def create(call: Call) -> dict[str, Any]:
 
 @method("iam.policies.get", permission="iam.denypolicies.get", on=_attachment)
 def get(call: Call) -> dict[str, Any]:
-    return call.cloud.deny_policies.json(_policy(call))
+    return call.cloud[DenyPolicies].json(_policy(call))
 
 
 # Metadata only: the rules are left out.
@@ -231,7 +234,7 @@ def get(call: Call) -> dict[str, Any]:
     reads="pageToken",
 )
 def list_policies(call: Call) -> dict[str, Any]:
-    policies = call.cloud.deny_policies
+    policies = call.cloud[DenyPolicies]
     items = {item.name: policies.json(item, full=False) for item in policies.on(call.resource)}
     page = {"pageToken": call.params.get("pageToken")}
     return listing("policies", items, page, default=1000, most=1000)
@@ -241,18 +244,18 @@ def list_policies(call: Call) -> dict[str, Any]:
 def update(call: Call) -> dict[str, Any]:
     policy = _policy(call)
     _check_etag(policy, call.body.get("etag"))
-    call.cloud.deny_policies.save(policy, _given(call.body))
+    call.cloud[DenyPolicies].save(policy, _given(call.body))
     policy.revision += 1
-    return _operation(call, policy.name, call.cloud.deny_policies.json(policy))
+    return _operation(call, policy.name, call.cloud[DenyPolicies].json(policy))
 
 
 @method("iam.policies.delete", permission="iam.denypolicies.delete", on=_attachment, reads="etag")
 def delete(call: Call) -> dict[str, Any]:
     policy = _policy(call)
     _check_etag(policy, call.params.get("etag"))
-    call.cloud.deny_policies.delete(policy)
+    call.cloud[DenyPolicies].delete(policy)
     deleted = {"deleteTime": call.cloud.clock.rfc3339()}
-    return _operation(call, policy.name, call.cloud.deny_policies.json(policy) | deleted)
+    return _operation(call, policy.name, call.cloud[DenyPolicies].json(policy) | deleted)
 
 
 # An inference: roles/iam.denyAdmin has to be able to follow what it started, and of these
@@ -261,6 +264,9 @@ def delete(call: Call) -> dict[str, Any]:
 def get_operation(call: Call) -> dict[str, Any]:
     name = "/denypolicies/".join(_split(call))
     operation = call.params["name"].rpartition("/operations/")[2]
-    return call.cloud.operations.get(
-        f"{call.cloud.deny_policies.long_name(name)}/operations/{operation}"
+    return call.cloud[Operations].get(
+        f"{call.cloud[DenyPolicies].long_name(name)}/operations/{operation}"
     )
+
+
+SERVICE = Service(DenyPolicies, method, HONOURED)

@@ -6,12 +6,11 @@ Forms: https://cloud.google.com/iam/docs/principal-identifiers
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
 
 from simulator.api.errors import invalid
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.core.cloud import Cloud
+from simulator.core.platform import Containers
 
 POOL = (
     r"(?:projects/[^/\s]+/locations/global/workloadIdentityPools"
@@ -29,6 +28,26 @@ MEMBER = re.compile(
 )
 
 
+class AccountBook(ABC):
+    """The service accounts that there are; `identity.accounts` has it."""
+
+    @abstractmethod
+    def exists(self, email: str) -> bool:
+        """Whether there is an account of this address, not deleted."""
+
+    @abstractmethod
+    def owner(self, email: str) -> tuple[str, bool] | None:
+        """The project of an account and whether it is Google's agent there; None for none."""
+
+
+class PoolBook(ABC):
+    """The identity pools that there are; `identity.pools` has it."""
+
+    @abstractmethod
+    def exists(self, pool: str) -> bool:
+        """By full name, with the project's id; a deleted one is not there."""
+
+
 def check_member(cloud: Cloud, member: str, *, is_new: bool) -> None:
     """400 for an unknown form, and for what a policy newly names but is not there."""
     form = MEMBER.fullmatch(member)
@@ -40,7 +59,7 @@ def check_member(cloud: Cloud, member: str, *, is_new: bool) -> None:
     if not is_new:
         return
     kind, _, email = member.partition(":")
-    if kind == "serviceAccount" and not cloud.accounts.exists(email):
+    if kind == "serviceAccount" and not cloud[AccountBook].exists(email):
         raise invalid(f"Service account {email} does not exist.")
     pool = form["pool"] or form["pools"]
     if pool and not _known(cloud, pool):
@@ -57,7 +76,7 @@ def _known(cloud: Cloud, pool: str) -> bool:
     """
     kind, project, *rest = pool.split("/")
     if kind != "projects":
-        return cloud.pools.exists(pool)
-    return project.isdigit() and cloud.pools.exists(
-        "/".join([kind, cloud.projects.id(project), *rest])
+        return cloud[PoolBook].exists(pool)
+    return project.isdigit() and cloud[PoolBook].exists(
+        "/".join([kind, cloud[Containers].id(project), *rest])
     )

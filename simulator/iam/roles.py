@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from policies import roles
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import (
     aborted,
     already_exists,
@@ -19,11 +19,13 @@ from simulator.api.errors import (
     resource_exhausted,
     unimplemented,
 )
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.listing import listing
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud, Holding
+from simulator.iam.decisions import Iam
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 # gcp-facts/03_custom_roles.md, "Limits" and "Delete"; terraform-google-bastion-host#14 quotes what
 # Google's documentation says of ids, which are free again after 37 days.
@@ -41,7 +43,7 @@ LISTED = "pageSize pageToken showDeleted view"
 A_PROJECT = re.compile(r"//cloudresourcemanager\.googleapis\.com/projects/[^/]+")
 
 
-honours(
+HONOURED = Table(
     "iam",
     {
         "CreateRoleRequest": "role roleId",
@@ -89,15 +91,10 @@ class CustomRole:
         return answer
 
 
-class CustomRoles:
+class CustomRoles(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._roles: dict[str, CustomRole] = {}
-
-    def bindable(self, name: str) -> bool:
-        """Whether the role can be bound."""
-        role = self._find(name)
-        return role is not None and not role.deleted
 
     def get(self, name: str) -> CustomRole:
         """The role, soft-deleted or not; 404 when there is none or it is gone for good."""
@@ -119,7 +116,7 @@ class CustomRoles:
         role = CustomRole(name, tuple(permissions), stage="GA")
         self._check(role)
         self._roles[name] = role
-        self._cloud.iam.set_role(name, role.grants, at_once=True)
+        self._cloud[Iam].set_role(name, role.grants, at_once=True)
 
     def create(self, role: CustomRole) -> CustomRole:
         parent, _, role_id = role.name.partition("/roles/")
@@ -158,13 +155,13 @@ class CustomRoles:
         if not role.deleted:
             deleted = role.deleted = self._cloud.clock.now()
             role.revision += 1
-            self._cloud.iam.drop_role(role.name)
+            self._cloud[Iam].drop_role(role.name)
 
             def unbind() -> None:
                 if role.deleted == deleted:
-                    self._cloud.iam.unbind(role.name)
+                    self._cloud[Iam].unbind(role.name)
 
-            self._cloud.operations.after(UNDELETE_SECONDS, unbind)
+            self._cloud[Operations].after(UNDELETE_SECONDS, unbind)
         return role
 
     def undelete(self, role: CustomRole) -> CustomRole:
@@ -192,7 +189,7 @@ class CustomRoles:
     def _save(self, role: CustomRole) -> CustomRole:
         self._check(role)
         self._roles[role.name] = role
-        self._cloud.iam.set_role(role.name, role.grants)
+        self._cloud[Iam].set_role(role.name, role.grants)
         return role
 
     def _purged(self, role: CustomRole) -> bool:
@@ -260,25 +257,27 @@ def create(call: Call) -> dict[str, Any]:
         given.get("description", ""),
         given.get("stage", "ALPHA"),
     )
-    return call.cloud.roles.create(role).json()
+    return call.cloud[CustomRoles].create(role).json()
 
 
 @method(*_ids("get"), permission="iam.roles.get", on=_name)
 def get(call: Call) -> dict[str, Any]:
-    return call.cloud.roles.get(call.resource).json()
+    return call.cloud[CustomRoles].get(call.resource).json()
 
 
 @method(*_ids("list"), permission="iam.roles.list", on=_parent, reads=LISTED)
 def list_roles(call: Call) -> dict[str, Any]:
     full = call.params.get("view") == "FULL"
-    found = call.cloud.roles.listed(call.resource, deleted=call.params.get("showDeleted", False))
+    found = call.cloud[CustomRoles].listed(
+        call.resource, deleted=call.params.get("showDeleted", False)
+    )
     items = {role.name: role.json(full=full) for role in found}
     return listing("roles", items, call.params, default=300, most=1000)
 
 
 @method(*_ids("patch"), permission="iam.roles.update", on=_name, reads="updateMask")
 def patch(call: Call) -> dict[str, Any]:
-    role, given = call.cloud.roles.get(call.resource), call.body
+    role, given = call.cloud[CustomRoles].get(call.resource), call.body
     _check_etag(role, given.get("etag"))
     paths = mask_paths(call.params.get("updateMask")) or {
         "includedPermissions",
@@ -295,21 +294,21 @@ def patch(call: Call) -> dict[str, Any]:
         given.get("description", "") if "description" in paths else role.description,
         given.get("stage", "ALPHA") if "stage" in paths else role.stage,
     )
-    return call.cloud.roles.update(role, changed).json()
+    return call.cloud[CustomRoles].update(role, changed).json()
 
 
 @method(*_ids("delete"), permission="iam.roles.delete", on=_name, reads="etag")
 def delete(call: Call) -> dict[str, Any]:
-    role = call.cloud.roles.get(call.resource)
+    role = call.cloud[CustomRoles].get(call.resource)
     _check_etag(role, call.params.get("etag"))
-    return call.cloud.roles.delete(role).json()
+    return call.cloud[CustomRoles].delete(role).json()
 
 
 @method(*_ids("undelete"), permission="iam.roles.undelete", on=_name)
 def undelete(call: Call) -> dict[str, Any]:
-    role = call.cloud.roles.get(call.resource)
+    role = call.cloud[CustomRoles].get(call.resource)
     _check_etag(role, call.body.get("etag"))
-    return call.cloud.roles.undelete(role).json()
+    return call.cloud[CustomRoles].undelete(role).json()
 
 
 # Predefined roles are public.
@@ -350,3 +349,6 @@ def _testable(name: str) -> dict[str, Any]:
     if level and level != UNSAID_LEVEL:
         described["customRolesSupportLevel"] = level
     return described
+
+
+SERVICE = Service(CustomRoles, method, HONOURED)

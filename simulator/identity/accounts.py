@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call, Principal, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import (
     aborted,
     already_exists,
@@ -16,12 +16,17 @@ from simulator.api.errors import (
     mask_paths,
     not_found,
 )
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.listing import listing
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Apis, Constraints, Containers
+from simulator.core.principal import Principal
 from simulator.iam.allowpolicies import POLICY_FIELDS, VERSION
+from simulator.iam.decisions import Iam
+from simulator.iam.denypolicies import DenyPolicies
+from simulator.iam.members import AccountBook
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 # gcp-facts/03_custom_roles.md: form and limits of accounts, undelete window.
 ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])")
@@ -53,7 +58,7 @@ STANDING = {
 DEFAULT = {"compute": "Compute Engine default service account"}
 
 
-honours(
+HONOURED = Table(
     "iam",
     {
         "CreateServiceAccountRequest": "accountId serviceAccount",
@@ -105,7 +110,7 @@ class Account:
         return answer
 
 
-class Accounts:
+class Accounts(AccountBook, Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._accounts: dict[str, Account] = {}
@@ -125,6 +130,10 @@ class Accounts:
     def exists(self, email: str) -> bool:
         return self.find(email) is not None
 
+    def owner(self, email: str) -> tuple[str, bool] | None:
+        account = self.find(email)
+        return (account.project, account.agent) if account else None
+
     def usable(self, email: str) -> bool:
         """Whether the account can authenticate: it exists and is not disabled."""
         account = self.find(email)
@@ -132,20 +141,23 @@ class Accounts:
 
     def standing(self, api: str, project: str) -> str:
         """The address of the account that the project has for an API of `STANDING`."""
-        return STANDING[api].format(number=self._cloud.projects.number(project))
+        return STANDING[api].format(number=self._cloud[Containers].number(project))
 
     def _standing(self, email: str) -> Account | None:
         """The account, met for the first time, if it is one that a project has anyway."""
         number = next(iter(re.findall(r"\d+", email)), "")
-        project = self._cloud.projects.get(number) if number else None
-        if project is None or any(item.email == email for item in self._deleted.values()):
+        containers = self._cloud[Containers]
+        if not containers.exists(number):
             return None
-        enabled = self._cloud.services.enabled(project.id)
+        if any(item.email == email for item in self._deleted.values()):
+            return None
+        project = containers.id(number)
+        enabled = self._cloud[Apis].enabled(project)
         for api in STANDING:
-            if email == self.standing(api, project.id):
+            if email == self.standing(api, project):
                 if api in DEFAULT and f"{api}.googleapis.com" not in enabled:
                     return None
-                account = Account(email, self._unique_id(), project.id, agent=api not in DEFAULT)
+                account = Account(email, self._unique_id(), project, agent=api not in DEFAULT)
                 account.default, account.display_name = api in DEFAULT, DEFAULT.get(api, "")
                 return self._add(account)
         return None
@@ -161,12 +173,12 @@ class Accounts:
         if email not in self._accounts:
             self._add(Account(email, self._unique_id(), project, agent=True))
             if role and granted:
-                self._cloud.iam.grant(f"projects/{project}", role, f"serviceAccount:{email}")
+                self._cloud[Iam].grant(f"projects/{project}", role, f"serviceAccount:{email}")
         return Principal(f"serviceAccount:{email}")
 
     def listed(self, project: str) -> list[Account]:
         """The project's own accounts, without Google's agents."""
-        for api in DEFAULT if self._cloud.projects.get(project) else ():
+        for api in DEFAULT if self._cloud[Containers].exists(project) else ():
             self.find(self.standing(api, project))
         found = self._accounts.values()
         return [item for item in found if item.project == project and not item.agent]
@@ -177,7 +189,7 @@ class Accounts:
         account.deleted = self._cloud.clock.now()
         self._deleted[account.unique_id] = account
         live, gone = self._members(account)
-        self._cloud.iam.rename_member(live, gone)
+        self._rename(live, gone)
 
     def undelete(self, unique_id: str) -> Account:
         account = self._deleted.get(unique_id)
@@ -189,7 +201,7 @@ class Accounts:
         del self._deleted[unique_id]
         live, gone = self._members(account)
         self._add(account)
-        self._cloud.iam.rename_member(gone, live)
+        self._rename(gone, live)
         return account
 
     def live(self) -> dict[str, list[str]]:
@@ -197,6 +209,10 @@ class Accounts:
             "serviceAccounts": sorted(a.email for a in self._made(by_google=False)),
             "serviceAgents": sorted(a.email for a in self._made(by_google=True)),
         }
+
+    def _rename(self, old: str, new: str) -> None:
+        self._cloud[Iam].rename_member(old, new)
+        self._cloud[DenyPolicies].rename_member(old, new)
 
     def _made(self, *, by_google: bool) -> list[Account]:
         found = self._accounts.values()
@@ -210,7 +226,7 @@ class Accounts:
         return f"1{self._cloud.unique_id():0>20}"[:21]
 
     def _agent_email(self, api: str, project: str) -> str:
-        number = self._cloud.projects.number(project)
+        number = self._cloud[Containers].number(project)
         return f"service-{number}@{AGENTS[api][0]}.iam.gserviceaccount.com"
 
     @staticmethod
@@ -226,7 +242,7 @@ def account_name(call: Call) -> str:
 
 def resource_of(cloud: Cloud, reference: str) -> str:
     _, project, _, account = reference.split("/", 3)
-    found = cloud.accounts.find(account)
+    found = cloud[Accounts].find(account)
     if found:
         return found.name
     if project == "-":
@@ -239,7 +255,7 @@ def project_name(call: Call) -> str:
 
 
 def _account(call: Call) -> Account:
-    account = call.cloud.accounts.find(call.resource.rpartition("/")[2])
+    account = call.cloud[Accounts].find(call.resource.rpartition("/")[2])
     if account is None:
         raise not_found("Unknown service account")
     return account
@@ -266,13 +282,13 @@ def create(call: Call) -> dict[str, Any]:
             "lower case alphanumerical characters that can be separated by hyphens."
         )
     _check_texts(given)
-    call.cloud.org_policies.check_account_creation(call.resource)
+    call.cloud[Constraints].check_account_creation(call.resource)
     project = call.resource.partition("/")[2]
-    if call.cloud.accounts.exists(f"{account_id}@{project}.iam.gserviceaccount.com"):
+    if call.cloud[Accounts].exists(f"{account_id}@{project}.iam.gserviceaccount.com"):
         raise already_exists(
             f"Service account {account_id} already exists within project projects/{project}."
         )
-    account = call.cloud.accounts.create(project, account_id)
+    account = call.cloud[Accounts].create(project, account_id)
     account.display_name = given.get("displayName", "")
     account.description = given.get("description", "")
     return account.json()
@@ -290,7 +306,7 @@ def get(call: Call) -> dict[str, Any]:
     reads="pageSize pageToken",
 )
 def list_accounts(call: Call) -> dict[str, Any]:
-    accounts = call.cloud.accounts.listed(call.resource.partition("/")[2])
+    accounts = call.cloud[Accounts].listed(call.resource.partition("/")[2])
     items = {item.email: item.json() for item in accounts}
     return listing("accounts", items, call.params, default=20, most=100)
 
@@ -320,7 +336,7 @@ def patch(call: Call) -> dict[str, Any]:
     on=account_name,
 )
 def delete(call: Call) -> dict[str, Any]:
-    call.cloud.accounts.delete(_account(call))
+    call.cloud[Accounts].delete(_account(call))
     return {}
 
 
@@ -330,7 +346,7 @@ def delete(call: Call) -> dict[str, Any]:
     on=project_name,
 )
 def undelete(call: Call) -> dict[str, Any]:
-    account = call.cloud.accounts.undelete(call.params["name"].rpartition("/")[2])
+    account = call.cloud[Accounts].undelete(call.params["name"].rpartition("/")[2])
     return {"restoredAccount": account.json()}
 
 
@@ -363,7 +379,7 @@ def disable(call: Call) -> dict[str, Any]:
 def get_policy(call: Call) -> dict[str, Any]:
     _account(call)
     version = call.params.get(VERSION, 1)
-    return call.cloud.iam.get_policy(call.resource, version)
+    return call.cloud[Iam].get_policy(call.resource, version)
 
 
 @method(
@@ -374,12 +390,15 @@ def get_policy(call: Call) -> dict[str, Any]:
 def set_policy(call: Call) -> dict[str, Any]:
     _account(call)
     policy = call.body.get("policy", {})
-    return call.cloud.iam.set_policy(call.resource, policy, call.body.get("updateMask"))
+    return call.cloud[Iam].set_policy(call.resource, policy, call.body.get("updateMask"))
 
 
 # Anyone may ask what they hold.
 @method("iam.projects.serviceAccounts.testIamPermissions", permission=None, on=account_name)
 def test_permissions(call: Call) -> dict[str, Any]:
     wanted = call.body.get("permissions", [])
-    held = call.cloud.iam.test(call.principal, call.resource, wanted)
+    held = call.cloud[Iam].test(call.principal, call.resource, wanted)
     return {"permissions": held} if held else {}
+
+
+SERVICE = Service(Accounts, method, HONOURED)

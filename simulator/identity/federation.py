@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from simulator.api.calls import Principal
+from simulator.core.cloud import Cloud
+from simulator.core.platform import Containers
+from simulator.core.principal import Principal
 from simulator.identity import jwt, mapping
+from simulator.identity.issuers import Issuers
 from simulator.identity.poolproviders import OF_PEOPLE
-from simulator.identity.pools import Pool
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.identity.pools import Pool, Pools
 
 MAX_SECONDS = 3600
 MAX_ATTRIBUTE_KB = {"projects": 8, "locations": 16}
@@ -74,7 +74,7 @@ def federate(cloud: Cloud, audience: str, subject_token: str, user_project: str 
     left = float(token.claims["exp"]) - cloud.clock.now()
     # An expired token within the leeway is worth what is left of the leeway.
     seconds = min(left if left > 0 else left + jwt.LEEWAY, MAX_SECONDS)
-    seconds = cloud.pools.session(pool) or seconds
+    seconds = cloud[Pools].session(pool) or seconds
     return Federated(Principal(member, sets, user_project), pool, seconds)
 
 
@@ -83,7 +83,9 @@ def target(cloud: Cloud, audience: str) -> Pool:
     found = AUDIENCE.fullmatch(audience)
     if not found:
         raise Refused("invalid_request", NOT_A_PROVIDER)
-    provider = cloud.pools.provider(f"{_by_id(cloud, found['pool'])}/providers/{found['provider']}")
+    provider = cloud[Pools].provider(
+        f"{_by_id(cloud, found['pool'])}/providers/{found['provider']}"
+    )
     if provider is None:
         raise Refused("invalid_target", NO_TARGET)
     return provider
@@ -92,7 +94,7 @@ def target(cloud: Cloud, audience: str) -> Pool:
 def _by_id(cloud: Cloud, pool: str) -> str:
     kind, _, rest = pool.partition("/")
     project, _, rest = rest.partition("/")
-    return pool if kind != "projects" else f"projects/{cloud.projects.id(project)}/{rest}"
+    return pool if kind != "projects" else f"projects/{cloud[Containers].id(project)}/{rest}"
 
 
 def _verified(cloud: Cloud, provider: Pool, audience: str, text: str) -> jwt.Token:
@@ -111,7 +113,7 @@ def _verified(cloud: Cloud, provider: Pool, audience: str, text: str) -> jwt.Tok
         )
     try:
         given = oidc.get("jwksJson")
-        keys = jwt.public_keys(json.loads(given)) if given else cloud.issuers.keys(issuer)
+        keys = jwt.public_keys(json.loads(given)) if given else cloud[Issuers].keys(issuer)
         key = keys[token.key_id]
     except KeyError:
         # Also for an id that the issuer's keys do not have.

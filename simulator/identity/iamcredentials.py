@@ -5,23 +5,26 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call, Principal, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import failed_precondition, invalid, not_found
-from simulator.api.honoured import honours
-from simulator.identity.accounts import Account, account_name
-from simulator.identity.issuers import GOOGLE
-from simulator.identity.tokens import CLOUD_PLATFORM, LIFETIME
+from simulator.api.honoured import Table
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Account, Accounts, account_name
+from simulator.identity.issuers import GOOGLE, Issuers
+from simulator.identity.keys import Keys
+from simulator.identity.tokens import CLOUD_PLATFORM, LIFETIME, Identity
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 MAX_SIGNED_SECONDS = 12 * 3600
 PREFIX = "iamcredentials.projects.serviceAccounts."
 
 
-honours(
+HONOURED = Table(
     "iamcredentials",
     {
         "GenerateAccessTokenRequest": "delegates lifetime scope",
@@ -40,12 +43,12 @@ def _impersonated(call: Call, permission: str) -> Account:
     caller = call.principal
     for delegate in call.body.get("delegates", ()):
         email = delegate.rpartition("/")[2]
-        account = call.cloud.accounts.find(email)
+        account = call.cloud[Accounts].find(email)
         hop = account.name if account else f"projects/-/serviceAccounts/{email}"
         call.check("iam.serviceAccounts.implicitDelegation", hop, principal=caller)
         caller = Principal(f"serviceAccount:{email}")
     email = call.resource.rpartition("/")[2]
-    account = call.cloud.accounts.find(email)
+    account = call.cloud[Accounts].find(email)
     if account is None:
         raise not_found(f"Not found; Gaia id not found for email {email}")
     call.check(permission, call.resource, principal=caller)
@@ -63,7 +66,7 @@ def generate_access_token(call: Call) -> dict[str, Any]:
         raise invalid("Request contains an invalid argument: scope is required.")
     # An empty one stands for all of the platform (measured on Google, 2026-09).
     scopes = [scope or CLOUD_PLATFORM for scope in scopes]
-    token, expires = call.cloud.identity.issue(
+    token, expires = call.cloud[Identity].issue(
         Principal(f"serviceAccount:{account.email}"), _lifetime(call.body.get("lifetime")), scopes
     )
     clock = call.cloud.clock
@@ -95,7 +98,7 @@ def generate_id_token(call: Call) -> dict[str, Any]:
         raise invalid("Request contains an invalid argument: audience is required.")
     more: dict[str, Any] = {}
     if body.get("organizationNumberIncluded"):
-        top = call.cloud.iam.ancestors(account.name)[-1]
+        top = call.cloud[Iam].ancestors(account.name)[-1]
         number = int(top.partition("/")[2]) if top.startswith("organizations/") else None
         more["google"] = {"organization_number": number}
     email = bool(body.get("includeEmail"))
@@ -107,12 +110,12 @@ def id_token(cloud: Cloud, account: Account, audience: str, *, email: bool, **mo
     claims = {"azp": account.unique_id, **more}
     if email:
         claims |= {"email": account.email, "email_verified": True}
-    return cloud.issuers.mint(GOOGLE, account.unique_id, audience, claims, LIFETIME)
+    return cloud[Issuers].mint(GOOGLE, account.unique_id, audience, claims, LIFETIME)
 
 
 @method(f"{PREFIX}signBlob", permission=None, on=account_name)
 def sign_blob(call: Call) -> dict[str, Any]:
-    key = call.cloud.keys.own(_impersonated(call, "iam.serviceAccounts.signBlob"))
+    key = call.cloud[Keys].own(_impersonated(call, "iam.serviceAccounts.signBlob"))
     try:
         data = base64.b64decode(call.body.get("payload", ""), validate=True)
     except binascii.Error:
@@ -123,7 +126,7 @@ def sign_blob(call: Call) -> dict[str, Any]:
 @method(f"{PREFIX}signJwt", permission=None, on=account_name)
 def sign_jwt(call: Call) -> dict[str, Any]:
     """An `exp` is in the future and at most 12 hours away (documented; the sentences are not)."""
-    key = call.cloud.keys.own(_impersonated(call, "iam.serviceAccounts.signJwt"))
+    key = call.cloud[Keys].own(_impersonated(call, "iam.serviceAccounts.signJwt"))
     try:
         claims = json.loads(call.body.get("payload", ""))
     except ValueError:
@@ -146,3 +149,6 @@ def sign_jwt(call: Call) -> dict[str, Any]:
 )
 def get_allowed_locations(call: Call) -> dict[str, Any]:
     return {"locations": [], "encodedLocations": "0x0"}
+
+
+SERVICE = Service(None, method, HONOURED)

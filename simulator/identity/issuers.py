@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from simulator.core.cloud import Cloud
 from simulator.identity.jwt import Key, PublicKey, public_keys
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 GITHUB = "https://token.actions.githubusercontent.com"
 GOOGLE = "https://accounts.google.com"

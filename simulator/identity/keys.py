@@ -10,22 +10,24 @@ import base64
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from simulator.api.calls import Call, Principal, method
+from simulator.api.calls import Call, Methods, Service
+from simulator.api.discovery import Method
 from simulator.api.errors import failed_precondition, invalid, not_found, unimplemented
-from simulator.api.honoured import honours
-from simulator.identity.accounts import Account, account_name, resource_of
+from simulator.api.honoured import Table
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Constraints
+from simulator.core.principal import Principal
+from simulator.identity.accounts import Account, Accounts, account_name, resource_of
 from simulator.identity.jwt import LEEWAY, Key, Token, key_id, read
 
-if TYPE_CHECKING:
-    from simulator.api.discovery import Method
-    from simulator.google import Cloud
+method = Methods()
 
 MAX_KEYS = 10
 MAX_SECONDS = 3600
@@ -35,7 +37,7 @@ CERTIFICATES = "https://www.googleapis.com/robot/v1/metadata/x509"
 PEM = serialization.Encoding.PEM
 
 
-honours(
+HONOURED = Table(
     "iam",
     {
         "CreateServiceAccountKeyRequest": "keyAlgorithm privateKeyType",
@@ -77,7 +79,7 @@ class AccountKey:
         return answer
 
 
-class Keys:
+class Keys(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         # unique id of the account -> its keys by id; a deleted account takes them along
@@ -117,7 +119,7 @@ class Keys:
         except ValueError:
             return None
         claims = token.claims
-        account = self._cloud.accounts.find(str(claims.get("iss", "")))
+        account = self._cloud[Accounts].find(str(claims.get("iss", "")))
         if account is None or account.disabled or claims.get("sub") != claims.get("iss"):
             return None
         if not self.verified(token, account) or not in_time(token, self._cloud.clock.now()):
@@ -147,7 +149,7 @@ def _stamp(moment: datetime) -> str:
 
 
 def _account(call: Call) -> Account:
-    account = call.cloud.accounts.find(call.resource.rpartition("/")[2])
+    account = call.cloud[Accounts].find(call.resource.rpartition("/")[2])
     if account is None:
         raise not_found("Unknown service account")
     return account
@@ -161,7 +163,7 @@ def _of_key(call: Call) -> str:
 def _key(call: Call) -> tuple[Account, AccountKey]:
     account = _account(call)
     id = call.params["name"].rpartition("/")[2]
-    key = call.cloud.keys.of(account).get(id)
+    key = call.cloud[Keys].of(account).get(id)
     if key is None:
         # gcp-facts has no sentence for this.
         raise not_found(f"Service account key {id} does not exist.")
@@ -169,7 +171,7 @@ def _key(call: Call) -> tuple[Account, AccountKey]:
 
 
 def _user_managed(call: Call) -> list[AccountKey]:
-    return [key for key in call.cloud.keys.of(_account(call)).values() if key.kind == USER]
+    return [key for key in call.cloud[Keys].of(_account(call)).values() if key.kind == USER]
 
 
 @method(
@@ -178,8 +180,8 @@ def _user_managed(call: Call) -> list[AccountKey]:
     on=account_name,
 )
 def create(call: Call) -> dict[str, Any]:
-    account, keys = _account(call), call.cloud.keys
-    call.cloud.org_policies.check_key_creation(account.name)
+    account, keys = _account(call), call.cloud[Keys]
+    call.cloud[Constraints].check_key_creation(account.name)
     if len(_user_managed(call)) >= MAX_KEYS:
         # As firebase/firebase-tools#6192 saw it; it says no more than that.
         raise failed_precondition("Precondition check failed.")
@@ -240,7 +242,7 @@ def upload(call: Call) -> dict[str, Any]:
     if not isinstance(public, rsa.RSAPublicKey):
         raise invalid("The certificate does not hold an RSA public key.")
     key = AccountKey(key_id(public), account.email, certificate, origin="USER_PROVIDED")
-    call.cloud.keys.of(account)[key.id] = key
+    call.cloud[Keys].of(account)[key.id] = key
     return key.json(account)
 
 
@@ -272,8 +274,8 @@ def get(call: Call) -> dict[str, Any]:
 )
 def list_keys(call: Call) -> dict[str, Any]:
     account, kinds = _account(call), call.params.get("keyTypes") or (USER, SYSTEM)
-    call.cloud.keys.own(account)
-    found = call.cloud.keys.of(account).values()
+    call.cloud[Keys].own(account)
+    found = call.cloud[Keys].of(account).values()
     return {"keys": [key.json(account) for key in found if key.kind in kinds]}
 
 
@@ -287,7 +289,7 @@ def delete(call: Call) -> dict[str, Any]:
     if key.kind == SYSTEM:
         # gcp-facts has no sentence for this.
         raise failed_precondition("Keys that Google manages cannot be deleted.")
-    del call.cloud.keys.of(account)[key.id]
+    del call.cloud[Keys].of(account)[key.id]
     return {}
 
 
@@ -309,3 +311,6 @@ def disable(call: Call) -> dict[str, Any]:
 def enable(call: Call) -> dict[str, Any]:
     _key(call)[1].disabled = False
     return {}
+
+
+SERVICE = Service(Keys, method, HONOURED)

@@ -9,15 +9,19 @@ from urllib.parse import unquote
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from simulator.api.calls import Call, Principal, Reply, Result, method
+from simulator.api.calls import Call, Methods, Reply, Result, Service
 from simulator.api.errors import invalid, not_found, unauthenticated, unimplemented
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
+from simulator.core.principal import Principal
 from simulator.identity import federation
+from simulator.identity.accounts import Accounts
 from simulator.identity.iamcredentials import id_token
-from simulator.identity.issuers import GOOGLE
+from simulator.identity.issuers import GOOGLE, Issuers
 from simulator.identity.jwt import jwk, read
-from simulator.identity.keys import in_time
-from simulator.identity.tokens import LIFETIME, SCOPES, Token
+from simulator.identity.keys import Keys, in_time
+from simulator.identity.tokens import LIFETIME, SCOPES, Identity, Token
+
+method = Methods()
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -34,14 +38,14 @@ NOT_IN_TIME = (
     "Check your iat and exp values in the JWT claim."
 )
 
-honours(
+STS = Table(
     "sts",
     {
         "ExchangeTokenRequest": "audience grantType options requestedTokenType scope subjectToken "
         "subjectTokenType"
     },
 )
-honours(
+OAUTH2 = Table(
     "oauth2",
     ignored={
         "pp": "layout",
@@ -63,10 +67,10 @@ def token(call: Call) -> Result:
         return _for_an_assertion(call)
     if grant != "refresh_token":
         return _refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
-    principal = call.cloud.identity.refreshed(call.body.get("refresh_token", ""))
+    principal = call.cloud[Identity].refreshed(call.body.get("refresh_token", ""))
     if principal is None:
         return _refused("invalid_grant", "Bad Request")
-    value, _ = call.cloud.identity.issue(principal)
+    value, _ = call.cloud[Identity].issue(principal)
     return _bearer(call, value) | {"scope": " ".join(sorted(SCOPES))}
 
 
@@ -87,12 +91,12 @@ def _for_an_assertion(call: Call) -> Result:
     except ValueError:
         return _refused("invalid_grant", "Invalid JWT: Failed to parse.")
     claims = assertion.claims
-    account = cloud.accounts.find(str(claims.get("iss", "")))
+    account = cloud[Accounts].find(str(claims.get("iss", "")))
     if account is None:
         return _refused("invalid_grant", "Invalid grant: account not found")
     if account.disabled:
         return _refused("invalid_grant", "Invalid grant: account is disabled")
-    if not cloud.keys.verified(assertion, account):
+    if not cloud[Keys].verified(assertion, account):
         return _refused("invalid_grant", "Invalid JWT Signature.")
     if claims.get("aud") not in AUDIENCES:
         said = f"Invalid JWT: Failed audience check. The right audience is {TOKEN_URI}"
@@ -111,7 +115,7 @@ def _for_an_assertion(call: Call) -> Result:
     scopes = str(claims.get("scope", "")).split()
     if not scopes:
         return _refused("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
-    value, _ = cloud.identity.issue(Principal(f"serviceAccount:{account.email}"), scopes=scopes)
+    value, _ = cloud[Identity].issue(Principal(f"serviceAccount:{account.email}"), scopes=scopes)
     return _bearer(call, value)
 
 
@@ -140,7 +144,7 @@ def exchange(call: Call) -> Result:
         )
     except federation.Refused as refused:
         return _refused(refused.error, refused.description)
-    value, _ = call.cloud.identity.issue(found.principal, found.seconds, scopes, found.pool)
+    value, _ = call.cloud[Identity].issue(found.principal, found.seconds, scopes, found.pool)
     return _bearer(call, value, found.seconds) | {"issued_token_type": f"{TYPE}access_token"}
 
 
@@ -171,7 +175,7 @@ def _user_project(options: str) -> str:
 # not known.
 @method("oauth.introspect", permission=None, authenticated=False)
 def introspect(call: Call) -> dict[str, Any]:
-    found = call.cloud.identity.lookup(call.body.get("token", ""))
+    found = call.cloud[Identity].lookup(call.body.get("token", ""))
     if found is None or not found.pool:
         return {"active": False}
     clock = call.cloud.clock
@@ -202,7 +206,7 @@ def userinfo(call: Call) -> dict[str, Any]:
 def tokeninfo(call: Call) -> Result:
     """Knows no federated tokens, as measured on Google (2026-09)."""
     value = call.params.get("access_token", "")
-    found: Token | None = call.cloud.identity.lookup(value)
+    found: Token | None = call.cloud[Identity].lookup(value)
     if found is None or found.pool:
         return _refused("invalid_token", "Invalid Value")
     clock = call.cloud.clock
@@ -213,7 +217,7 @@ def tokeninfo(call: Call) -> Result:
 
 
 def _claims(call: Call) -> dict[str, Any]:
-    account = call.cloud.accounts.find(call.principal.email)
+    account = call.cloud[Accounts].find(call.principal.email)
     subject = account.unique_id if account else call.principal.member
     return {"sub": subject, "email": call.principal.email, "email_verified": True}
 
@@ -221,13 +225,13 @@ def _claims(call: Call) -> dict[str, Any]:
 # Public keys, by which anyone can verify what Google or an account signed.
 @method("oauth.certificates", permission=None, authenticated=False)
 def certificates(call: Call) -> dict[str, Any]:
-    key = call.cloud.issuers.key(GOOGLE)
+    key = call.cloud[Issuers].key(GOOGLE)
     return {key.id: _pem(key.certificate("federated-signon.system.gserviceaccount.com", 0))}
 
 
 @method("oauth.jwks", permission=None, authenticated=False)
 def jwks(call: Call) -> dict[str, Any]:
-    return call.cloud.issuers.key(GOOGLE).jwks()
+    return call.cloud[Issuers].key(GOOGLE).jwks()
 
 
 @method("oauth.account.certificates", permission=None, authenticated=False)
@@ -241,12 +245,15 @@ def account_jwks(call: Call) -> dict[str, Any]:
 
 
 def _keys(call: Call) -> dict[str, Any]:
-    account = call.cloud.accounts.find(call.params["account"])
+    account = call.cloud[Accounts].find(call.params["account"])
     if account is None:
         raise not_found("Unknown service account")
-    call.cloud.keys.own(account)
-    return {id: key for id, key in call.cloud.keys.of(account).items() if not key.disabled}
+    call.cloud[Keys].own(account)
+    return {id: key for id, key in call.cloud[Keys].of(account).items() if not key.disabled}
 
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
+
+
+SERVICE = Service(None, method, STS, OAUTH2)

@@ -11,17 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import already_exists, invalid, mask_paths, not_found, unimplemented
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.listing import listing
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
 from simulator.iam import allowpolicies
+from simulator.iam.decisions import Iam
+from simulator.iam.members import PoolBook
 from simulator.identity import poolproviders
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 UNDELETE_SECONDS = 30 * 86_400
 TYPES = "type.googleapis.com/google.iam.v1."
@@ -41,7 +45,7 @@ BY_PATH = "the path says which one it is, or the id beside it"
 SHARED = "description disabled displayName"
 PROVIDED = f"{SHARED} attributeCondition attributeMapping oidc saml"
 
-honours(
+HONOURED = Table(
     "iam",
     {
         "WorkloadIdentityPool": f"{SHARED} mode",
@@ -137,7 +141,7 @@ class Pool:
         return not self.deleted and not self.fields.get("disabled")
 
 
-class Pools:
+class Pools(PoolBook, Holding):
     """By resource name, with the project's id; what callers see has its number."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -149,7 +153,7 @@ class Pools:
         created = float("-inf") if known else self._cloud.clock.now()
         pool = self._all[name] = Pool(name, fields, created)
         if parent := fields.get("parent"):
-            self._cloud.iam.set_parent(name, parent)
+            self._cloud[Iam].set_parent(name, parent)
         return pool
 
     def find(self, name: str) -> Pool | None:
@@ -157,7 +161,7 @@ class Pools:
         pool = self._all.get(name)
         if pool and pool.deleted and self._cloud.clock.now() >= pool.deleted + UNDELETE_SECONDS:
             self._all = {n: p for n, p in self._all.items() if not f"{n}/".startswith(f"{name}/")}
-            self._cloud.iam.forget(name)
+            self._cloud[Iam].forget(name)
             return None
         return pool
 
@@ -194,7 +198,7 @@ class Pools:
 
     def public_name(self, name: str) -> str:
         """With the project's number."""
-        return self._cloud.projects.numbered(name)
+        return self._cloud[Containers].numbered(name)
 
     def json(self, pool: Pool) -> dict[str, Any]:
         answer = {"name": self.public_name(pool.name), **pool.fields}
@@ -244,7 +248,7 @@ def _check_organization(call: Call, kind: Kind, verb: str) -> str:
 
 
 def _found(call: Call, *, deleted: bool = False) -> Pool:
-    pool = call.cloud.pools.find(_name(call))
+    pool = call.cloud[Pools].find(_name(call))
     if pool is None or (pool.deleted and not deleted):
         raise not_found("Requested entity was not found.")
     return pool
@@ -271,15 +275,15 @@ def _operation(call: Call, kind: Kind, pool: Pool) -> dict[str, Any]:
     """An operation that has already done its work: names and types are inferred."""
     cloud = call.cloud
     scope = kind.item.removesuffix("Provider")
-    return cloud.operations.start(
-        f"{cloud.pools.public_name(pool.name)}/operations/{cloud.unique_id()}",
+    return cloud[Operations].start(
+        f"{cloud[Pools].public_name(pool.name)}/operations/{cloud.unique_id()}",
         metadata={"@type": f"{TYPES}{scope}OperationMetadata"},
-        run=lambda: {"@type": f"{TYPES}{kind.item}", **cloud.pools.json(pool)},
+        run=lambda: {"@type": f"{TYPES}{kind.item}", **cloud[Pools].json(pool)},
     )
 
 
 def create(call: Call) -> dict[str, Any]:
-    kind, pools, parent = _kind(call), call.cloud.pools, call.resource
+    kind, pools, parent = _kind(call), call.cloud[Pools], call.resource
     if kind.of_organization:
         _check_organization(call, kind, "create")
     given = str(call.params.get(kind.id_parameter, ""))
@@ -298,11 +302,11 @@ def create(call: Call) -> dict[str, Any]:
 
 
 def get(call: Call) -> dict[str, Any]:
-    return call.cloud.pools.json(_found(call, deleted=True))
+    return call.cloud[Pools].json(_found(call, deleted=True))
 
 
 def list_pools(call: Call) -> dict[str, Any]:
-    kind, pools = _kind(call), call.cloud.pools
+    kind, pools = _kind(call), call.cloud[Pools]
     if kind.provider and not pools.find(call.resource):
         raise not_found("Requested entity was not found.")
     deleted = bool(call.params.get("showDeleted"))
@@ -353,7 +357,7 @@ def _polled(call: Call) -> str:
 
 
 def poll(call: Call) -> dict[str, Any]:
-    return call.cloud.operations.get(call.cloud.pools.public_name(_name(call)))
+    return call.cloud[Operations].get(call.cloud[Pools].public_name(_name(call)))
 
 
 # What pools and providers have in common: verb, its function, what the permission is checked on,
@@ -387,7 +391,7 @@ for _each in KINDS:
             reads=f"{_reads} {_more}",
         )(_function)
     if not _each.provider:
-        allowpolicies.register(_each.methods, _held, _existing, reads="")
+        allowpolicies.register(method, _each.methods, _held, _existing, reads="")
 
 
 # No workload of Google's can be attested in a pool that only federates.
@@ -400,3 +404,6 @@ for _each in KINDS:
 def list_attestation_rules(call: Call) -> dict[str, Any]:
     _found(call)
     return {}
+
+
+SERVICE = Service(Pools, method, HONOURED)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from simulator.api.calls import Principal
+from simulator.api.discovery import Method
 from simulator.api.errors import ApiError, error_info, unauthenticated
-
-if TYPE_CHECKING:
-    from simulator.api.discovery import Method
-    from simulator.google import Cloud
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
+from simulator.identity.accounts import Accounts
+from simulator.identity.keys import Keys
+from simulator.identity.pools import Pools
 
 LIFETIME = 3600
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
@@ -49,7 +50,7 @@ class Identity:
         value = value.strip()
         token = self._access.get(value)
         if token is None:
-            if principal := self._cloud.keys.bearer(value, method):
+            if principal := self._cloud[Keys].bearer(value, method):
                 return principal
             raise unauthenticated()
         if token.expires <= self._cloud.clock.now():
@@ -94,11 +95,11 @@ class Identity:
     def _valid(self, token: Token) -> bool:
         """A pool or an account that is disabled or deleted takes its tokens with it."""
         if token.pool:
-            return self._cloud.pools.usable(token.pool)
+            return self._cloud[Pools].usable(token.pool)
         member = token.principal.member
         if not member.startswith("serviceAccount:"):
             return True
-        return self._cloud.accounts.usable(token.principal.email)
+        return self._cloud[Accounts].usable(token.principal.email)
 
 
 def _expired() -> ApiError:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
+from simulator.api.audit import Audit
 from simulator.api.calls import JSON_TYPE
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
+from simulator.iam.decisions import Iam
+from simulator.identity.issuers import Issuers
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
 from simulator.serve.dispatch import Answer, Request
 from simulator.serve.dump import dump
 from simulator.serve.faults import Faults
 from simulator.serve.gate import Gate, Halt
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.services.serviceusage import Services
 
 CONTROL_HOST = "control.rehearsal.invalid"
 
@@ -61,12 +66,12 @@ class Control:
 
     def _audit(self, given: dict[str, Any]) -> dict[str, Any]:
         """Checks since number `since`; pass `next` the next time."""
-        audit = self._cloud.audit
+        audit = self._cloud[Audit]
         entries = audit.since(int(given.get("since", 0)))
         return {"entries": [entry.json() for entry in entries], "next": audit.count}
 
     def _usage(self, given: dict[str, Any]) -> dict[str, Any]:
-        return self._cloud.audit.usage()
+        return self._cloud[Audit].usage()
 
     def _stats(self, given: dict[str, Any]) -> dict[str, Any]:
         hosts: dict[str, dict[str, int]] = {}
@@ -79,7 +84,7 @@ class Control:
         }
 
     def _state(self, given: dict[str, Any]) -> dict[str, Any]:
-        self._cloud.operations.settle()
+        self._cloud[Operations].settle()
         return dict(self._cloud.state())
 
     def _dump(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +118,7 @@ class Control:
         return {"injected": faults.injected, "granted": faults.granted} if faults else {}
 
     def _seed(self, given: dict[str, Any]) -> dict[str, Any]:
-        self._cloud.seed(given)
+        plant(self._cloud, given)
         return {}
 
     def _time(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -122,31 +127,31 @@ class Control:
         return {
             "now": clock.now(),
             "gone": clock.now() - clock.start,
-            "shortest_operations": self._cloud.operations.shortest,
+            "shortest_operations": self._cloud[Operations].shortest,
         }
 
     def _clock(self, given: dict[str, Any]) -> dict[str, Any]:
         self._cloud.clock.step(float(given["step"]))
-        self._cloud.operations.settle()
+        self._cloud[Operations].settle()
         return {"now": self._cloud.clock.now()}
 
     def _token(self, given: dict[str, Any]) -> dict[str, Any]:
         """What a workload that runs as the account would be given."""
-        return {"access_token": self._cloud.identity.access_token(given["email"])}
+        return {"access_token": self._cloud[Identity].access_token(given["email"])}
 
     def _subject_token(self, given: dict[str, Any]) -> dict[str, Any]:
         """An ID token of an issuer that the simulator plays, for the token service to exchange.
 
         `issuer`, `subject`, `audience`; and if wanted `claims`, and `lifetime` in seconds.
         """
-        return {"subject_token": self._cloud.issuers.mint(**given)}
+        return {"subject_token": self._cloud[Issuers].mint(**given)}
 
     def _withhold(self, given: dict[str, Any]) -> dict[str, Any]:
         """Replace what is withheld: `permissions` as [account or null, permission], `services`."""
-        self._cloud.iam.withheld = {
+        self._cloud[Iam].withheld = {
             (account, permission) for account, permission in given.get("permissions", ())
         }
-        self._cloud.services.withheld = set(given.get("services", ()))
+        self._cloud[Services].withheld = set(given.get("services", ()))
         return {}
 
 

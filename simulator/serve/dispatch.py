@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from simulator.api import honoured
-from simulator.api.calls import HANDLERS, Call, Handler, Principal, Reply
-from simulator.api.discovery import Method
+from simulator.api.audit import Audit
+from simulator.api.calls import Call, Guard, Handler, Methods, Reply
+from simulator.api.discovery import Discovery, Method
 from simulator.api.errors import (
     INFO,
     RPC_CODES,
@@ -21,9 +21,15 @@ from simulator.api.errors import (
     unimplemented,
 )
 from simulator.api.fields import masked
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.api.honoured import Honoured
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.identity.tokens import Identity
+from simulator.services.resourcemanager import Projects
+from simulator.services.serviceusage import Services
 
 log = logging.getLogger(__name__)
 ANONYMOUS = Principal("allUsers")
@@ -93,27 +99,18 @@ class Answer(NamedTuple):
     resource: str = ""
 
 
-def changes(method: Method, verb: str) -> bool:
-    """Whether a call of `method` may change what the cloud holds."""
-    if verb == "GET":
-        return False
-    handler = HANDLERS.get(method.id)
-    asked = handler is not None and handler.authenticated
-    return asked and not method.id.rpartition(".")[2].startswith(READING)
-
-
 class Dispatcher:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
 
     def handle(self, request: Request) -> Answer:
         cloud, host = self.cloud, request.host
-        cloud.operations.settle()
-        cloud.audit.begin()
+        cloud[Operations].settle()
+        cloud[Audit].begin()
         api, method = host.partition(".")[0], None
         code, message = 0, ""
         try:
-            method, values = cloud.discovery.route(host, request.verb, request.path)
+            method, values = cloud[Discovery].route(host, request.verb, request.path)
             api = method.api
             answer = self._answer(request, method, values)
         except ApiError as error:
@@ -124,20 +121,28 @@ class Dispatcher:
             log.exception("%s %s%s", request.verb, host, request.path)
             code, message = RPC_CODES["INTERNAL"], ""
             answer = encoded_error(internal_error(), api)
-        cloud.audit.finish(cloud.clock.now(), answer.status, code, message)
+        cloud[Audit].finish(cloud.clock.now(), answer.status, code, message)
         cloud.requests[host, answer.status] += 1
-        if method and answer.status < 300 and changes(method, request.verb):
+        if method and answer.status < 300 and self._changes(method, request.verb):
             answer = answer._replace(change=f"{method.id} {request.path}")
             cloud.changes.append(answer.change)
         return answer
 
+    def _changes(self, method: Method, verb: str) -> bool:
+        """Whether a call of `method` may change what the cloud holds."""
+        if verb == "GET":
+            return False
+        handler = self.cloud[Methods].get(method.id)
+        asked = handler is not None and handler.authenticated
+        return asked and not method.id.rpartition(".")[2].startswith(READING)
+
     def _answer(self, request: Request, method: Method, values: dict[str, str]) -> Answer:
-        handler = HANDLERS.get(method.id)
+        handler = self.cloud[Methods].get(method.id)
         if handler is not None and not handler.authenticated:
             principal = ANONYMOUS
         else:
             sent = request.headers.get("authorization", "")
-            principal = self.cloud.identity.authenticate(sent, method)
+            principal = self.cloud[Identity].authenticate(sent, method)
         if handler is None:
             raise unimplemented(method.id)
         params: dict[str, Any] = {name: self._by_id(name, values[name]) for name in values}
@@ -160,7 +165,7 @@ class Dispatcher:
             headers=request.headers,
             principal=principal,
         )
-        self.cloud.audit.call = call
+        self.cloud[Audit].call = call
         # Conditions on delegated grants look at the policy that is about to be set.
         sets_policy = method.id.endswith(".setIamPolicy")
         if sets_policy:
@@ -169,7 +174,7 @@ class Dispatcher:
         if not sets_policy:
             self._validate(call, request.body)
         if query or call.body:
-            honoured.require(method, handler, query, call.body)
+            self.cloud[Honoured].require(method, handler.reads, query, call.body)
         result = handler.function(call)
         reply = result if isinstance(result, Reply) else Reply(result)
         fields = params.get("fields") or params.get("$fields")
@@ -181,21 +186,21 @@ class Dispatcher:
         if handler.on is None:
             return
         call.resource = handler.on(call)
-        call.container = self.cloud.iam.container(call.resource)
+        call.container = self.cloud[Iam].container(call.resource)
         self._require_api(call)
         modified: list[str] = []
         if call.method.id.endswith(".setIamPolicy"):
             policy = call.body.get("policy", call.body)
-            modified = self.cloud.iam.modified_roles(call.resource, policy)
+            modified = self.cloud[Iam].modified_roles(call.resource, policy)
         for permission in handler.permissions:
-            if not self.cloud.allowed(
+            if not self.cloud[Guard].allowed(
                 call.principal,
                 permission,
                 call.resource,
                 method=call.method.id,
                 modified_roles=modified,
             ):
-                raise self.cloud.denied(call.principal, permission, call.resource)
+                raise self.cloud[Guard].denied(call.principal, permission, call.resource)
 
     def _validate(self, call: Call, raw: bytes) -> None:
         if call.body and call.method.validator:
@@ -224,14 +229,14 @@ class Dispatcher:
         a workforce token without a user project), Google falls back on a project of its own, or
         refuses in words that are mostly not recorded; here the project asked about counts.
         """
-        services, service = self.cloud.services, call.method.service
+        services, service = self.cloud[Services], call.method.service
         if named := call.headers.get("x-goog-user-project"):
-            project = self.cloud.projects.id(named)
+            project = self.cloud[Projects].id(named)
             self._check_user_project(call, project)
             return services.require(project, service)
         if call.method.api in CALLER_PROJECT_APIS:
             if home := self._home(call):
-                number = self.cloud.projects.number(home)
+                number = self.cloud[Projects].number(home)
                 return services.require(home, service, number)
             if call.method.api in QUOTA_PROJECT_APIS and call.principal.member.startswith("user:"):
                 raise _no_quota_project(service)
@@ -240,11 +245,11 @@ class Dispatcher:
 
     def _home(self, call: Call) -> str:
         """The project that the caller's credential belongs to; "" for none that is known here."""
-        projects, principal = self.cloud.projects, call.principal
+        projects, principal = self.cloud[Projects], call.principal
         if principal.user_project:
             project = projects.id(principal.user_project)
             self._check_user_project(call, project)
-        elif account := self.cloud.accounts.find(principal.email):
+        elif account := self.cloud[Accounts].find(principal.email):
             project = "" if account.agent else account.project
         elif in_pool := WORKLOAD.match(principal.member):
             project = projects.id(in_pool["project"])
@@ -281,7 +286,7 @@ class Dispatcher:
         """A project number, which Google takes wherever it takes an id, as the id."""
         if not isinstance(value, str):
             return value
-        projects = self.cloud.projects
+        projects = self.cloud[Projects]
         if value.startswith("projects/") and value[9:10].isdigit():
             number, slash, rest = value[9:].partition("/")
             return f"projects/{projects.id(number)}{slash}{rest}"

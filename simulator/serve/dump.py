@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
+from simulator.iam.decisions import Iam
 
 DIFFERS = frozenset(
     {
@@ -47,29 +48,22 @@ DIFFERS = frozenset(
 )
 # What services keep to do their work, and the past: neither is content.
 INTERNAL = frozenset({"cloud", "started", "uploads", "logging_failures", "scaled", "withheld"})
-STATES = ("simulator.services", "simulator.identity", "simulator.iam")
-DECIDING = ("iam", "identity", "issuers")
 PLAIN = (str, int, float, bool, type(None))
 
 
 def dump(cloud: Cloud) -> dict[str, Any]:
     """Allow policies by resource, then the content of each service, ready for JSON."""
-    services = {
-        name: part
-        for name, part in vars(cloud).items()
-        if type(part).__module__.startswith(STATES) and name not in DECIDING
-    }
     return {
         "policies": _policies(cloud),
-        "operations": cloud.operations.unfinished(),
-        **{name: _plain(dict(_attributes(part))) for name, part in services.items()},
+        "operations": cloud[Operations].unfinished(),
+        **{type(part).__name__: _plain(dict(_attributes(part))) for part in cloud.holdings()},
     }
 
 
 def _policies(cloud: Cloud) -> dict[str, list[str]]:
     """Resource -> `ROLE MEMBER [CONDITION]` of each binding's members."""
     found = {}
-    for resource, policy in cloud.iam.stored().items():
+    for resource, policy in cloud[Iam].stored().items():
         lines = [
             f"{role} {member} {condition}".rstrip()
             for (role, condition), members in policy.bindings.items()

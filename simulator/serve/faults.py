@@ -11,14 +11,15 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from simulator.api.calls import HANDLERS
+from simulator.api.calls import Methods
+from simulator.api.discovery import Discovery
 from simulator.api.errors import ApiError, error_info, internal_error, resource_exhausted
+from simulator.api.operations import Trouble
+from simulator.core.cloud import Cloud
+from simulator.iam.decisions import Iam
 from simulator.serve.dispatch import Answer, Dispatcher, Request, encoded_error
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 RATE: Final = 0.05
 SLOW_SECONDS: Final = 0.5
@@ -44,7 +45,7 @@ INNOCUOUS: Final = {
 SOMEONE: Final = "user:someone-else@example.com"
 
 
-class Faults:
+class Faults(Trouble):
     """`rate` of all requests, and of all operations, meet with one."""
 
     def __init__(
@@ -77,7 +78,6 @@ class Faults:
         return None if kind == "reset after" else answer
 
     def operation(self, kind: str, target: str) -> ApiError | None:
-        """How an operation that starts now will fail in the end, if it will."""
         match self._draw(f"{kind} {DRAWN.sub('', target)}", LATE):
             case "":
                 return None
@@ -94,10 +94,10 @@ class Faults:
     def _method(self, request: Request) -> str:
         """The id of the method that is called; empty where there is none, or it is spared."""
         try:
-            method, _ = self._cloud.discovery.route(request.host, request.verb, request.path)
+            method, _ = self._cloud[Discovery].route(request.host, request.verb, request.path)
         except ApiError:
             return ""
-        handler = HANDLERS.get(method.id)
+        handler = self._cloud[Methods].get(method.id)
         spared = handler is None or not handler.authenticated or SPARED.search(method.id)
         return "" if spared else method.id
 
@@ -108,7 +108,7 @@ class Faults:
         resource = answer.resource
         kind = resource.split("/")[-2]
         member = SOMEONE.replace("@", f"-{len(self.granted) + 1}@")
-        self._cloud.iam.grant(resource, INNOCUOUS[kind], member)
+        self._cloud[Iam].grant(resource, INNOCUOUS[kind], member)
         self.granted.append([resource, INNOCUOUS[kind], member])
         self.injected[CONFLICT] += 1
 

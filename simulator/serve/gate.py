@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
 from simulator.serve.dispatch import Answer, Dispatcher, Request
 from simulator.serve.faults import Faults
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 
 class Halt(NamedTuple):
@@ -63,7 +62,7 @@ class Gate:
 
     def inject(self, faults: Faults | None) -> None:
         self.faults = faults
-        self._cloud.operations.faults = faults
+        self._cloud[Operations].faults = faults
 
     def halt(self, halt: Halt) -> None:
         if halt.after < 1:

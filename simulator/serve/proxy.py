@@ -11,20 +11,20 @@ import asyncio
 import secrets
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import trustme
 import uvloop
 
+from simulator.api.discovery import Discovery
+from simulator.core.cloud import Cloud
 from simulator.serve.control import CONTROL_HOST, Control
 from simulator.serve.dispatch import Answer, Request
 from simulator.serve.gate import Gate
 from simulator.serve.http import Http, Waited
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 # What speaks HTTP on a connection that has come through the proxy.
 Served = Callable[[], asyncio.Protocol]
@@ -153,7 +153,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def serves(self, host: str, port: str) -> bool:
-        return port == "443" and (host == CONTROL_HOST or self.cloud.discovery.serves(host))
+        return port == "443" and (host == CONTROL_HOST or self.cloud[Discovery].serves(host))
 
     def _answers(self, request: Request) -> Answer | Waited:
         at = self._control if request.host == CONTROL_HOST else self._gate
@@ -264,3 +264,14 @@ class Running:
             self._listening.set()
 
         await self._proxy.run(ready, self._stop)
+
+
+@contextmanager
+def serve(cloud: Cloud, directory: Path | str) -> Iterator[Running]:
+    """Serve `cloud` on loopback from a thread of its own until the block ends."""
+    running = Running(cloud, Path(directory))
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import (
     ApiError,
     already_exists,
@@ -21,14 +21,18 @@ from simulator.api.errors import (
     mask_paths,
     not_found,
 )
-from simulator.api.honoured import ALL, honours
+from simulator.api.honoured import ALL, Table
 from simulator.api.listing import listing
+from simulator.api.operations import Operations
 from simulator.api.patching import copy_paths
 from simulator.api.selecting import selected
+from simulator.core.cloud import Cloud, Holding
 from simulator.iam import allowpolicies
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.services.kms.state import Kms
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 REPOSITORIES = "artifactregistry.projects.locations.repositories"
 TYPES = "type.googleapis.com/google.devtools.artifactregistry.v1"
@@ -68,7 +72,7 @@ class Repository:
         }
 
 
-class ArtifactRegistry:
+class ArtifactRegistry(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self.repositories: dict[str, Repository] = {}
@@ -97,8 +101,8 @@ def _on_name(call: Call) -> str:
 def _start(call: Call, name: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     location = name.partition("/repositories/")[0]
     operation = f"{location}/operations/{call.cloud.unique_id()}"
-    call.cloud.artifacts.started[operation] = name
-    return call.cloud.operations.start(
+    call.cloud[ArtifactRegistry].started[operation] = name
+    return call.cloud[Operations].start(
         operation, metadata={"@type": f"{TYPES}.OperationMetadata"}, run=run
     )
 
@@ -110,14 +114,14 @@ def _start(call: Call, name: str, run: Callable[[], dict[str, Any]]) -> dict[str
     reads="repositoryId",
 )
 def create(call: Call) -> dict[str, Any]:
-    registry, given = call.cloud.artifacts, call.params.get("repositoryId", "")
+    registry, given = call.cloud[ArtifactRegistry], call.params.get("repositoryId", "")
     if not ID.fullmatch(given):
         raise invalid(f"Invalid repository ID: {given!r}")
     if call.body.get("format", "FORMAT_UNSPECIFIED") == "FORMAT_UNSPECIFIED":
         raise invalid("A repository needs a format.")
     name, body = f"{call.resource}/repositories/{given}", call.body
     if body.get("kmsKeyName"):
-        body["kmsKeyName"] = call.cloud.kms.normal(body["kmsKeyName"])
+        body["kmsKeyName"] = call.cloud[Kms].normal(body["kmsKeyName"])
     if name in registry.repositories or name in registry.reserved:
         raise already_exists("the repository already exists")
     registry.reserved.add(name)
@@ -141,10 +145,10 @@ def _check_key(cloud: Cloud, name: str, key: str | None) -> None:
     """
     if key is None:
         return
-    agent = cloud.accounts.agent("artifactregistry", name.split("/")[1])
+    agent = cloud[Accounts].agent("artifactregistry", name.split("/")[1])
     try:
         if agent is not None:
-            return cloud.kms.check_use(agent, key)
+            return cloud[Kms].check_use(agent, key)
     except ApiError as error:
         if error.status != 403:
             raise failed_precondition(error.message) from None
@@ -158,7 +162,7 @@ def _check_key(cloud: Cloud, name: str, key: str | None) -> None:
 
 @method(f"{REPOSITORIES}.get", permission="artifactregistry.repositories.get", on=_on_name)
 def get(call: Call) -> dict[str, Any]:
-    return call.cloud.artifacts.get(call.resource).json()
+    return call.cloud[ArtifactRegistry].get(call.resource).json()
 
 
 @method(
@@ -168,7 +172,7 @@ def get(call: Call) -> dict[str, Any]:
     reads="filter orderBy pageSize pageToken",
 )
 def list_repositories(call: Call) -> dict[str, Any]:
-    found = call.cloud.artifacts.repositories.items()
+    found = call.cloud[ArtifactRegistry].repositories.items()
     place = f"{call.resource}/repositories/"
     items = {name: item.json() for name, item in found if name.startswith(place)}
     chosen = selected(call, "repositories", items, fields=("name",), fold=True)
@@ -182,7 +186,7 @@ def list_repositories(call: Call) -> dict[str, Any]:
     reads="updateMask",
 )
 def patch(call: Call) -> dict[str, Any]:
-    repository = call.cloud.artifacts.get(call.resource)
+    repository = call.cloud[ArtifactRegistry].get(call.resource)
     paths = mask_paths(call.params.get("updateMask"))
     if {path.partition(".")[0] for path in paths} - set(MUTABLE):
         raise invalid(f"update_mask can name {', '.join(MUTABLE)}.")
@@ -196,11 +200,14 @@ def patch(call: Call) -> dict[str, Any]:
 
 @method(f"{REPOSITORIES}.delete", permission="artifactregistry.repositories.delete", on=_on_name)
 def delete(call: Call) -> dict[str, Any]:
-    registry, repository = call.cloud.artifacts, call.cloud.artifacts.get(call.resource)
+    registry, repository = (
+        call.cloud[ArtifactRegistry],
+        call.cloud[ArtifactRegistry].get(call.resource),
+    )
 
     def run() -> dict[str, Any]:
         registry.repositories.pop(repository.name, None)
-        call.cloud.iam.forget(repository.name)
+        call.cloud[Iam].forget(repository.name)
         return {"@type": "type.googleapis.com/google.protobuf.Empty"}
 
     return _start(call, repository.name, run)
@@ -208,7 +215,7 @@ def delete(call: Call) -> dict[str, Any]:
 
 def _on_operation(call: Call) -> str:
     name = str(call.params["name"])
-    return call.cloud.artifacts.started.get(name) or name.partition("/operations/")[0]
+    return call.cloud[ArtifactRegistry].started.get(name) or name.partition("/operations/")[0]
 
 
 # An inference: there is no artifactregistry.operations.get.
@@ -218,17 +225,17 @@ def _on_operation(call: Call) -> str:
     on=_on_operation,
 )
 def get_operation(call: Call) -> dict[str, Any]:
-    return call.cloud.operations.get(call.params["name"])
+    return call.cloud[Operations].get(call.params["name"])
 
 
 def _require(call: Call, name: str) -> object:
-    return call.cloud.artifacts.get(name)
+    return call.cloud[ArtifactRegistry].get(name)
 
 
-allowpolicies.register(REPOSITORIES, "artifactregistry.repositories", _require)
+allowpolicies.register(method, REPOSITORIES, "artifactregistry.repositories", _require)
 
 # What is in a repository is not simulated, so how it is kept and fetched has no effect.
-honours(
+HONOURED = Table(
     "artifactregistry",
     {
         **allowpolicies.POLICY_FIELDS,
@@ -247,3 +254,6 @@ honours(
     },
     {"Repository.name": "the path, or repositoryId, says which repository it is"},
 )
+
+
+SERVICE = Service(ArtifactRegistry, method, HONOURED)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result, Service
 from simulator.api.errors import not_found
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.pages import page
+from simulator.core.platform import Containers
+from simulator.identity.accounts import Accounts
+
+method = Methods()
 
 # https://cloud.google.com/compute/docs/regions-zones, by area.
 AREAS: dict[str, tuple[int, ...]] = {
@@ -37,11 +41,11 @@ REGIONS = tuple(sorted(f"{area}{number}" for area, numbers in AREAS.items() for 
 WITHOUT_VERTEX = {"northamerica-south1"}
 SITE = "https://www.googleapis.com/compute/v1"
 
-honours("compute", ignored={"returnPartialSuccess": "no region here is out of reach"})
+HONOURED = Table("compute", ignored={"returnPartialSuccess": "no region here is out of reach"})
 
 
 def _project(call: Call) -> str:
-    return f"projects/{call.cloud.projects.id(call.params['project'])}"
+    return f"projects/{call.cloud[Containers].id(call.params['project'])}"
 
 
 def _region(project: str, name: str) -> dict[str, Any]:
@@ -85,14 +89,17 @@ def get_region(call: Call) -> Result:
 @method("compute.projects.get", permission="compute.projects.get", on=_project)
 def get_project(call: Call) -> Result:
     project = call.resource.removeprefix("projects/")
-    number = call.cloud.projects.number(project)
+    number = call.cloud[Containers].number(project)
     return {
         "kind": "compute#project",
         "id": number,
         "name": project,
         "selfLink": f"{SITE}/{call.resource}",
-        "defaultServiceAccount": call.cloud.accounts.standing("compute", project),
+        "defaultServiceAccount": call.cloud[Accounts].standing("compute", project),
         "defaultNetworkTier": "PREMIUM",
         "xpnProjectStatus": "UNSPECIFIED_XPN_PROJECT_STATUS",
         "commonInstanceMetadata": {"kind": "compute#metadata"},
     }
+
+
+SERVICE = Service(None, method, HONOURED)

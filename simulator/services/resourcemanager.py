@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from policies import roles
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import invalid, not_found, unimplemented
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.listing import listing
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
 from simulator.iam.allowpolicies import POLICY_FIELDS
+from simulator.iam.decisions import Iam
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 TERM = re.compile(r'(?P<field>[\w.-]+)\s*[:=]\s*(?P<value>"[^"]*"|[^\s()]+)')
 
-honours("cloudresourcemanager", {"GetIamPolicyRequest": "*", **POLICY_FIELDS})
-honours("cloudbilling")
+HONOURED = Table("cloudresourcemanager", {"GetIamPolicyRequest": "*", **POLICY_FIELDS})
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Project:
         return f"projects/{self.id}"
 
 
-class Projects:
+class Projects(Containers, Holding):
     """Projects, and the folders and organisations above them (made by seeds only)."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -52,14 +53,14 @@ class Projects:
         self._projects[project_id] = project
         self._ids[number] = project_id
         if parent:
-            self._cloud.iam.set_parent(f"projects/{project_id}", parent)
+            self._cloud[Iam].set_parent(f"projects/{project_id}", parent)
         return project
 
     def add_container(self, name: str, parent: str = "", display_name: str = "") -> None:
         """A folder or an organisation: `folders/2`, `organizations/1`."""
         self.containers[name] = display_name or name.partition("/")[2]
         if parent:
-            self._cloud.iam.set_parent(name, parent)
+            self._cloud[Iam].set_parent(name, parent)
 
     def id(self, reference: str) -> str:
         """The project id for an id or a number; an unknown reference comes back unchanged."""
@@ -74,6 +75,9 @@ class Projects:
         project, slash, below = rest.partition("/")
         found = self._projects.get(project) if head == "projects" else None
         return f"projects/{found.number}{slash}{below}" if found else name
+
+    def exists(self, reference: str) -> bool:
+        return self.id(reference) in self._projects
 
     def get(self, reference: str) -> Project | None:
         return self._projects.get(self.id(reference))
@@ -92,12 +96,12 @@ def _named(call: Call) -> str:
     if "/" in reference:
         return reference
     collection = call.method.id.split(".")[1]
-    return f"{collection}/{call.cloud.projects.id(reference)}"
+    return f"{collection}/{call.cloud[Projects].id(reference)}"
 
 
 @method("cloudresourcemanager.projects.get", permission="resourcemanager.projects.get", on=_named)
 def get_project(call: Call) -> dict[str, Any]:
-    project = call.cloud.projects.get(call.resource.partition("/")[2])
+    project = call.cloud[Projects].get(call.resource.partition("/")[2])
     if project is None:
         raise not_found(f"Project {call.resource} not found.")
     return _project_json(project, call.method.version)
@@ -142,7 +146,7 @@ def list_projects(call: Call) -> dict[str, Any]:
     if not re.fullmatch(r"(?:folders|organizations)/\d+", call.resource):
         raise invalid(f"Invalid parent {call.resource!r}: it is folders/ID or organizations/ID.")
     call.check("resourcemanager.projects.list", call.resource)
-    everything = call.cloud.projects.all()
+    everything = call.cloud[Projects].all()
     return _listed(call, [item for item in everything if item.parent == call.resource])
 
 
@@ -163,10 +167,10 @@ def _listed(call: Call, projects: Iterable[Project]) -> dict[str, Any]:
 
 def _readable(call: Call, query: str) -> list[Project]:
     """The projects that the caller may read and that the query fits."""
-    fits, decide = _query(query), call.cloud.iam.decide
+    fits, decide = _query(query), call.cloud[Iam].decide
     return [
         item
-        for item in call.cloud.projects.all()
+        for item in call.cloud[Projects].all()
         if fits(item) and decide(call.principal, "resourcemanager.projects.get", item.name)
     ]
 
@@ -225,19 +229,19 @@ def _has(project: Project, name: str, value: str) -> bool:
     on=_named,
 )
 def get_container(call: Call) -> dict[str, Any]:
-    display_name = call.cloud.projects.containers[call.resource]
+    display_name = call.cloud[Projects].containers[call.resource]
     state = "lifecycleState" if call.method.version == "v1" else "state"
     return {"name": call.resource, "displayName": display_name, state: "ACTIVE"}
 
 
 def _get_policy(call: Call) -> dict[str, Any]:
     version = call.body.get("options", {}).get("requestedPolicyVersion", 1)
-    return call.cloud.iam.get_policy(call.resource, int(version))
+    return call.cloud[Iam].get_policy(call.resource, int(version))
 
 
 def _set_policy(call: Call) -> dict[str, Any]:
     policy = call.body.get("policy", {})
-    return call.cloud.iam.set_policy(call.resource, policy, call.body.get("updateMask"))
+    return call.cloud[Iam].set_policy(call.resource, policy, call.body.get("updateMask"))
 
 
 def _test_permissions(call: Call) -> dict[str, Any]:
@@ -250,7 +254,7 @@ def _test_permissions(call: Call) -> dict[str, Any]:
             known = roles.support_level(permission) is not None
         if not known:
             raise invalid(f"Permission {permission} is not valid.")
-    held = call.cloud.iam.test(call.principal, call.resource, wanted)
+    held = call.cloud[Iam].test(call.principal, call.resource, wanted)
     return {"permissions": held} if held else {}
 
 
@@ -283,3 +287,6 @@ def get_billing_info(call: Call) -> dict[str, Any]:
         "billingAccountName": "billingAccounts/000000-000000-000000",
         "billingEnabled": True,
     }
+
+
+SERVICE = Service(Projects, method, HONOURED, Table("cloudbilling"))

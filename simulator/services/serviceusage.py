@@ -6,18 +6,21 @@ import heapq
 import os
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods, Service
 from simulator.api.discovery import documents_directory, title
 from simulator.api.errors import INFO, ApiError, error_info, invalid, unimplemented
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.listing import listing
-from simulator.identity.accounts import AGENTS
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Apis
+from simulator.identity.accounts import AGENTS, Accounts
+from simulator.services.resourcemanager import Projects
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 MAX_BATCH = 20
 UNCHECKED = ("SKIP", "CHECK_IF_SERVICE_HAS_USAGE_UNSPECIFIED")
@@ -56,7 +59,7 @@ DEPENDENCIES = {
 NO_CONSUMER_ERROR = ("cloudresourcemanager.googleapis.com", "iamcredentials.googleapis.com")
 
 
-honours(
+HONOURED = Table(
     "serviceusage",
     {
         "BatchEnableServicesRequest": "serviceIds",
@@ -81,7 +84,7 @@ def needed(service: str) -> list[str]:
     return [*dict.fromkeys(name for names in below for name in names), service]
 
 
-class Services:
+class Services(Apis, Holding):
     """A change shows in the project's list at once and is served `cloud.delays.api` later."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -131,7 +134,7 @@ class Services:
         """
         if self.serving(project, service):
             return
-        if self._cloud.projects.get(project) is None:
+        if self._cloud[Projects].get(project) is None:
             if service not in NO_CONSUMER_ERROR:
                 raise consumer_invalid(project, service)
         else:
@@ -218,12 +221,12 @@ def _known(services: Iterable[str]) -> list[str]:
 
 
 def _json(call: Call, project: str, service: str) -> dict[str, Any]:
-    parent = f"projects/{call.cloud.projects.number(project)}"
-    enabled = service in call.cloud.services.enabled(project)
+    parent = f"projects/{call.cloud[Projects].number(project)}"
+    enabled = service in call.cloud[Services].enabled(project)
     return {
         "name": f"{parent}/services/{service}",
         "parent": parent,
-        "config": {"name": service, "title": call.cloud.services.title(service)},
+        "config": {"name": service, "title": call.cloud[Services].title(service)},
         "state": "ENABLED" if enabled else "DISABLED",
     }
 
@@ -233,23 +236,23 @@ def _start(
 ) -> dict[str, Any]:
     """The operation that turns services on or off, and what it answers when it is done."""
     cloud = call.cloud
-    number = cloud.projects.number(project)
+    number = cloud[Projects].number(project)
 
     def run() -> dict[str, Any]:
-        cloud.operations.falter()
+        cloud[Operations].falter()
         for service in services:
             together = (
                 needed(service)
                 if enabled
-                else [*cloud.services.dependents(project, service), service]
+                else [*cloud[Services].dependents(project, service), service]
             )
             for name in together:
-                cloud.services.change(project, name, enabled)
+                cloud[Services].change(project, name, enabled)
         found = [_json(call, project, service) for service in services]
         answer = {"services": found} if kind.startswith("Batch") else {"service": found[0]}
         return {"@type": f"type.googleapis.com/google.api.serviceusage.v1.{kind}", **answer}
 
-    return cloud.operations.start(
+    return cloud[Operations].start(
         f"operations/acat.p2-{number}-{cloud.unique_id()}",
         metadata={
             "@type": "type.googleapis.com/google.api.serviceusage.v1.OperationMetadata",
@@ -267,7 +270,7 @@ def _start(
 )
 def list_services(call: Call) -> dict[str, Any]:
     project = _project(call.resource)
-    enabled = call.cloud.services.enabled(project)
+    enabled = call.cloud[Services].enabled(project)
     chosen: dict[str, set[str] | frozenset[str]] = {
         "": catalogue() | enabled,
         "state:ENABLED": enabled,
@@ -324,7 +327,7 @@ def disable(call: Call) -> dict[str, Any]:
     _known([service])
     if (usage := call.body.get("checkIfServiceHasUsage", "SKIP")) not in UNCHECKED:
         raise unimplemented(f"checkIfServiceHasUsage {usage} of {call.method.id}")
-    dependents = call.cloud.services.dependents(project, service)
+    dependents = call.cloud[Services].dependents(project, service)
     # v1beta1 has no such field, and so no way to go on.
     if dependents and not call.body.get("disableDependentServices"):
         raise _depended_on(service, dependents)
@@ -356,7 +359,7 @@ def _depended_on(service: str, dependents: list[str]) -> ApiError:
 def _operation_project(call: Call) -> str:
     """The operation's name carries its project's number."""
     number = str(call.params["name"]).split("-")
-    return f"projects/{call.cloud.projects.id(number[1])}" if len(number) > 2 else "projects/-"
+    return f"projects/{call.cloud[Projects].id(number[1])}" if len(number) > 2 else "projects/-"
 
 
 # An inference: no document names what polling checks, and this permission exists for nothing else.
@@ -364,7 +367,7 @@ def _operation_project(call: Call) -> str:
     "serviceusage.operations.get", permission="serviceusage.operations.get", on=_operation_project
 )
 def get_operation(call: Call) -> dict[str, Any]:
-    return call.cloud.operations.get(call.params["name"])
+    return call.cloud[Operations].get(call.params["name"])
 
 
 # Docs iam/create-service-agents: an agent that was asked for gets no role, unlike one made on first
@@ -372,20 +375,23 @@ def get_operation(call: Call) -> dict[str, Any]:
 @method("serviceusage.services.generateServiceIdentity", permission=None, on=_parent)
 def generate_service_identity(call: Call) -> dict[str, Any]:
     _, project, _, service = call.resource.split("/")
-    if call.cloud.projects.get(project) is None:
+    if call.cloud[Projects].get(project) is None:
         raise consumer_invalid(project, call.method.service)
     api = service.partition(".")[0]
     if api not in AGENTS:
         _known([service])
         raise unimplemented(f"{call.method.id} for {service}")
-    accounts = call.cloud.accounts
+    accounts = call.cloud[Accounts]
     agent = accounts.create_agent(api, project, granted=False)
     account = accounts.find(agent.email)
     assert account is not None
     kind = f"type.googleapis.com/google.api.serviceusage.{call.method.version}.ServiceIdentity"
-    return call.cloud.operations.start(
+    return call.cloud[Operations].start(
         f"operations/finished.DONE_OPERATION.{call.cloud.unique_id()}",
         metadata={},
         run=lambda: {"@type": kind, "email": account.email, "uniqueId": account.unique_id},
         delay=0,
     )
+
+
+SERVICE = Service(Services, method, HONOURED)

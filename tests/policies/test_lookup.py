@@ -13,7 +13,12 @@ import pytest
 from policies import roles
 from policies.lookup import KEPT_SECONDS, Lookup, every_predefined_role
 from policies.rules.examples import GROUP, PROJECT, on_bucket, on_project
-from simulator.google import Cloud, Delays
+from simulator.api.audit import Audit
+from simulator.core.delays import Delays
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
+from simulator.serve.proxy import serve
 from tests.policies.support import NoLookup, given, ids, pack
 
 PERSON = "ana@example.com"
@@ -40,11 +45,11 @@ SEED = {
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleCloud]:
     """A cloud that this process's Google clients talk to, as somebody who may read roles."""
-    made = Cloud(delays=Delays(iam=0, api=0, operation=0))
-    made.seed(SEED)
-    with made.serve(tmp_path / "cloud") as running:
+    made = GoogleCloud(delays=Delays(iam=0, api=0, operation=0))
+    plant(made, SEED)
+    with serve(made, tmp_path / "cloud") as running:
         credentials = tmp_path / "adc.json"
         credentials.write_text(
             json.dumps(
@@ -52,7 +57,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
                     "type": "authorized_user",
                     "client_id": "tests",
                     "client_secret": "tests",
-                    "refresh_token": made.identity.refresh_token(PERSON),
+                    "refresh_token": made[Identity].refresh_token(PERSON),
                 }
             )
         )
@@ -62,11 +67,11 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         yield made
 
 
-def asked(cloud: Cloud) -> list[str]:
-    return [e.resource for e in cloud.audit.since(0) if e.permission == "iam.roles.get"]
+def asked(cloud: GoogleCloud) -> list[str]:
+    return [e.resource for e in cloud[Audit].since(0) if e.permission == "iam.roles.get"]
 
 
-def test_a_role_is_asked_for_once_and_kept_for_a_day(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_role_is_asked_for_once_and_kept_for_a_day(cloud: GoogleCloud, tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     for _ in range(2):  # the second run of a pack finds it on disk
         assert Lookup(folder).permissions(CUSTOM, 5) == {"aiplatform.customJobs.create"}
@@ -78,14 +83,16 @@ def test_a_role_is_asked_for_once_and_kept_for_a_day(cloud: Cloud, tmp_path: Pat
 
 
 def test_a_role_that_is_looked_up_is_judged_by_what_it_holds(
-    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: GoogleCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_DRY_RUN", "false")
     judged = pack(lookup=Lookup(tmp_path))
     assert ids(judged.resource(given(*on_project(CUSTOM, GROUP)))) == {"G4"}
 
 
-def test_a_role_that_google_does_not_know_stays_unjudged(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_role_that_google_does_not_know_stays_unjudged(
+    cloud: GoogleCloud, tmp_path: Path
+) -> None:
     assert Lookup(tmp_path).permissions("roles/no.such", 5) is None
     assert ids(pack(lookup=Lookup(tmp_path)).resource(given(*on_bucket("roles/no.such")))) == {
         "G14"
@@ -93,7 +100,7 @@ def test_a_role_that_google_does_not_know_stays_unjudged(cloud: Cloud, tmp_path:
 
 
 def test_nobody_is_asked_without_credentials_or_time(
-    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: GoogleCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert Lookup(tmp_path).permissions(CUSTOM, 0) is None
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
@@ -114,7 +121,7 @@ def test_known_roles_stand_in_configuration_where_nobody_can_be_asked(
     assert ids(judged.resource(given(*on_bucket(other, GROUP)))) == {"G14"}
 
 
-def test_the_catalogue_is_made_again_from_the_live_api(cloud: Cloud, tmp_path: Path) -> None:
+def test_the_catalogue_is_made_again_from_the_live_api(cloud: GoogleCloud, tmp_path: Path) -> None:
     found = list(every_predefined_role(Lookup(tmp_path)))
     assert len(found) == len(roles.ROLES) > 2_000
     said = roles.write(found, tmp_path / "roles.txt.gz")

@@ -6,38 +6,41 @@ from pathlib import Path
 import pytest
 import requests
 
-from simulator.google import Cloud
-from simulator.serve.proxy import Running
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
+from simulator.serve.proxy import Running, serve
 from tests.simulator.support.conformance import held_to_documents
 from tests.simulator.support.core import ADMIN, new_cloud, session
 from tests.simulator.support.pubsub import Client
-from tests.simulator.support.service import Sandbox, serve
+from tests.simulator.support.service import Sandbox, sandboxed
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with held_to_documents(monkeypatch) as problems:
-        yield from serve(tmp_path, monkeypatch)
+        yield from sandboxed(tmp_path, monkeypatch)
     assert not problems, "\n".join(sorted(set(problems)))
 
 
 @pytest.fixture
-def cloud() -> Cloud:
+def cloud() -> GoogleCloud:
     """Its clock starts at the wall clock, which google-auth goes by, and is only stepped."""
     return new_cloud()
 
 
 @pytest.fixture
-def running(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    with cloud.serve(tmp_path) as running:
+def running(
+    cloud: GoogleCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Running]:
+    with serve(cloud, tmp_path) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         yield running
 
 
 @pytest.fixture
-def admin(cloud: Cloud, running: Running) -> requests.Session:
-    return session(running, cloud.identity.access_token(ADMIN))
+def admin(cloud: GoogleCloud, running: Running) -> requests.Session:
+    return session(running, cloud[Identity].access_token(ADMIN))
 
 
 @pytest.fixture

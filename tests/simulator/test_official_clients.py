@@ -16,13 +16,16 @@ from google.iam.v1 import policy_pb2
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseUpload
 
+from simulator.identity.tokens import Identity
+from simulator.services.resourcemanager import Projects
+from simulator.services.serviceusage import Services
 from tests.simulator.support.service import IMAGE, PROJECT, REGION, Sandbox, artifact, email
 
 PROJECT_NAME = f"projects/{PROJECT}"
 
 
 def test_googleapiclient_makes_an_account_and_meets_googles_errors(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.seed(PROJECT, ["iam.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["iam.googleapis.com"])
     accounts = sandbox.google("iam", "v1").projects().serviceAccounts()
     body = {"accountId": "robot-arm", "serviceAccount": {"displayName": "Robot"}}
     made = accounts.create(name=PROJECT_NAME, body=body).execute()
@@ -34,7 +37,7 @@ def test_googleapiclient_makes_an_account_and_meets_googles_errors(sandbox: Sand
         listed += [account["email"] for account in page["accounts"]]
         request = accounts.list_next(request, page)
     made_by_google = (
-        f"{sandbox.cloud.projects.number(PROJECT)}-compute@developer.gserviceaccount.com"
+        f"{sandbox.cloud[Projects].number(PROJECT)}-compute@developer.gserviceaccount.com"
     )
     ours = (email(name) for name in ("admin", "deployer", "robot-arm", "serving"))
     assert listed == sorted([made_by_google, *ours])
@@ -146,7 +149,7 @@ def test_the_bigquery_client_keeps_etags_and_streams_rows(sandbox: Sandbox) -> N
 
 
 def test_the_resource_manager_client_changes_a_policy_under_its_etag(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.seed(PROJECT, ["cloudresourcemanager.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["cloudresourcemanager.googleapis.com"])
     client = resourcemanager_v3.ProjectsClient(credentials=sandbox.credentials(), transport="rest")
     assert client.get_project(name=PROJECT_NAME).project_id == PROJECT
     policy = client.get_iam_policy(request={"resource": PROJECT_NAME})
@@ -169,7 +172,7 @@ def test_the_resource_manager_client_changes_a_policy_under_its_etag(sandbox: Sa
 def test_the_iam_credentials_client_becomes_an_account_only_with_permission(
     sandbox: Sandbox,
 ) -> None:
-    sandbox.cloud.services.seed(PROJECT, ["iamcredentials.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["iamcredentials.googleapis.com"])
     request = {
         "name": f"projects/-/serviceAccounts/{email('serving')}",
         "scope": ["https://www.googleapis.com/auth/cloud-platform"],
@@ -182,7 +185,7 @@ def test_the_iam_credentials_client_becomes_an_account_only_with_permission(
     account = f"{PROJECT_NAME}/serviceAccounts/{email('serving')}"
     sandbox.grant(account, "roles/iam.serviceAccountTokenCreator", "deployer")
     token = client.generate_access_token(request=request).access_token
-    found = sandbox.cloud.identity.lookup(token)
+    found = sandbox.cloud[Identity].lookup(token)
     assert found is not None
     assert found.principal.email == email("serving")
 

@@ -17,10 +17,14 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from simulator.api.calls import Principal
 from simulator.core.clock import Clock
-from simulator.google import Cloud, Delays
+from simulator.core.delays import Delays
+from simulator.core.principal import Principal
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
 from simulator.serve.dispatch import Dispatcher, Request
+from simulator.services.bigquery.state import BigQuery
 from tests.recordings import COMMANDS, CONTRACT, DEPLOYER, PLATFORM, Exchange, before, load
 
 # The recorded subscription writes metadata into a table that has no columns for it, which Google
@@ -65,14 +69,14 @@ NOT_COMPARED = {
 }
 
 
-def new_cloud(folder: str) -> Cloud:
-    cloud = Cloud(clock=Clock(running=False, start=1_767_225_600), delays=Delays(0, 0, 0))
-    cloud.seed(before(folder))
+def new_cloud(folder: str) -> GoogleCloud:
+    cloud = GoogleCloud(clock=Clock(running=False, start=1_767_225_600), delays=Delays(0, 0, 0))
+    plant(cloud, before(folder))
     return cloud
 
 
 class Replay:
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: GoogleCloud) -> None:
         self.cloud, self._dispatcher = cloud, Dispatcher(cloud)
         self._principals = {
             # Org Policy takes no token of a person that has no project.
@@ -112,7 +116,7 @@ class Replay:
             if "etag" in policy and place in self._etags:
                 policy["etag"] = self._etags[place]
             body = json.dumps(body)
-        token, _ = self.cloud.identity.issue(self._principals[exchange["as"]])
+        token, _ = self.cloud[Identity].issue(self._principals[exchange["as"]])
         headers = {"authorization": f"Bearer {token}"}
         if exchange["content_type"]:
             headers["content-type"] = exchange["content_type"]
@@ -145,7 +149,7 @@ class Replay:
             name = (
                 f"projects/iot-prod/datasets/telemetry/tables/{answer['tableReference']['tableId']}"
             )
-            fields = self.cloud.bigquery.table(name).info.get("schema", {}).get("fields", [])
+            fields = self.cloud[BigQuery].table(name).info.get("schema", {}).get("fields", [])
             if [field["name"] for field in fields] == ["data"]:
                 fields += METADATA_COLUMNS
 

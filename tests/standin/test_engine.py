@@ -15,7 +15,12 @@ import pytest
 from pulumi import automation
 
 import standin
-from simulator.google import Cloud, Delays
+from simulator.api.audit import Audit
+from simulator.core.delays import Delays
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
+from simulator.serve.proxy import serve
 from tests.standin.support import NO_REGION
 
 PROJECT, REGION, PERSON = "iot-prod", "us-central1", "platform@example.com"
@@ -51,25 +56,25 @@ SEED = {
 
 
 @pytest.fixture
-def cloud() -> Cloud:
-    made = Cloud(delays=Delays(iam=0, api=0, operation=0.1))
-    made.seed(SEED)
+def cloud() -> GoogleCloud:
+    made = GoogleCloud(delays=Delays(iam=0, api=0, operation=0.1))
+    plant(made, SEED)
     return made
 
 
 @pytest.fixture
-def workspace(cloud: Cloud, tmp_path: Path) -> Iterator[automation.LocalWorkspaceOptions]:
+def workspace(cloud: GoogleCloud, tmp_path: Path) -> Iterator[automation.LocalWorkspaceOptions]:
     for folder in ("home", "work", "state"):
         (tmp_path / folder).mkdir()
     credentials = tmp_path / "adc.json"
-    with cloud.serve(tmp_path / "cloud") as running:
+    with serve(cloud, tmp_path / "cloud") as running:
         credentials.write_text(
             json.dumps(
                 {
                     "type": "authorized_user",
                     "client_id": "rehearsal",
                     "client_secret": "rehearsal",
-                    "refresh_token": cloud.identity.refresh_token(PERSON),
+                    "refresh_token": cloud[Identity].refresh_token(PERSON),
                 }
             )
         )
@@ -191,7 +196,7 @@ def changes(result: Any) -> dict[str, int]:
 
 
 def test_a_stack_goes_up_stays_as_it_is_changes_and_goes_away(
-    cloud: Cloud, workspace: automation.LocalWorkspaceOptions, tmp_path: Path
+    cloud: GoogleCloud, workspace: automation.LocalWorkspaceOptions, tmp_path: Path
 ) -> None:
     file = tmp_path / "model"
     file.write_bytes(b"weights 1")
@@ -204,7 +209,7 @@ def test_a_stack_goes_up_stays_as_it_is_changes_and_goes_away(
     assert up.outputs["number"].value == "123456789012"
     assert cloud.state()["endpoints"] == [ENDPOINT]
 
-    created = [entry for entry in cloud.audit.since(0) if entry.permission == NEEDED[0]]
+    created = [entry for entry in cloud[Audit].since(0) if entry.permission == NEEDED[0]]
     assert {entry.principal for entry in created if entry.granted} == {f"serviceAccount:{DEPLOYER}"}
 
     assert changes(stack.up()) == {"same": 14}
@@ -225,7 +230,7 @@ def test_a_stack_goes_up_stays_as_it_is_changes_and_goes_away(
 
 
 def test_a_denial_reaches_the_person_in_googles_words(
-    cloud: Cloud, workspace: automation.LocalWorkspaceOptions, tmp_path: Path
+    cloud: GoogleCloud, workspace: automation.LocalWorkspaceOptions, tmp_path: Path
 ) -> None:
     file = tmp_path / "model"
     file.write_bytes(b"weights")
@@ -264,7 +269,7 @@ def test_a_bucket_of_another_stack_is_imported_as_it_is(
 
 
 def test_an_endpoint_is_imported_by_a_default_provider_that_has_a_region(
-    cloud: Cloud, workspace: automation.LocalWorkspaceOptions
+    cloud: GoogleCloud, workspace: automation.LocalWorkspaceOptions
 ) -> None:
     """Its region is not read back, so a program that gives one has to ignore that."""
 

@@ -16,8 +16,11 @@ import requests
 from pulumi import automation
 from sklearn.dummy import DummyClassifier
 
-from simulator.google import Cloud, Delays
-from simulator.serve.proxy import Running
+from simulator.core.delays import Delays
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
+from simulator.serve.proxy import Running, serve
 from vertexops import sdk
 
 PROJECT, REGION, BUCKET = "iot-prod", "us-central1", "artifacts"
@@ -77,13 +80,13 @@ SEED = {
 class Rehearsal:
     """A cloud with an endpoint and two artifacts, and a stack that deploys to it."""
 
-    def __init__(self, cloud: Cloud, running: Running, directory: Path) -> None:
+    def __init__(self, cloud: GoogleCloud, running: Running, directory: Path) -> None:
         self.cloud, self.running, self.directory = cloud, running, directory
         self.admin = requests.Session()
         self.admin.trust_env = False
         self.admin.proxies = {"https": running.proxy_url}
         self.admin.verify = str(running.ca_bundle)
-        self.admin.headers["Authorization"] = f"Bearer {cloud.identity.access_token(ADMIN)}"
+        self.admin.headers["Authorization"] = f"Bearer {cloud[Identity].access_token(ADMIN)}"
 
     def call(self, verb: str, url: str, **more: Any) -> dict[str, Any]:
         answer = self.admin.request(verb, url, **more)
@@ -123,7 +126,7 @@ class Rehearsal:
                     "type": "authorized_user",
                     "client_id": "rehearsal",
                     "client_secret": "rehearsal",
-                    "refresh_token": self.cloud.identity.refresh_token(PLATFORM),
+                    "refresh_token": self.cloud[Identity].refresh_token(PLATFORM),
                 }
             )
         )
@@ -163,9 +166,9 @@ class Rehearsal:
 
 @contextmanager
 def rehearsal(directory: Path, **quotas: int) -> Iterator[Rehearsal]:
-    cloud = Cloud(delays=Delays(iam=1, api=1, operation=0.2), quotas=quotas)
-    cloud.seed(SEED)
-    with cloud.serve(directory / "cloud") as running:
+    cloud = GoogleCloud(delays=Delays(iam=1, api=1, operation=0.2), quotas=quotas)
+    plant(cloud, SEED)
+    with serve(cloud, directory / "cloud") as running:
         made = Rehearsal(cloud, running, directory)
         made.prepare()
         yield made

@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 from pulumi import automation
 
-from simulator.google import Delays
+from simulator.core.delays import Delays
+from simulator.iam.decisions import Iam
+from simulator.services.vertex.state import Vertex
 from tests.vertexops.engine import (
     DEPLOYER,
     ENDPOINT,
@@ -68,7 +70,7 @@ def test_a_version_is_rolled_out_replaced_and_taken_away(place: Rehearsal) -> No
     assert changes(second.up()) == {"update": 1, "replace": 1}
     assert place.traffic() == {"pump@2": 100}
     assert place.predict()["predictions"] == [1]
-    assert list(place.cloud.vertex.models[MODEL].versions) == ["2"]
+    assert list(place.cloud[Vertex].models[MODEL].versions) == ["2"]
 
     second.destroy()
     assert place.cloud.state()["models"] == place.cloud.state()["deployedModels"] == []
@@ -91,14 +93,14 @@ def test_a_run_after_the_engine_was_killed_finds_its_own_work(
 
         @property
         def operation(self) -> float:
-            return 3000 if place.cloud.vertex.models else 0.2
+            return 3000 if place.cloud[Vertex].models else 0.2
 
         @operation.setter
         def operation(self, seconds: float) -> None:
             """Set by the base class only."""
 
     stack = place.stack(rollout("v1"))
-    endpoint = place.cloud.vertex.endpoints[ENDPOINT]
+    endpoint = place.cloud[Vertex].endpoints[ENDPOINT]
     quick, place.cloud.delays = place.cloud.delays, SlowDeployment()
     failures: list[automation.CommandError] = []
 
@@ -124,7 +126,7 @@ def test_a_run_after_the_engine_was_killed_finds_its_own_work(
     stack.cancel()
     result = stack.up()
     assert list(result.outputs["split"].value) == [started]
-    assert list(place.cloud.vertex.models[MODEL].versions) == ["1"]
+    assert list(place.cloud[Vertex].models[MODEL].versions) == ["1"]
     assert place.traffic() == {"pump@1": 100}
 
 
@@ -166,7 +168,7 @@ def test_a_destroy_names_a_model_of_somebody_else_before_it_takes_anything_off(
             "minReplicaCount": 1,
         },
     }
-    [ours] = place.cloud.vertex.endpoints[ENDPOINT].deployed
+    [ours] = place.cloud[Vertex].endpoints[ENDPOINT].deployed
     body = {"deployedModel": by_hand, "trafficSplit": {"0": 20, ours: 80}}
     place.call("POST", f"{address}:deployModel", json=body)
     place.cloud.clock.step(60)
@@ -205,28 +207,28 @@ def test_what_was_changed_outside_shows_and_is_put_right(place: Rehearsal) -> No
 
 def test_a_rollout_and_its_model_are_imported_as_they_are(place: Rehearsal) -> None:
     place.stack(rollout("v1")).up()
-    [id] = place.cloud.vertex.endpoints[ENDPOINT].deployed
+    [id] = place.cloud[Vertex].endpoints[ENDPOINT].deployed
     state = place.directory / "state"
     state.rename(place.directory / "forgotten")
     stack = place.stack(rollout("v1", import_version=f"{MODEL}@1"))
     assert changes(stack.up()) == {"create": 5, "import": 2}
-    assert list(place.cloud.vertex.endpoints[ENDPOINT].deployed) == [id]
+    assert list(place.cloud[Vertex].endpoints[ENDPOINT].deployed) == [id]
     assert changes(place.stack(rollout("v1")).up()) == {}
 
 
 def test_a_missing_permission_is_named_with_googles_own_words(place: Rehearsal) -> None:
-    place.cloud.iam.withheld.add((None, "iam.serviceAccounts.actAs"))
+    place.cloud[Iam].withheld.add((None, "iam.serviceAccounts.actAs"))
     said = refusal(place.stack(rollout("v1", wait=0)))
     assert "needs iam.serviceAccounts.actAs on projects/-/serviceAccounts/serving@" in said
     assert "You do not have permission to act as service_account: serving@" in said
-    place.cloud.iam.withheld.add((None, "aiplatform.endpoints.deploy"))
+    place.cloud[Iam].withheld.add((None, "aiplatform.endpoints.deploy"))
     said = refusal(place.stack(rollout("v1", wait=0)))
     assert f"needs aiplatform.endpoints.deploy on {ENDPOINT}, which deployer@" in said
     assert "Permission 'aiplatform.endpoints.deploy' denied on resource" in said
 
 
 def test_a_caller_who_may_not_become_the_deployer_is_named(place: Rehearsal) -> None:
-    place.cloud.iam.withheld.add((PLATFORM, "iam.serviceAccounts.getAccessToken"))
+    place.cloud[Iam].withheld.add((PLATFORM, "iam.serviceAccounts.getAccessToken"))
     said = refusal(place.stack(rollout("v1", wait=0)))
     assert f"{PLATFORM} may not become {DEPLOYER}" in said
     needed = f"iam.serviceAccounts.getAccessToken on projects/-/serviceAccounts/{DEPLOYER}"
@@ -235,7 +237,7 @@ def test_a_caller_who_may_not_become_the_deployer_is_named(place: Rehearsal) -> 
 
 
 def test_access_that_never_comes_is_named_before_anything_is_deployed(place: Rehearsal) -> None:
-    place.cloud.iam.withheld.add((None, "aiplatform.endpoints.deploy"))
+    place.cloud[Iam].withheld.add((None, "aiplatform.endpoints.deploy"))
     said = refusal(place.stack(rollout("v1", wait=1)))
     assert "after 1 s still missing:" in said
     assert "aiplatform.endpoints.deploy on projects/iot-prod for deployer@" in said

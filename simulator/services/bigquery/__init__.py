@@ -5,7 +5,10 @@ an older notation, so it is kept as that policy (discovery document, `Dataset.ac
 lists what is acted on.
 """
 
+from simulator.api.calls import Service
 from simulator.services.bigquery import datasets, fields, projects, rows, tables
 from simulator.services.bigquery.state import BigQuery
 
-__all__ = ["BigQuery", "datasets", "fields", "projects", "rows", "tables"]
+SERVICE = Service(
+    BigQuery, datasets.method, projects.method, rows.method, tables.method, fields.HONOURED
+)

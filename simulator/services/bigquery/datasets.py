@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Reply, Result, method
+from simulator.api.calls import Call, Methods, Reply, Result
 from simulator.api.errors import ApiError, invalid
+from simulator.iam.decisions import Iam
 from simulator.services.bigquery.access import authorised, binding_of, entry_of, is_authorised
 from simulator.services.bigquery.state import (
     OUTPUT_ONLY,
+    BigQuery,
     check_etag,
     label,
     listed,
     on_dataset,
     on_project,
 )
+
+method = Methods()
 
 IDENTIFIER = re.compile(r"\w{1,1024}")
 LABEL_FILTER = re.compile(r"labels\.([^\s:.]+)(?::(\S*))?")
@@ -34,15 +38,15 @@ def _set_access(call: Call, access: list[dict[str, Any]]) -> None:
             binding["condition"] = condition
         bindings.append(binding)
     version = call.params.get("accessPolicyVersion", 1)
-    call.cloud.iam.set_policy(call.resource, {"version": version, "bindings": bindings})
-    call.cloud.bigquery.dataset(call.resource).authorised = authorised(access)
+    call.cloud[Iam].set_policy(call.resource, {"version": version, "bindings": bindings})
+    call.cloud[BigQuery].dataset(call.resource).authorised = authorised(access)
 
 
 def _shown(call: Call, name: str) -> dict[str, Any]:
-    dataset, view = call.cloud.bigquery.dataset(name), call.params.get("datasetView")
+    dataset, view = call.cloud[BigQuery].dataset(name), call.params.get("datasetView")
     if view == "METADATA":
         return dataset.info
-    policy = call.cloud.iam.get_policy(name, call.params.get("accessPolicyVersion", 1))
+    policy = call.cloud[Iam].get_policy(name, call.params.get("accessPolicyVersion", 1))
     access = [
         entry_of(binding["role"], member, binding.get("condition"))
         for binding in policy.get("bindings", ())
@@ -63,7 +67,7 @@ def insert_dataset(call: Call) -> Result:
     if not IDENTIFIER.fullmatch(dataset_id):
         raise invalid(f'Invalid dataset ID "{dataset_id}".')
     name = f"{call.resource}/datasets/{dataset_id}"
-    call.cloud.bigquery.create_dataset(name, call.body, call.principal.email)
+    call.cloud[BigQuery].create_dataset(name, call.body, call.principal.email)
     return _shown(call, name)
 
 
@@ -111,7 +115,7 @@ def list_datasets(call: Call) -> Result:
     keys = ("kind", "id", "datasetReference", "labels", "friendlyName", "location")
     items = [
         (name, {key: dataset.info[key] for key in keys if key in dataset.info})
-        for name, dataset in sorted(call.cloud.bigquery.datasets.items())
+        for name, dataset in sorted(call.cloud[BigQuery].datasets.items())
         if name.startswith(prefix)
         and not name.startswith(hidden)
         and _has(dataset.info.get("labels", {}), wanted)
@@ -128,7 +132,7 @@ def list_datasets(call: Call) -> Result:
 )
 def change_dataset(call: Call) -> Result:
     """An update without `access` keeps it, as the official provider's do (provider-contract)."""
-    bigquery, mode = call.cloud.bigquery, call.params.get("updateMode")
+    bigquery, mode = call.cloud[BigQuery], call.params.get("updateMode")
     dataset = bigquery.dataset(call.resource)
     check_etag(call, dataset.info)
     given = {} if mode == "UPDATE_ACL" else call.body
@@ -150,7 +154,7 @@ def change_dataset(call: Call) -> Result:
     reads="deleteContents",
 )
 def delete_dataset(call: Call) -> Result:
-    bigquery = call.cloud.bigquery
+    bigquery = call.cloud[BigQuery]
     dataset = bigquery.dataset(call.resource)
     if dataset.tables and not call.params.get("deleteContents"):
         message = f"Dataset {label(call.resource)} is still in use"
@@ -160,5 +164,5 @@ def delete_dataset(call: Call) -> Result:
         call.check("bigquery.tables.delete", name)
         bigquery.drop_table(name)
     del bigquery.datasets[call.resource]
-    call.cloud.iam.forget(call.resource)
+    call.cloud[Iam].forget(call.resource)
     return Reply(status=204)

@@ -9,13 +9,13 @@ in the same frame, and the words for one in a wrong place, are inferred.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Principal
 from simulator.api.errors import ApiError, invalid
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
+from simulator.identity.accounts import Accounts
+from simulator.services.kms.state import Kms
 
 # A multi-region that Cloud KMS calls otherwise.
 PLACES = {"eu": "europe"}
@@ -25,13 +25,13 @@ def check(cloud: Cloud, project: str, given: Mapping[str, Any] | None, location:
     """Raise unless the project can use the key of an EncryptionConfiguration at `location`."""
     if not given or not given.get("kmsKeyName"):
         return
-    key, place = cloud.kms.normal(given["kmsKeyName"]), location.lower()
+    key, place = cloud[Kms].normal(given["kmsKeyName"]), location.lower()
     place = PLACES.get(place, place)
     if key.split("/")[3] != place:
         raise invalid(f"The Cloud KMS key {key} is not in {place}.")
-    account = cloud.accounts.standing("bigquery", project)
+    account = cloud[Accounts].standing("bigquery", project)
     try:
-        cloud.kms.check_use(Principal(f"serviceAccount:{account}"), key)
+        cloud[Kms].check_use(Principal(f"serviceAccount:{account}"), key)
     except ApiError as error:
         message = f"Access Denied: BigQuery BigQuery: Cloud KMS Error: {error.message}"
         if error.status == 403:

@@ -1,10 +1,10 @@
 """What of BigQuery's requests is acted on, or kept and given back; all else is refused."""
 
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 
 # There is no query engine, so what only queries look at (a view's text, constraints, clustering,
 # a required filter, collation) is kept.
-honours(
+HONOURED = Table(
     "bigquery",
     {
         "Dataset": (

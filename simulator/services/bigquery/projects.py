@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
+from simulator.identity.accounts import Accounts
 from simulator.services.bigquery.state import on_project
+
+method = Methods()
 
 
 # The permission: discovery document.
@@ -13,5 +16,5 @@ def get_service_account(call: Call) -> Result:
     project = call.resource.removeprefix("projects/")
     return {
         "kind": "bigquery#getServiceAccountResponse",
-        "email": call.cloud.accounts.standing("bigquery", project),
+        "email": call.cloud[Accounts].standing("bigquery", project),
     }

@@ -6,9 +6,11 @@ import json
 from datetime import datetime
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import invalid
-from simulator.services.bigquery.state import chosen, on_table
+from simulator.services.bigquery.state import BigQuery, chosen, on_table
+
+method = Methods()
 
 # How long BigQuery remembers an insertId: "for at least one minute" (docs
 # bigquery/streaming-data-into-bigquery).
@@ -22,7 +24,7 @@ REMEMBERED_SECONDS = 60
     reads="formatOptions.useInt64Timestamp maxResults pageToken selectedFields startIndex",
 )
 def list_rows(call: Call) -> Result:
-    table = call.cloud.bigquery.data(call.resource)
+    table = call.cloud[BigQuery].data(call.resource)
     if (kind := table.info["type"]) != "TABLE":
         error = invalid(f"Cannot list a table of type {kind}.")
         error.legacy = "invalid"
@@ -51,7 +53,7 @@ def insert_rows(call: Call) -> Result:
     """Rows with a wrong value or an unknown field are refused, and with them, as at Google, every
     other row of the call unless `skipInvalidRows` is set. A row that comes again within a minute
     is dropped, by its `insertId`."""
-    table, now = call.cloud.bigquery.data(call.resource), call.cloud.clock.now()
+    table, now = call.cloud[BigQuery].data(call.resource), call.cloud.clock.now()
     fields = {item["name"]: item for item in table.info.get("schema", {}).get("fields", [])}
     ignoring = call.body.get("ignoreUnknownValues", False)
     errors: dict[int, list[dict[str, Any]]] = {}

@@ -7,12 +7,15 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.api.calls import Call, Result
 from simulator.api.errors import ApiError, already_exists, invalid, not_found, unimplemented
 from simulator.api.pages import page
 from simulator.api.patching import merge
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
+from simulator.iam.decisions import Iam
 from simulator.services.bigquery import encryption
 from simulator.services.bigquery.access import (
     DEFAULT_ACCESS,
@@ -28,9 +31,6 @@ from simulator.services.bigquery.defaults import (
     inherited,
     unexpired,
 )
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 SITE = "https://bigquery.googleapis.com/bigquery/v2"
 OUTPUT_ONLY = [
@@ -92,7 +92,7 @@ class Dataset:
     expires: float = math.inf
 
 
-class BigQuery:
+class BigQuery(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.datasets: dict[str, Dataset] = {}
@@ -126,7 +126,7 @@ class BigQuery:
         for table_id, table in list(dataset.tables.items()):
             if expiry(table) <= self.cloud.clock.now():
                 del dataset.tables[table_id]
-                self.cloud.iam.forget(f"{name}/tables/{table_id}")
+                self.cloud[Iam].forget(f"{name}/tables/{table_id}")
         dataset.expires = min(map(expiry, dataset.tables.values()), default=math.inf)
 
     def create_dataset(self, name: str, body: dict[str, Any], creator: str) -> Dataset:
@@ -150,9 +150,9 @@ class BigQuery:
             for entry in access:
                 if not is_authorised(entry):
                     role, member = binding_of(entry, project)
-                    self.cloud.iam.grant(name, role, member, entry.get("condition"))
+                    self.cloud[Iam].grant(name, role, member, entry.get("condition"))
         except ApiError:
-            self.cloud.iam.forget(name)
+            self.cloud[Iam].forget(name)
             raise
         self.datasets[name] = Dataset(info, authorised=authorised(access))
         return self.datasets[name]
@@ -235,7 +235,7 @@ class BigQuery:
         self.table(name)
         parent, _, table_id = name.rpartition("/tables/")
         del self.datasets[parent].tables[table_id]
-        self.cloud.iam.forget(name)
+        self.cloud[Iam].forget(name)
 
     def live(self) -> dict[str, list[str]]:
         tables = [
@@ -258,7 +258,7 @@ def label(name: str) -> str:
 
 
 def on_project(call: Call) -> str:
-    return f"projects/{call.cloud.projects.id(call.params['projectId'])}"
+    return f"projects/{call.cloud[Containers].id(call.params['projectId'])}"
 
 
 def on_dataset(call: Call) -> str:

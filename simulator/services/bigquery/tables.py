@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Reply, Result, method
+from simulator.api.calls import Call, Methods, Reply, Result
 from simulator.api.errors import invalid
+from simulator.iam.decisions import Iam
 from simulator.services.bigquery.state import (
+    BigQuery,
     Table,
     check_etag,
     chosen,
@@ -15,6 +17,8 @@ from simulator.services.bigquery.state import (
     on_dataset,
     on_table,
 )
+
+method = Methods()
 
 TABLE_NAME = re.compile(r"[\w\- ]{1,1024}")
 
@@ -24,7 +28,7 @@ def insert_table(call: Call) -> Result:
     table_id = call.body.get("tableReference", {}).get("tableId", "")
     if not TABLE_NAME.fullmatch(table_id):
         raise invalid(f'Invalid table ID "{table_id}".')
-    table = call.cloud.bigquery.create_table(f"{call.resource}/tables/{table_id}", call.body)
+    table = call.cloud[BigQuery].create_table(f"{call.resource}/tables/{table_id}", call.body)
     return _shown_table(table)
 
 
@@ -39,7 +43,7 @@ def _shown_table(table: Table) -> dict[str, Any]:
     reads="selectedFields view",
 )
 def get_table(call: Call) -> Result:
-    table = call.cloud.bigquery.table(call.resource)
+    table = call.cloud[BigQuery].table(call.resource)
     info = table.info if call.params.get("view") == "BASIC" else _shown_table(table)
     if wanted := call.params.get("selectedFields"):
         columns = info.get("schema", {}).get("fields", ())
@@ -54,7 +58,7 @@ def get_table(call: Call) -> Result:
     reads="maxResults pageToken",
 )
 def list_tables(call: Call) -> Result:
-    tables = call.cloud.bigquery.dataset(call.resource).tables
+    tables = call.cloud[BigQuery].dataset(call.resource).tables
     keys = (
         *("kind", "id", "tableReference", "friendlyName", "type", "labels", "creationTime"),
         *("expirationTime", "timePartitioning", "rangePartitioning", "clustering"),
@@ -73,15 +77,15 @@ def list_tables(call: Call) -> Result:
     on=on_table,
 )
 def change_table(call: Call) -> Result:
-    table = call.cloud.bigquery.table(call.resource)
+    table = call.cloud[BigQuery].table(call.resource)
     check_etag(call, table.info)
     whole = call.method.id == "bigquery.tables.update"
-    return _shown_table(call.cloud.bigquery.change_table(call.resource, call.body, whole=whole))
+    return _shown_table(call.cloud[BigQuery].change_table(call.resource, call.body, whole=whole))
 
 
 @method("bigquery.tables.delete", permission="bigquery.tables.delete", on=on_table)
 def delete_table(call: Call) -> Result:
-    call.cloud.bigquery.drop_table(call.resource)
+    call.cloud[BigQuery].drop_table(call.resource)
     return Reply(status=204)
 
 
@@ -93,20 +97,20 @@ def _on_policy(call: Call) -> str:
 
 @method("bigquery.tables.getIamPolicy", permission="bigquery.tables.getIamPolicy", on=_on_policy)
 def get_policy(call: Call) -> Result:
-    call.cloud.bigquery.table(call.resource)
+    call.cloud[BigQuery].table(call.resource)
     version = call.body.get("options", {}).get("requestedPolicyVersion", 1)
-    return call.cloud.iam.get_policy(call.resource, int(version))
+    return call.cloud[Iam].get_policy(call.resource, int(version))
 
 
 @method("bigquery.tables.setIamPolicy", permission="bigquery.tables.setIamPolicy", on=_on_policy)
 def set_policy(call: Call) -> Result:
-    call.cloud.bigquery.table(call.resource)
+    call.cloud[BigQuery].table(call.resource)
     policy = call.body.get("policy", {})
-    return call.cloud.iam.set_policy(call.resource, policy, call.body.get("updateMask"))
+    return call.cloud[Iam].set_policy(call.resource, policy, call.body.get("updateMask"))
 
 
 # Anyone may ask what they hold.
 @method("bigquery.tables.testIamPermissions", permission=None, on=_on_policy)
 def test_permissions(call: Call) -> Result:
-    held = call.cloud.iam.test(call.principal, call.resource, call.body.get("permissions", []))
+    held = call.cloud[Iam].test(call.principal, call.resource, call.body.get("permissions", []))
     return {"permissions": held} if held else {}

@@ -6,14 +6,13 @@ keys outlive a stack: the official provider deletes neither, it destroys the ver
 methods that the discovery document has are not simulated.
 """
 
-from simulator.api.honoured import ALL, honours
+from simulator.api.calls import Service
+from simulator.api.honoured import ALL, Table
 from simulator.iam.allowpolicies import POLICY_FIELDS
 from simulator.services.kms import keys, versions
 from simulator.services.kms.state import Kms
 
-__all__ = ["Kms", "keys", "versions"]
-
-honours(
+HONOURED = Table(
     "cloudkms",
     {
         **POLICY_FIELDS,
@@ -28,3 +27,5 @@ honours(
         "UpdateCryptoKeyPrimaryVersionRequest": ALL,
     },
 )
+
+SERVICE = Service(Kms, keys.method, versions.method, HONOURED)

@@ -9,14 +9,16 @@ from typing import Any
 
 import google_crc32c
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods
 from simulator.api.errors import already_exists, invalid, mask_paths, unimplemented
 from simulator.api.listing import listing
 from simulator.api.patching import copy_paths
 from simulator.api.selecting import selected
 from simulator.iam import allowpolicies
-from simulator.services.kms.state import Key, moment, seconds
+from simulator.services.kms.state import Key, Kms, moment, seconds
 from simulator.services.kms.versions import version_json
+
+method = Methods()
 
 RINGS = "cloudkms.projects.locations.keyRings"
 KEYS = f"{RINGS}.cryptoKeys"
@@ -62,19 +64,19 @@ def _checked_id(given: str, what: str) -> str:
 )
 def create_ring(call: Call) -> dict[str, Any]:
     name = f"{call.resource}/keyRings/{_checked_id(call.params.get('keyRingId', ''), 'KeyRing ID')}"
-    if name in call.cloud.kms.rings:
+    if name in call.cloud[Kms].rings:
         raise already_exists(f"KeyRing {name} already exists.")
-    call.cloud.kms.rings[name] = call.cloud.clock.rfc3339()
+    call.cloud[Kms].rings[name] = call.cloud.clock.rfc3339()
     return _ring_json(call, name)
 
 
 def _ring_json(call: Call, name: str) -> dict[str, Any]:
-    return {"name": name, "createTime": call.cloud.kms.rings[name]}
+    return {"name": name, "createTime": call.cloud[Kms].rings[name]}
 
 
 @method(f"{RINGS}.get", permission="cloudkms.keyRings.get", on=_on_name)
 def get_ring(call: Call) -> dict[str, Any]:
-    return _ring_json(call, call.cloud.kms.ring(call.resource))
+    return _ring_json(call, call.cloud[Kms].ring(call.resource))
 
 
 @method(
@@ -85,7 +87,7 @@ def get_ring(call: Call) -> dict[str, Any]:
 )
 def list_rings(call: Call) -> dict[str, Any]:
     place = f"{call.resource}/keyRings/"
-    found = [name for name in call.cloud.kms.rings if name.startswith(place)]
+    found = [name for name in call.cloud[Kms].rings if name.startswith(place)]
     items = selected(call, "keyRings", {name: _ring_json(call, name) for name in found})
     return listing("keyRings", items, call.params, default=100, most=1000, total=True)
 
@@ -128,7 +130,7 @@ def _check_info(info: dict[str, Any]) -> None:
     reads="cryptoKeyId skipInitialVersionCreation",
 )
 def create_key(call: Call) -> dict[str, Any]:
-    kms, ring = call.cloud.kms, call.cloud.kms.ring(call.resource)
+    kms, ring = call.cloud[Kms], call.cloud[Kms].ring(call.resource)
     key_id = _checked_id(call.params.get("cryptoKeyId", ""), "CryptoKey ID")
     name = f"{ring}/cryptoKeys/{key_id}"
     if name in kms.keys:
@@ -151,7 +153,7 @@ def create_key(call: Call) -> dict[str, Any]:
 
 @method(f"{KEYS}.get", permission="cloudkms.cryptoKeys.get", on=_on_name)
 def get_key(call: Call) -> dict[str, Any]:
-    return key_json(call.cloud.kms.key(call.resource))
+    return key_json(call.cloud[Kms].key(call.resource))
 
 
 @method(
@@ -161,7 +163,7 @@ def get_key(call: Call) -> dict[str, Any]:
     reads="filter orderBy pageSize pageToken versionView",
 )
 def list_keys(call: Call) -> dict[str, Any]:
-    kms, place = call.cloud.kms, f"{call.cloud.kms.ring(call.resource)}/cryptoKeys/"
+    kms, place = call.cloud[Kms], f"{call.cloud[Kms].ring(call.resource)}/cryptoKeys/"
     found = [name for name in kms.keys if name.startswith(place)]
     items = selected(call, "cryptoKeys", {name: key_json(kms.key(name)) for name in found})
     return listing("cryptoKeys", items, call.params, default=100, most=1000, total=True)
@@ -174,7 +176,7 @@ def list_keys(call: Call) -> dict[str, Any]:
     reads="updateMask",
 )
 def patch_key(call: Call) -> dict[str, Any]:
-    key = call.cloud.kms.key(call.resource)
+    key = call.cloud[Kms].key(call.resource)
     paths = mask_paths(call.params.get("updateMask"))
     if not paths or {path.partition(".")[0] for path in paths} - set(MUTABLE):
         raise invalid(f"update_mask must name some of {', '.join(MUTABLE)}.")
@@ -187,17 +189,17 @@ def patch_key(call: Call) -> dict[str, Any]:
 
 @method(f"{KEYS}.updatePrimaryVersion", permission="cloudkms.cryptoKeys.update", on=_on_name)
 def update_primary(call: Call) -> dict[str, Any]:
-    key = call.cloud.kms.key(call.resource)
+    key = call.cloud[Kms].key(call.resource)
     number = call.body.get("cryptoKeyVersionId", "")
-    _, version = call.cloud.kms.version(f"{key.name}/cryptoKeyVersions/{number}")
-    call.cloud.kms.usable(key, version.number)
+    _, version = call.cloud[Kms].version(f"{key.name}/cryptoKeyVersions/{number}")
+    call.cloud[Kms].usable(key, version.number)
     key.primary = version.number
     return key_json(key)
 
 
 @method(f"{KEYS}.encrypt", permission="cloudkms.cryptoKeyVersions.useToEncrypt", on=_on_key)
 def encrypt(call: Call) -> dict[str, Any]:
-    kms, key = call.cloud.kms, call.cloud.kms.key(call.resource)
+    kms, key = call.cloud[Kms], call.cloud[Kms].key(call.resource)
     plaintext, extra = _data(call, "plaintext"), _data(call, "additionalAuthenticatedData")
     number = key.primary
     if call.params["name"] != key.name:
@@ -217,9 +219,9 @@ def encrypt(call: Call) -> dict[str, Any]:
 
 @method(f"{KEYS}.decrypt", permission="cloudkms.cryptoKeyVersions.useToDecrypt", on=_on_key)
 def decrypt(call: Call) -> dict[str, Any]:
-    key = call.cloud.kms.key(call.resource)
+    key = call.cloud[Kms].key(call.resource)
     sealed, extra = _data(call, "ciphertext"), _data(call, "additionalAuthenticatedData")
-    number, plaintext = call.cloud.kms.decrypt(key, sealed, extra)
+    number, plaintext = call.cloud[Kms].decrypt(key, sealed, extra)
     return {
         "plaintext": base64.b64encode(plaintext).decode(),
         "plaintextCrc32c": str(google_crc32c.value(plaintext)),
@@ -243,12 +245,12 @@ def _data(call: Call, name: str) -> bytes:
 
 
 def _require_ring(call: Call, name: str) -> object:
-    return call.cloud.kms.ring(name)
+    return call.cloud[Kms].ring(name)
 
 
 def _require_key(call: Call, name: str) -> object:
-    return call.cloud.kms.key(name)
+    return call.cloud[Kms].key(name)
 
 
-allowpolicies.register(RINGS, "cloudkms.keyRings", _require_ring)
-allowpolicies.register(KEYS, "cloudkms.cryptoKeys", _require_key)
+allowpolicies.register(method, RINGS, "cloudkms.keyRings", _require_ring)
+allowpolicies.register(method, KEYS, "cloudkms.cryptoKeys", _require_key)

@@ -6,16 +6,16 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from simulator.api.calls import Principal
+from simulator.api.calls import Guard
 from simulator.api.errors import failed_precondition, invalid, not_found
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
+from simulator.core.principal import Principal
 
 NONCE = 12
 KEY_NAME = re.compile(r"projects/([^/]+)/(locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+)")
@@ -50,7 +50,7 @@ class Key:
         return {**defaults, **self.info.get("versionTemplate", {})}
 
 
-class Kms:
+class Kms(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         # name -> when it was made
@@ -108,7 +108,7 @@ class Kms:
                 f"The key {name} is not of the form projects/{{project}}/locations/{{location}}/"
                 "keyRings/{ring}/cryptoKeys/{key}."
             )
-        return f"projects/{self._cloud.projects.id(found[1])}/{found[2]}"
+        return f"projects/{self._cloud[Containers].id(found[1])}/{found[2]}"
 
     def check_use(self, agent: Principal, name: str, number: int | None = None) -> None:
         """Raise unless a service can use the key as its agent: a version, or the primary one.
@@ -117,7 +117,7 @@ class Kms:
         when the version is not enabled. What the service makes of it is its own.
         """
         for permission in USE:
-            self._cloud.check(agent, permission, name)
+            self._cloud[Guard].check(agent, permission, name)
         key = self.key(name)
         self.usable(key, key.primary if number is None else number)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods
 from simulator.api.errors import failed_precondition, invalid, mask_paths, unimplemented
 from simulator.api.listing import listing
 from simulator.api.selecting import selected
-from simulator.services.kms.state import Key, Version, seconds
+from simulator.services.kms.state import Key, Kms, Version, seconds
+
+method = Methods()
 
 VERSIONS = "cloudkms.projects.locations.keyRings.cryptoKeys.cryptoKeyVersions"
 PERMISSIONS = "cloudkms.cryptoKeyVersions"
@@ -47,13 +49,13 @@ def _require(version: Version, key: Key, *states: str) -> None:
 def create(call: Call) -> dict[str, Any]:
     if (state := call.body.get("state", "ENABLED")) != "ENABLED":
         raise unimplemented(f"Creating a key version that is {state}")
-    key = call.cloud.kms.key(call.resource)
-    return version_json(key, call.cloud.kms.add_version(key))
+    key = call.cloud[Kms].key(call.resource)
+    return version_json(key, call.cloud[Kms].add_version(key))
 
 
 @method(f"{VERSIONS}.get", permission=f"{PERMISSIONS}.get", on=_on_name)
 def get(call: Call) -> dict[str, Any]:
-    return version_json(*call.cloud.kms.version(call.resource))
+    return version_json(*call.cloud[Kms].version(call.resource))
 
 
 @method(
@@ -63,7 +65,7 @@ def get(call: Call) -> dict[str, Any]:
     reads="filter orderBy pageSize pageToken view",
 )
 def list_versions(call: Call) -> dict[str, Any]:
-    key = call.cloud.kms.key(call.resource)
+    key = call.cloud[Kms].key(call.resource)
     numbered = {f"{number:09}": version_json(key, item) for number, item in key.versions.items()}
     items = selected(call, "cryptoKeyVersions", numbered)
     return listing("cryptoKeyVersions", items, call.params, default=100, most=1000, total=True)
@@ -77,7 +79,7 @@ def list_versions(call: Call) -> dict[str, Any]:
 )
 def patch(call: Call) -> dict[str, Any]:
     """`state` alone, between ENABLED and DISABLED."""
-    key, version = call.cloud.kms.version(call.resource)
+    key, version = call.cloud[Kms].version(call.resource)
     wanted = call.body.get("state")
     states = ("ENABLED", "DISABLED")
     if mask_paths(call.params.get("updateMask")) != {"state"} or wanted not in states:
@@ -90,7 +92,7 @@ def patch(call: Call) -> dict[str, Any]:
 @method(f"{VERSIONS}.destroy", permission=f"{PERMISSIONS}.destroy", on=_on_name)
 def destroy(call: Call) -> dict[str, Any]:
     """Scheduled: the material is there until the key's destroyScheduledDuration has passed."""
-    key, version = call.cloud.kms.version(call.resource)
+    key, version = call.cloud[Kms].version(call.resource)
     _require(version, key, "ENABLED", "DISABLED")
     wait = seconds(key.info.get("destroyScheduledDuration", "2592000s"))
     version.state, version.destroy = "DESTROY_SCHEDULED", call.cloud.clock.now() + wait
@@ -100,7 +102,7 @@ def destroy(call: Call) -> dict[str, Any]:
 
 @method(f"{VERSIONS}.restore", permission=f"{PERMISSIONS}.restore", on=_on_name)
 def restore(call: Call) -> dict[str, Any]:
-    key, version = call.cloud.kms.version(call.resource)
+    key, version = call.cloud[Kms].version(call.resource)
     _require(version, key, "DESTROY_SCHEDULED")
     version.state, version.destroyed = "DISABLED", ""
     return version_json(key, version)

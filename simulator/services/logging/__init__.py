@@ -4,16 +4,15 @@ Permissions: docs logging/docs/access-control. Buckets, views, exclusions, setti
 answer 501.
 """
 
-from simulator.api.honoured import ALL, honours
+from simulator.api.calls import Service
+from simulator.api.honoured import ALL, Table
 from simulator.services.logging import entries, metrics, sinks
 from simulator.services.logging.state import Logging
-
-__all__ = ["Logging", "entries", "metrics", "sinks"]
 
 OF_ORGANIZATIONS = "only for sinks of organizations and folders (discovery document)"
 OF_LOG_METRIC = "output only, made from the metric's name and description (discovery document)"
 
-honours(
+HONOURED = Table(
     "logging",
     {
         "BigQueryOptions": "usePartitionedTables",
@@ -50,3 +49,5 @@ honours(
         "MetricDescriptor.type": OF_LOG_METRIC,
     },
 )
+
+SERVICE = Service(Logging, entries.method, metrics.method, sinks.method, HONOURED)

@@ -13,13 +13,12 @@ look at the resource (`gcs_bucket`'s location, `service_account`'s unique id).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.core.audit import Handled
+from simulator.api.audit import Handled
+from simulator.core.cloud import Cloud
+from simulator.iam.decisions import Iam
 from simulator.services.logging.methods import ADMIN_WRITE, log_type, method_name
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 ACTIVITY = "cloudaudit.googleapis.com%2Factivity"
 DATA_ACCESS = "cloudaudit.googleapis.com%2Fdata_access"
@@ -54,7 +53,7 @@ def insert_id(request: int, index: int = 0) -> str:
 
 def container(cloud: Cloud, request: Handled) -> str:
     """The project, folder or organization whose logs have the request."""
-    return request.container or cloud.iam.container(request.resource)
+    return request.container or cloud[Iam].container(request.resource)
 
 
 def log_of(cloud: Cloud, request: Handled) -> str | None:
@@ -75,8 +74,8 @@ def _data_access(cloud: Cloud, request: Handled, kind: str) -> bool:
     if request.method.service in ALWAYS_ON:
         return True
     identities: set[str] | None = None
-    for ancestor in cloud.iam.ancestors(container(cloud, request)):
-        history = cloud.iam.audit_configs.get(ancestor, ())
+    for ancestor in cloud[Iam].ancestors(container(cloud, request)):
+        history = cloud[Iam].audit_configs.get(ancestor, ())
         current = [
             configs
             for since, after, configs in history
@@ -87,7 +86,7 @@ def _data_access(cloud: Cloud, request: Handled, kind: str) -> bool:
                 continue
             for log in config.get("auditLogConfigs", ()):
                 if log.get("logType") == kind:
-                    identities = identities or set(cloud.iam.identities(request.principal))
+                    identities = identities or set(cloud[Iam].identities(request.principal))
                     if identities.isdisjoint(log.get("exemptedMembers", ())):
                         return True
     return False
@@ -119,7 +118,7 @@ def _payload(request: Handled, moment: str) -> dict[str, Any]:
     if email != member:
         who["principalEmail"] = email
     return {
-        "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+        "@type": "type.googleapis.com/google.cloud[Audit].AuditLog",
         "status": status,
         "authenticationInfo": who,
         "requestMetadata": {

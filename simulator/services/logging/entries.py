@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.audit import Audit
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, invalid, unimplemented
 from simulator.api.pages import page
 from simulator.core.clock import nanoseconds
+from simulator.core.platform import Containers
 from simulator.services.logging.auditlog import DATA_ACCESS, insert_id
 from simulator.services.logging.query import compiled
-from simulator.services.logging.state import on_parent
+from simulator.services.logging.state import Logging, on_parent
+
+method = Methods()
 
 CONTAINERS = ("projects", "folders", "organizations")
 PAYLOADS = ("textPayload", "jsonPayload", "protoPayload")
@@ -32,7 +36,7 @@ def _container(call: Call, name: str) -> str:
     reference = rest.partition("/")[0]
     if kind not in CONTAINERS or not reference:
         raise invalid(f"Invalid resource name: {name}")
-    return f"{kind}/{call.cloud.projects.id(reference) if kind == 'projects' else reference}"
+    return f"{kind}/{call.cloud[Containers].id(reference) if kind == 'projects' else reference}"
 
 
 def _first(call: Call, names: Any) -> str:
@@ -61,7 +65,7 @@ def list_entries(call: Call) -> Result:
         call.check("logging.logEntries.list", container)
     found = [
         (_key(entry, order), entry)
-        for entry in call.cloud.logging.entries(containers)
+        for entry in call.cloud[Logging].entries(containers)
         if matching(entry)
     ]
     found = sorted(_readable(call, found), key=lambda item: item[0])
@@ -118,7 +122,7 @@ def _on_write(call: Call) -> str:
 @method("logging.entries.write", permission=None, on=_on_write)
 def write_entries(call: Call) -> Result:
     """All of them, or with `partialSuccess` those that are valid; then still the first error."""
-    given, logging = call.body.get("entries", []), call.cloud.logging
+    given, logging = call.body.get("entries", []), call.cloud[Logging]
     written, errors, allowed = [], [], dict[str, ApiError | None]()
     for index, entry in enumerate(given, 1):
         try:
@@ -163,7 +167,7 @@ def _complete(call: Call, entry: dict[str, Any], index: int) -> dict[str, Any]:
     now = call.cloud.clock.rfc3339()
     complete = {
         **entry,
-        "insertId": entry.get("insertId") or insert_id(call.cloud.audit.handled, index),
+        "insertId": entry.get("insertId") or insert_id(call.cloud[Audit].handled, index),
         "resource": resource,
         "timestamp": entry.get("timestamp") or now,
         "logName": f"{_container(call, parent)}/logs/{log}",
@@ -186,7 +190,7 @@ def _complete(call: Call, entry: dict[str, Any], index: int) -> dict[str, Any]:
 )
 def list_logs(call: Call) -> Result:
     """The names of the logs that have entries."""
-    names = {entry["logName"] for entry in call.cloud.logging.entries({call.resource})}
+    names = {entry["logName"] for entry in call.cloud[Logging].entries({call.resource})}
     size = min(int(call.params.get("pageSize") or PAGE), MAX_PAGE)
     keyed = [(unquote(name), name) for name in sorted(names)]
     chosen, token = page(sorted(keyed), call.params.get("pageToken"), size)

@@ -7,21 +7,17 @@ since the metric was created, or its filter last changed, count.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, invalid, not_found
-from simulator.api.filters import found, parse_value
 from simulator.api.listing import listing
-from simulator.core.clock import nanoseconds
-from simulator.services.logging.query import Entry, compiled
-from simulator.services.logging.state import Position, on_parent
+from simulator.services.logging.query import compiled
+from simulator.services.logging.samples import LogMetric, extractor
+from simulator.services.logging.state import Logging, on_parent
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 METRIC_ID = re.compile(r"[A-Za-z0-9_\-.,+!*',()%][A-Za-z0-9_\-.,+!*',()%/]{0,99}")
 PREFIX = "logging.googleapis.com/user/"
@@ -33,98 +29,6 @@ DEFAULT_BUCKETS = {
 }
 # Of a metric's descriptor (discovery document).
 READ_ONLY = ("description", "monitoredResourceTypes", "name", "type")
-DEFAULTS: dict[str, Any] = {"STRING": "", "INT64": "0", "BOOL": "false"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One counted entry, `value` 1, or one extracted value."""
-
-    time: float
-    labels: tuple[tuple[str, str], ...]
-    resource: str
-    resource_labels: tuple[tuple[str, str], ...]
-    value: float
-
-
-@dataclass(slots=True)
-class LogMetric:
-    """`counted` says which entries are in `samples` already."""
-
-    project: str
-    info: dict[str, Any]
-    counted: Position
-    samples: list[Sample] = field(default_factory=list)
-
-    def count(self, cloud: Cloud) -> list[Sample]:
-        """Every sample up to now."""
-        since, self.counted = self.counted, cloud.logging.position()
-        if not self.info.get("disabled"):
-            matching = compiled(self.info["filter"])
-            for entry in cloud.logging.entries({self.project}, since):
-                if matching(entry) and (sample := self._sample(entry)):
-                    self.samples.append(sample)
-        return self.samples
-
-    def _sample(self, entry: Entry) -> Sample | None:
-        descriptor, value = self.info["metricDescriptor"], 1.0
-        if descriptor["valueType"] == "DISTRIBUTION":
-            try:
-                value = float(_extractor(self.info["valueExtractor"])(entry) or "")
-            except ValueError:
-                return None
-        labels = {
-            label["key"]: _label(label, self.info["labelExtractors"][label["key"]], entry)
-            for label in descriptor.get("labels", ())
-        }
-        resource = entry["resource"]
-        return Sample(
-            nanoseconds(entry["timestamp"]) / 1e9,
-            tuple(sorted(labels.items())),
-            resource["type"],
-            tuple(sorted(resource.get("labels", {}).items())),
-            value,
-        )
-
-
-def _label(label: dict[str, Any], extractor: str, entry: Entry) -> str:
-    """The extracted text, or the default of the label's type where it does not fit."""
-    kind, text = label.get("valueType", "STRING"), _extractor(extractor)(entry)
-    fits = {
-        "STRING": text is not None,
-        "INT64": re.fullmatch(r"-?\d+", text or "") is not None,
-        "BOOL": text in ("true", "false"),
-    }
-    return text if text is not None and fits[kind] else str(DEFAULTS[kind])
-
-
-def _extractor(text: str) -> Callable[[Entry], str | None]:
-    """EXTRACT(field) or REGEXP_EXTRACT(field, regex) of an entry; None when nothing is there."""
-    call = parse_value(text)
-    wanted = {"EXTRACT": 1, "REGEXP_EXTRACT": 2}.get(call.function)
-    if wanted is None or wanted != len(call.arguments):
-        raise invalid(f"{text} is neither EXTRACT(field) nor REGEXP_EXTRACT(field, regex).")
-    path, pattern = call.arguments[0].path, None
-    if wanted == 2:
-        try:
-            pattern = re.compile(call.arguments[1].text)
-        except re.error as error:
-            raise invalid(f"{text}: {error} in the regular expression.") from None
-        if pattern.groups != 1:
-            raise invalid(f"{text}: the regular expression needs exactly one capture group.")
-
-    def extract(entry: Entry) -> str | None:
-        value = next((_text(item) for item in found(entry, path)), None)
-        if value is None or pattern is None:
-            return value
-        match = pattern.search(value)
-        return match[1] if match else None
-
-    return extract
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def metric_name(project: str, metric_id: str) -> str:
@@ -142,7 +46,7 @@ def _id(call: Call) -> str:
 
 
 def _metric(call: Call) -> LogMetric:
-    metric = call.cloud.logging.metrics.get(call.resource)
+    metric = call.cloud[Logging].metrics.get(call.resource)
     if metric is None:
         # http-logs/logging-metric.log
         raise not_found(f"Metric {_id(call)} does not exist.")
@@ -171,7 +75,7 @@ def _described(call: Call, name: str, body: dict[str, Any], project: str) -> dic
             f"{sorted(extractors)}."
         )
     for text in (*extractors.values(), *filter(None, [body.get("valueExtractor")])):
-        _extractor(text)
+        extractor(text)
     given |= {
         "name": f"{project}/metricDescriptors/{PREFIX}{name}",
         "type": f"{PREFIX}{name}",
@@ -197,15 +101,15 @@ def _info(call: Call, name: str, project: str) -> dict[str, Any]:
 def _create(call: Call, name: str, project: str) -> Result:
     now = call.cloud.clock.rfc3339()
     info = _info(call, name, project) | {"createTime": now, "updateTime": now}
-    position = call.cloud.logging.position()
-    call.cloud.logging.metrics[metric_name(project, name)] = LogMetric(project, info, position)
+    position = call.cloud[Logging].position()
+    call.cloud[Logging].metrics[metric_name(project, name)] = LogMetric(project, info, position)
     return info
 
 
 @method("logging.projects.metrics.create", permission="logging.logMetrics.create", on=on_parent)
 def create(call: Call) -> Result:
     name = call.body.get("name", "")
-    if metric_name(call.resource, name) in call.cloud.logging.metrics:
+    if metric_name(call.resource, name) in call.cloud[Logging].metrics:
         raise already_exists(f"Metric {name} already exists.")
     return _create(call, name, call.resource)
 
@@ -222,7 +126,7 @@ def get(call: Call) -> Result:
     reads="pageSize pageToken",
 )
 def list_metrics(call: Call) -> Result:
-    metrics = call.cloud.logging.metrics.items()
+    metrics = call.cloud[Logging].metrics.items()
     mine = {name: item.info for name, item in metrics if item.project == call.resource}
     return listing("metrics", mine, call.params, default=50, most=1000)
 
@@ -234,14 +138,14 @@ def update(call: Call) -> Result:
     project, name = call.resource.partition("/metrics/")[0], _id(call)
     if call.body.get("name", name) != name:
         raise invalid(f"The metric's name is {name}, not {call.body['name']}.")
-    metric = call.cloud.logging.metrics.get(call.resource)
+    metric = call.cloud[Logging].metrics.get(call.resource)
     if metric is None:
         call.check("logging.logMetrics.create", project)
         return _create(call, name, project)
     info, before = _info(call, name, project), metric.info["metricDescriptor"]
     if info["metricDescriptor"]["valueType"] != before["valueType"]:
         raise invalid("The value_type of a log-based metric cannot be changed.")
-    metric.count(call.cloud)
+    call.cloud[Logging].samples(call.resource)  # by what it was until now
     stamps = {"createTime": metric.info["createTime"], "updateTime": call.cloud.clock.rfc3339()}
     metric.info = info | stamps
     return metric.info
@@ -250,5 +154,5 @@ def update(call: Call) -> Result:
 @method("logging.projects.metrics.delete", permission="logging.logMetrics.delete", on=_on_name)
 def delete(call: Call) -> Result:
     _metric(call)
-    del call.cloud.logging.metrics[call.resource]
+    del call.cloud[Logging].metrics[call.resource]
     return {}

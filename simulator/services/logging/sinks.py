@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, already_exists, invalid, mask_paths, not_found
 from simulator.api.listing import listing
 from simulator.api.patching import copy_paths
+from simulator.identity.accounts import Accounts
 from simulator.services.logging.query import compiled
-from simulator.services.logging.state import DEFAULT, REQUIRED, on_parent
+from simulator.services.logging.state import DEFAULT, REQUIRED, Logging, on_parent
+
+method = Methods()
 
 # Discovery document, LogSink.name and LogSink.destination.
 SINK_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
@@ -69,7 +72,7 @@ def _sinks(call: Call, project: str) -> dict[str, dict[str, Any]]:
         }
         for sink_id, text in FILTERS.items()
     }
-    made = call.cloud.logging.sinks.items()
+    made = call.cloud[Logging].sinks.items()
     return first | {name: item for name, item in made if name.startswith(f"{project}/sinks/")}
 
 
@@ -102,7 +105,7 @@ def _writer(call: Call, sink: dict[str, Any]) -> str:
         return ""
     if not call.params.get("uniqueWriterIdentity"):
         return SHARED_WRITER
-    return call.cloud.accounts.create_agent("logging", project).member
+    return call.cloud[Accounts].create_agent("logging", project).member
 
 
 def _written(sink: dict[str, Any], writer: str) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def _written(sink: dict[str, Any], writer: str) -> dict[str, Any]:
     reads="uniqueWriterIdentity",
 )
 def create(call: Call) -> Result:
-    body, sinks = call.body, call.cloud.logging.sinks
+    body, sinks = call.body, call.cloud[Logging].sinks
     sink_id, now = body.get("name", ""), call.cloud.clock.rfc3339()
     name = f"{call.resource}/sinks/{sink_id}"
     if name in _sinks(call, call.resource):
@@ -181,8 +184,8 @@ def update(call: Call) -> Result:
     if writer not in ("", SHARED_WRITER) and not unique:
         raise invalid("A sink with a unique writer identity cannot go back to the shared one.")
     sink["updateTime"] = call.cloud.clock.rfc3339()
-    call.cloud.logging.sinks[call.resource] = _written(sink, _writer(call, sink))
-    return call.cloud.logging.sinks[call.resource]
+    call.cloud[Logging].sinks[call.resource] = _written(sink, _writer(call, sink))
+    return call.cloud[Logging].sinks[call.resource]
 
 
 @method("logging.projects.sinks.delete", permission="logging.sinks.delete", on=_on_name)
@@ -190,5 +193,5 @@ def delete(call: Call) -> Result:
     sink = _sink(call)
     if sink["name"] in UNDELETABLE:
         raise ApiError(403, "PERMISSION_DENIED", UNDELETABLE[sink["name"]])
-    del call.cloud.logging.sinks[call.resource]
+    del call.cloud[Logging].sinks[call.resource]
     return {}

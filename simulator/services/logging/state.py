@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from simulator.api.audit import Audit
 from simulator.api.calls import Call
+from simulator.core.cloud import Cloud, Holding
 from simulator.services.logging.auditlog import container, entry
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
-    from simulator.services.logging.metrics import LogMetric
-
+from simulator.services.logging.samples import START, LogMetric, Position, Sample
 
 # Sinks that every project has and nobody can delete.
 DEFAULT, REQUIRED = "_Default", "_Required"
-
-
-class Position(NamedTuple):
-    """How much was received: numbers of the next request and the next written entry."""
-
-    request: int
-    written: int
-
-
-START = Position(0, 0)
 
 
 class Written(NamedTuple):
@@ -35,7 +23,7 @@ class Written(NamedTuple):
     entry: dict[str, Any]
 
 
-class Logging:
+class Logging(Holding):
     def __init__(self, cloud: Cloud, limit: int = 200_000) -> None:
         self.cloud = cloud
         # by projects/P/metrics/M, projects/P/sinks/S
@@ -49,11 +37,18 @@ class Logging:
         self._received += 1
 
     def position(self) -> Position:
-        return Position(self.cloud.audit.handled, self._received)
+        return Position(self.cloud[Audit].handled, self._received)
+
+    def samples(self, metric: str) -> list[Sample]:
+        """Every sample of a log-based metric up to now; KeyError for one that is not there."""
+        counting = self.metrics[metric]
+        upto = self.position()
+        counting.count(self.entries({counting.project}, counting.counted), upto)
+        return counting.samples
 
     def entries(self, containers: set[str], since: Position = START) -> Iterator[dict[str, Any]]:
         """The log entries of projects (folders, organizations) received since a position."""
-        for request in self.cloud.audit.requests_since(since.request):
+        for request in self.cloud[Audit].requests_since(since.request):
             if container(self.cloud, request) in containers:
                 found = entry(self.cloud, request)
                 if found:

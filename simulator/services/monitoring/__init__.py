@@ -5,7 +5,8 @@ Permissions are named like the methods (docs monitoring/access-control); those o
 answers 501.
 """
 
-from simulator.api.honoured import ALL, honours
+from simulator.api.calls import Service
+from simulator.api.honoured import ALL, Table
 from simulator.services.monitoring import (
     channels,
     dashboards,
@@ -16,22 +17,12 @@ from simulator.services.monitoring import (
 )
 from simulator.services.monitoring.state import Monitoring
 
-__all__ = [
-    "Monitoring",
-    "channels",
-    "dashboards",
-    "descriptors",
-    "policies",
-    "slos",
-    "timeseries",
-]
-
 # No policy, indicator or dashboard is evaluated, and nothing is sent to a channel: what they hold
 # is checked and kept.
 NAMED = "the path, or an id beside it, says which it is"
 RECORD = "a record that the service writes, ignored in requests"
 
-honours(
+HONOURED = Table(
     "monitoring",
     {
         "AlertPolicy": (
@@ -72,4 +63,15 @@ honours(
         "Service.name": NAMED,
         "ServiceLevelObjective.name": NAMED,
     },
+)
+
+SERVICE = Service(
+    Monitoring,
+    channels.method,
+    dashboards.method,
+    descriptors.method,
+    policies.method,
+    slos.method,
+    timeseries.method,
+    HONOURED,
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 from simulator.api.errors import invalid, unimplemented
 from simulator.api.filters import parse_value
-from simulator.services.logging.metrics import Sample
+from simulator.services.logging.samples import Sample
 from simulator.services.monitoring.descriptors import Metric
 from simulator.services.monitoring.state import bad_field
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import invalid, not_found
 from simulator.api.listing import listing
 from simulator.services.monitoring.matching import listed
-from simulator.services.monitoring.state import bad_field, check_labels, on_name, replaced, under
+from simulator.services.monitoring.state import (
+    Monitoring,
+    bad_field,
+    check_labels,
+    on_name,
+    replaced,
+    under,
+)
+
+method = Methods()
 
 # Channel type -> its name, and the labels it needs (docs monitoring/alerts/using-channels-api).
 TYPES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -41,7 +50,7 @@ FIELDS = {
 
 
 def channel(call: Call, name: str) -> dict[str, Any]:
-    found = call.cloud.monitoring.channels.get(name)
+    found = call.cloud[Monitoring].channels.get(name)
     if found is None:
         raise not_found(f"Notification channel not found: {name}")
     return found
@@ -78,7 +87,7 @@ def create(call: Call) -> Result:
     info: dict[str, Any] = {"name": name, "enabled": True}
     info |= {key: call.body[key] for key in MUTABLE if call.body.get(key) not in (None, "", {})}
     info |= {"creationRecord": now, "mutationRecords": [now]}
-    call.cloud.monitoring.channels[name] = info
+    call.cloud[Monitoring].channels[name] = info
     return info
 
 
@@ -98,7 +107,7 @@ def get(call: Call) -> Result:
     reads="filter orderBy pageSize pageToken",
 )
 def list_channels(call: Call) -> Result:
-    found = under(call.cloud.monitoring.channels, call.resource, "notificationChannels")
+    found = under(call.cloud[Monitoring].channels, call.resource, "notificationChannels")
     return listed("notificationChannels", found.values(), call.params, FIELDS)
 
 
@@ -114,7 +123,7 @@ def patch(call: Call) -> Result:
     _check(info)
     info["mutationRecords"] = [{"mutateTime": call.cloud.clock.rfc3339()}]
     info.setdefault("enabled", True)
-    call.cloud.monitoring.channels[call.resource] = info
+    call.cloud[Monitoring].channels[call.resource] = info
     return info
 
 
@@ -126,7 +135,7 @@ def patch(call: Call) -> Result:
 )
 def delete(call: Call) -> Result:
     """Discovery document, `force`: it takes the channel out of the policies that name it."""
-    name, policies = call.resource, call.cloud.monitoring.policies
+    name, policies = call.resource, call.cloud[Monitoring].policies
     channel(call, name)
     users = [key for key, item in policies.items() if name in item.get("notificationChannels", ())]
     if users and not call.params.get("force"):
@@ -138,7 +147,7 @@ def delete(call: Call) -> Result:
     for user in users:
         left = [item for item in policies[user]["notificationChannels"] if item != name]
         policies[user] = {**policies[user], "notificationChannels": left}
-    del call.cloud.monitoring.channels[name]
+    del call.cloud[Monitoring].channels[name]
     return {}
 
 

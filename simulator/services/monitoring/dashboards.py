@@ -7,17 +7,20 @@ import uuid
 from copy import deepcopy
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import aborted, already_exists, invalid, not_found
 from simulator.api.listing import listing
-from simulator.services.monitoring.state import on_name, on_parent, under
+from simulator.core.platform import Containers
+from simulator.services.monitoring.state import Monitoring, on_name, on_parent, under
+
+method = Methods()
 
 LAYOUTS = ("gridLayout", "mosaicLayout", "rowLayout", "columnLayout")
 NAMESPACE = uuid.UUID("9e0a9f4a-2f0c-4b57-8a0e-6f5bd4a6d1c3")
 
 
 def _dashboard(call: Call) -> dict[str, Any]:
-    found = call.cloud.monitoring.dashboards.get(call.resource)
+    found = call.cloud[Monitoring].dashboards.get(call.resource)
     if found is None:
         raise not_found("Requested entity was not found.")
     return found
@@ -45,11 +48,11 @@ def _stored(call: Call, name: str) -> dict[str, Any]:
     if len(layouts) > 1:
         raise invalid(f"A dashboard has one layout, not {', '.join(layouts)}.")
     info: dict[str, Any] = _filled(body) | {
-        "name": call.cloud.projects.numbered(name),
+        "name": call.cloud[Containers].numbered(name),
         "etag": base64.b64encode(bytes.fromhex(call.cloud.unique_id()[:16])).decode(),
     }
     if not call.params.get("validateOnly"):
-        call.cloud.monitoring.dashboards[name] = info
+        call.cloud[Monitoring].dashboards[name] = info
     return info
 
 
@@ -62,13 +65,13 @@ def _stored(call: Call, name: str) -> dict[str, Any]:
 def create(call: Call) -> Result:
     given = call.body.get("name", "")
     project, _, dashboard_id = given.partition("/dashboards/")
-    owner = call.cloud.projects.id(project.removeprefix("projects/"))
+    owner = call.cloud[Containers].id(project.removeprefix("projects/"))
     if given and (f"projects/{owner}" != call.resource or not dashboard_id):
         raise invalid(f"The dashboard's name {given} does not belong to {call.resource}.")
     name = f"{call.resource}/dashboards/" + (
         dashboard_id or str(uuid.uuid5(NAMESPACE, call.cloud.unique_id()))
     )
-    if name in call.cloud.monitoring.dashboards:
+    if name in call.cloud[Monitoring].dashboards:
         raise already_exists(f"Dashboard {name} already exists.")
     return _stored(call, name)
 
@@ -85,7 +88,7 @@ def get(call: Call) -> Result:
     reads="pageSize pageToken",
 )
 def list_dashboards(call: Call) -> Result:
-    found = under(call.cloud.monitoring.dashboards, call.resource, "dashboards")
+    found = under(call.cloud[Monitoring].dashboards, call.resource, "dashboards")
     return listing("dashboards", found, call.params, default=1000, most=1000)
 
 
@@ -110,5 +113,5 @@ def patch(call: Call) -> Result:
 )
 def delete(call: Call) -> Result:
     _dashboard(call)
-    del call.cloud.monitoring.dashboards[call.resource]
+    del call.cloud[Monitoring].dashboards[call.resource]
     return {}

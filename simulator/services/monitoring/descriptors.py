@@ -10,19 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, invalid, not_found, unimplemented
 from simulator.api.filters import Compare, Every, Node, comparisons, matches, parse
 from simulator.api.listing import listing
+from simulator.core.cloud import Cloud
 from simulator.services.logging.metrics import PREFIX as LOG_BASED
 from simulator.services.logging.metrics import metric_name
+from simulator.services.logging.state import Logging
 from simulator.services.monitoring.matching import check, holds
 from simulator.services.monitoring.state import bad_field, on_name
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 ONLINE = "aiplatform.googleapis.com/prediction/online/"
 ENDPOINT = ("aiplatform.googleapis.com/Endpoint",)
@@ -115,7 +116,7 @@ def metric(cloud: Cloud, project: str, metric_type: str) -> Metric | None:
         return KNOWN[metric_type]
     if metric_type.startswith(LOG_BASED):
         name = metric_name(f"projects/{project}", metric_type.removeprefix(LOG_BASED))
-        if found := cloud.logging.metrics.get(name):
+        if found := cloud[Logging].metrics.get(name):
             return _log_based(found.info)
     if metric_type.startswith(COMPLETE):
         raise not_found(
@@ -231,7 +232,7 @@ def check_filter(
 def _metrics(call: Call, project: str) -> dict[str, Metric]:
     mine = {
         f"{LOG_BASED}{item.info['name']}": _log_based(item.info)
-        for item in call.cloud.logging.metrics.values()
+        for item in call.cloud[Logging].metrics.values()
         if item.project == f"projects/{project}"
     }
     return KNOWN | mine

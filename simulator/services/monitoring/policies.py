@@ -10,15 +10,25 @@ import re
 from typing import Any
 
 from simulator.api.bodies import snake
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, invalid, not_found
 from simulator.api.filters import Compare, parse
+from simulator.core.platform import Containers
 from simulator.services.logging.query import compiled
 from simulator.services.monitoring.aggregation import check_aggregation
 from simulator.services.monitoring.channels import channel
 from simulator.services.monitoring.descriptors import check_filter
 from simulator.services.monitoring.matching import listed
-from simulator.services.monitoring.state import bad_field, check_labels, on_name, replaced, under
+from simulator.services.monitoring.state import (
+    Monitoring,
+    bad_field,
+    check_labels,
+    on_name,
+    replaced,
+    under,
+)
+
+method = Methods()
 
 Info = dict[str, Any]
 
@@ -199,14 +209,14 @@ def _channels(call: Call, info: Info, project: str) -> list[str]:
                 "Name must begin with 'projects/{project_id}/notificationChannels/{channel_id}', "
                 f"got: {given}"
             )
-        owner = call.cloud.projects.id(found[1])
+        owner = call.cloud[Containers].id(found[1])
         if owner != project:
             # Recorded in a public repository.
             raise bad_field(
                 f"alert_policy.notification_channels[{index}]",
                 given,
                 f'Project "{found[1]}" in the channel name ("{given}")does not match the '
-                f'request\'s project of "{project}" (#{call.cloud.projects.number(project)}).',
+                f'request\'s project of "{project}" (#{call.cloud[Containers].number(project)}).',
             )
         names.append(f"projects/{project}/notificationChannels/{given.rpartition('/')[2]}")
         # That this is a 404: hashicorp/terraform-provider-google#25878.
@@ -230,7 +240,7 @@ def _stored(call: Call, name: str, info: Info, known: tuple[str, ...] = ()) -> I
         "mutatedBy": call.principal.email,
     }
     info.setdefault("creationRecord", info["mutationRecord"])
-    call.cloud.monitoring.policies[name] = info
+    call.cloud[Monitoring].policies[name] = info
     return info
 
 
@@ -239,7 +249,7 @@ def _condition_name(call: Call, policy: str) -> str:
 
 
 def _policy(call: Call) -> Info:
-    found = call.cloud.monitoring.policies.get(call.resource)
+    found = call.cloud[Monitoring].policies.get(call.resource)
     if found is None:
         raise not_found(f"Alert policy not found: {call.resource}")
     return found
@@ -272,7 +282,7 @@ def get(call: Call) -> Result:
     reads="filter orderBy pageSize pageToken",
 )
 def list_policies(call: Call) -> Result:
-    found = under(call.cloud.monitoring.policies, call.resource, "alertPolicies")
+    found = under(call.cloud[Monitoring].policies, call.resource, "alertPolicies")
     return listed("alertPolicies", found.values(), call.params, FIELDS)
 
 
@@ -296,5 +306,5 @@ def patch(call: Call) -> Result:
 )
 def delete(call: Call) -> Result:
     _policy(call)
-    del call.cloud.monitoring.policies[call.resource]
+    del call.cloud[Monitoring].policies[call.resource]
     return {}

@@ -11,12 +11,14 @@ import re
 from typing import Any
 
 from simulator.api.bodies import snake
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, invalid, not_found, unimplemented
 from simulator.api.listing import listing
+from simulator.core.platform import Containers
 from simulator.services.monitoring.descriptors import check_filter
 from simulator.services.monitoring.matching import listed
 from simulator.services.monitoring.state import (
+    Monitoring,
     bad_field,
     check_labels,
     on_name,
@@ -24,6 +26,8 @@ from simulator.services.monitoring.state import (
     replaced,
     under,
 )
+
+method = Methods()
 
 SERVICE_ID = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 SLO_ID = re.compile(r"[a-zA-Z0-9_:.-]+")
@@ -69,16 +73,16 @@ DAY = 86_400
 
 
 def _service(call: Call, name: str) -> dict[str, Any]:
-    found = call.cloud.monitoring.services.get(name)
+    found = call.cloud[Monitoring].services.get(name)
     if found is None:
         _, project, _, service = name.split("/")
-        number = call.cloud.projects.number(project)
+        number = call.cloud[Containers].number(project)
         raise not_found(f"There is no service with id '{service}' in project '{number}'")
     return found
 
 
 def _slo(call: Call) -> dict[str, Any]:
-    found = call.cloud.monitoring.slos.get(call.resource)
+    found = call.cloud[Monitoring].slos.get(call.resource)
     if found is None:
         _, project, _, service, _, slo = call.resource.split("/")
         raise not_found(
@@ -115,10 +119,10 @@ def create_service(call: Call) -> Result:
         raise invalid(f"Invalid service id: {service_id}")
     _check_service(call.body)
     name = f"{call.resource}/services/{service_id}"
-    if name in call.cloud.monitoring.services:
+    if name in call.cloud[Monitoring].services:
         raise already_exists(f"Service {name} already exists.")
-    info = {"name": call.cloud.projects.numbered(name), **_kept(call.body, SERVICE_MUTABLE)}
-    call.cloud.monitoring.services[name] = info
+    info = {"name": call.cloud[Containers].numbered(name), **_kept(call.body, SERVICE_MUTABLE)}
+    call.cloud[Monitoring].services[name] = info
     return info
 
 
@@ -134,7 +138,7 @@ def get_service(call: Call) -> Result:
     reads="filter pageSize pageToken",
 )
 def list_services(call: Call) -> Result:
-    found = under(call.cloud.monitoring.services, call.resource, "services")
+    found = under(call.cloud[Monitoring].services, call.resource, "services")
     cases = [
         {**item, "identifierCase": snake(kind).upper()}
         for item in found.values()
@@ -161,13 +165,13 @@ def patch_service(call: Call) -> Result:
     )
     info = replaced(before, call.body, mask, SERVICE_MUTABLE, oneofs=SERVICE_ONEOFS)
     _check_service(info)
-    call.cloud.monitoring.services[call.resource] = info
+    call.cloud[Monitoring].services[call.resource] = info
     return info
 
 
 @method("monitoring.services.delete", permission="monitoring.services.delete", on=on_name)
 def delete_service(call: Call) -> Result:
-    monitoring = call.cloud.monitoring
+    monitoring = call.cloud[Monitoring]
     _service(call, call.resource)
     for slo in under(monitoring.slos, call.resource, "serviceLevelObjectives"):
         del monitoring.slos[slo]
@@ -235,10 +239,10 @@ def create_slo(call: Call) -> Result:
         raise invalid(f"Invalid service level objective id: {slo_id}")
     _check_slo(call, call.body, service)
     name = f"{call.resource}/serviceLevelObjectives/{slo_id}"
-    if name in call.cloud.monitoring.slos:
+    if name in call.cloud[Monitoring].slos:
         raise already_exists(f"Service level objective {name} already exists.")
-    info = {"name": call.cloud.projects.numbered(name), **_kept(call.body, SLO_MUTABLE)}
-    call.cloud.monitoring.slos[name] = info
+    info = {"name": call.cloud[Containers].numbered(name), **_kept(call.body, SLO_MUTABLE)}
+    call.cloud[Monitoring].slos[name] = info
     return info
 
 
@@ -267,7 +271,7 @@ def _seen(call: Call, slo: dict[str, Any]) -> dict[str, Any]:
 )
 def list_slos(call: Call) -> Result:
     _service(call, call.resource)
-    found = under(call.cloud.monitoring.slos, call.resource, "serviceLevelObjectives")
+    found = under(call.cloud[Monitoring].slos, call.resource, "serviceLevelObjectives")
     items = {name: _seen(call, slo) for name, slo in found.items()}
     return listing("serviceLevelObjectives", items, call.params, default=100, most=1000)
 
@@ -283,7 +287,7 @@ def patch_slo(call: Call) -> Result:
     mask = call.params.get("updateMask")
     info = replaced(_slo(call), call.body, mask, SLO_MUTABLE, oneofs=SLO_ONEOFS)
     _check_slo(call, info, service)
-    call.cloud.monitoring.slos[call.resource] = info
+    call.cloud[Monitoring].slos[call.resource] = info
     return info
 
 
@@ -294,5 +298,5 @@ def patch_slo(call: Call) -> Result:
 )
 def delete_slo(call: Call) -> Result:
     _slo(call)
-    del call.cloud.monitoring.slos[call.resource]
+    del call.cloud[Monitoring].slos[call.resource]
     return {}

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
+from simulator.api.audit import Audit
+from simulator.core.cloud import Cloud
 from simulator.services.logging.auditlog import container
 from simulator.services.logging.methods import method_name
 from simulator.services.logging.metrics import PREFIX as LOG_BASED
-from simulator.services.logging.metrics import Sample, metric_name
+from simulator.services.logging.metrics import metric_name
+from simulator.services.logging.samples import Sample
+from simulator.services.logging.state import Logging
 from simulator.services.monitoring.descriptors import ONLINE
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
-    from simulator.services.vertex.state import Scaled, Served
+from simulator.services.vertex.state import Scaled, Served, Vertex
 
 Labels = tuple[tuple[str, str], ...]
 MINUTE = 60
@@ -38,9 +38,9 @@ def samples(
     """Samples of a metric between two times, and maybe others; a gauge's are one a minute."""
     if metric_type.startswith(LOG_BASED):
         name = metric_name(f"projects/{project}", metric_type.removeprefix(LOG_BASED))
-        yield from cloud.logging.metrics[name].count(cloud)
+        yield from cloud[Logging].samples(name)
     elif metric_type in PREDICTIONS:
-        for served in cloud.vertex.served:
+        for served in cloud[Vertex].served:
             if start <= served.time <= end and served.endpoint.split("/")[1] == project:
                 yield from PREDICTIONS[metric_type](served)
     elif metric_type in REPLICAS:
@@ -104,7 +104,7 @@ REPLICAS = {f"{ONLINE}replicas", f"{ONLINE}target_replicas"}
 def _replicas(cloud: Cloud, project: str, start: float, end: float) -> Iterator[Sample]:
     """Sampled at every full minute at which the model was deployed."""
     changes: dict[tuple[str, str], list[Scaled]] = {}
-    for change in cloud.vertex.scaled:
+    for change in cloud[Vertex].scaled:
         if change.endpoint.split("/")[1] == project:
             changes.setdefault((change.endpoint, change.deployed_id), []).append(change)
     until = min(end, cloud.clock.now())
@@ -119,7 +119,7 @@ def _replicas(cloud: Cloud, project: str, start: float, end: float) -> Iterator[
 
 def _requests(cloud: Cloud, project: str) -> Iterator[Sample]:
     """Requests about the project's resources, as their consumer sees them."""
-    for request in cloud.audit.requests_since(0):
+    for request in cloud[Audit].requests_since(0):
         if container(cloud, request) == f"projects/{project}":
             labels = (
                 ("grpc_status_code", str(request.code)),

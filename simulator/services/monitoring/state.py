@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.api.calls import Call
 from simulator.api.errors import ApiError, invalid, mask_paths
 from simulator.api.patching import copy_paths
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.core.cloud import Cloud, Holding
 
 Info = dict[str, Any]
 
@@ -21,7 +19,7 @@ LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 
 
-class Monitoring:
+class Monitoring(Holding):
     """Resources by name, with the project's id in it."""
 
     def __init__(self, cloud: Cloud) -> None:

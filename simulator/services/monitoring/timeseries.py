@@ -11,11 +11,12 @@ import math
 from functools import partial
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import invalid, unimplemented
 from simulator.api.filters import Compare, matches
 from simulator.api.pages import page
 from simulator.core.clock import nanoseconds
+from simulator.core.platform import Containers
 from simulator.services.monitoring.aggregation import (
     Series,
     Value,
@@ -29,6 +30,8 @@ from simulator.services.monitoring.descriptors import Metric, chosen, selector
 from simulator.services.monitoring.matching import holds
 from simulator.services.monitoring.sources import MINUTE, samples
 from simulator.services.monitoring.state import on_name
+
+method = Methods()
 
 PAGE = 100_000
 # Newest first: time counted down from here, in milliseconds.
@@ -87,7 +90,7 @@ def _holds(call: Call, metric: Metric, series: Series, compare: Compare) -> bool
     first, *rest = compare.path
     if first == "project":
         project = series.resource_labels.get("project_id", call.resource.partition("/")[2])
-        number = call.cloud.projects.number(project)
+        number = call.cloud[Containers].number(project)
         same = compare.value.text in (project, number)
         return (
             same is (compare.op != "!=") if not compare.value.function else holds(compare, project)

@@ -4,7 +4,8 @@ Rules and inheritance: discovery document `orgpolicy.v2`. Shapes of answers and 
 recordings in http-logs/orgpolicy-policy.log.
 """
 
+from simulator.api.calls import Service
 from simulator.services.orgpolicy import policies
 from simulator.services.orgpolicy.state import OrgPolicies
 
-__all__ = ["OrgPolicies", "policies"]
+SERVICE = Service(OrgPolicies, policies.method, policies.HONOURED)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods
 from simulator.api.errors import aborted, already_exists, invalid, mask_paths, not_found
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 from simulator.api.listing import listing
+from simulator.core.platform import Containers
 from simulator.iam import conditions
-from simulator.services.orgpolicy.state import BOOLEAN, CONSTRAINTS, LIST, OrgPolicy
+from simulator.services.orgpolicy.state import BOOLEAN, CONSTRAINTS, LIST, OrgPolicies, OrgPolicy
+
+method = Methods()
 
 PLACES = ("projects", "folders", "organizations")
 SPECS = ("spec", "dryRunSpec")
 PAGED = "pageSize pageToken"
 FORMS = ("allowAll", "denyAll", "enforce", "values")
 
-honours(
+HONOURED = Table(
     "orgpolicy",
     {
         # Nothing here logs what a dry run would have refused.
@@ -55,7 +58,7 @@ def _constraint(name: str) -> str:
 
 def _policy(call: Call) -> OrgPolicy:
     _constraint(call.params["name"])
-    policy = call.cloud.org_policies.get(call.params["name"])
+    policy = call.cloud[OrgPolicies].get(call.params["name"])
     if policy is None:
         raise _missing()
     return policy
@@ -94,7 +97,7 @@ def _check_spec(spec: dict[str, Any], kind: str) -> None:
 
 def _json(call: Call, policy: OrgPolicy) -> dict[str, Any]:
     stamped = {"etag": policy.etag, "updateTime": policy.updated}
-    answer = {"name": call.cloud.projects.numbered(policy.name), "etag": policy.etag}
+    answer = {"name": call.cloud[Containers].numbered(policy.name), "etag": policy.etag}
     return answer | {key: spec | stamped for key, spec in policy.given.items()}
 
 
@@ -108,10 +111,10 @@ def _check_etag(policy: OrgPolicy, body: dict[str, Any]) -> None:
 def create(call: Call) -> dict[str, Any]:
     constraint = _constraint(call.body.get("name", ""))
     name = f"{call.resource}/policies/{constraint}"
-    if call.cloud.org_policies.get(name):
+    if call.cloud[OrgPolicies].get(name):
         raise already_exists("Requested entity already exists")
     policy = OrgPolicy(name, _checked(call.body, constraint))
-    call.cloud.org_policies.save(policy)
+    call.cloud[OrgPolicies].save(policy)
     return _json(call, policy)
 
 
@@ -122,7 +125,7 @@ def get(call: Call) -> dict[str, Any]:
 
 @method(*_ids("policies.list"), permission="orgpolicy.policies.list", on=_on, reads=PAGED)
 def list_policies(call: Call) -> dict[str, Any]:
-    items = {item.name: _json(call, item) for item in call.cloud.org_policies.on(call.resource)}
+    items = {item.name: _json(call, item) for item in call.cloud[OrgPolicies].on(call.resource)}
     return listing("policies", items, call.params, default=100, most=1000)
 
 
@@ -136,7 +139,7 @@ def patch(call: Call) -> dict[str, Any]:
     given = _checked(call.body, policy.name.rpartition("/")[2])
     policy.given = {key: spec for key, spec in policy.given.items() if key not in replaced}
     policy.given |= {key: given[key] for key in replaced if key in given}
-    call.cloud.org_policies.save(policy)
+    call.cloud[OrgPolicies].save(policy)
     return _json(call, policy)
 
 
@@ -144,20 +147,20 @@ def patch(call: Call) -> dict[str, Any]:
 def delete(call: Call) -> dict[str, Any]:
     policy = _policy(call)
     _check_etag(policy, {"etag": call.params.get("etag")})
-    call.cloud.org_policies.delete(policy)
+    call.cloud[OrgPolicies].delete(policy)
     return {}
 
 
 @method(*_ids("policies.getEffectivePolicy"), permission="orgpolicy.policy.get", on=_on)
 def get_effective(call: Call) -> dict[str, Any]:
     """What applies to the resource, with conditions evaluated and without an etag."""
-    policies, constraint = call.cloud.org_policies, _constraint(call.params["name"])
+    policies, constraint = call.cloud[OrgPolicies], _constraint(call.params["name"])
     if CONSTRAINTS[constraint] == BOOLEAN:
         rules = [{"enforce": policies.enforced(constraint, call.resource)}]
     else:
         rules = policies.list_rules(constraint, call.resource) or [{"allowAll": True}]
     rules = [{key: rule[key] for key in rule if key != "condition"} for rule in rules]
-    name = call.cloud.projects.numbered(f"{call.resource}/policies/{constraint}")
+    name = call.cloud[Containers].numbered(f"{call.resource}/policies/{constraint}")
     return {"name": name, "spec": {"rules": rules}}
 
 
@@ -165,7 +168,7 @@ def get_effective(call: Call) -> dict[str, Any]:
 def list_constraints(call: Call) -> dict[str, Any]:
     items = {
         name: {
-            "name": call.cloud.projects.numbered(f"{call.resource}/constraints/{name}"),
+            "name": call.cloud[Containers].numbered(f"{call.resource}/constraints/{name}"),
             "constraintDefault": "ALLOW",
             f"{kind}Constraint": {},
         }

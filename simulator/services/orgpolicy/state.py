@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from simulator.api.errors import ApiError, error_info, failed_precondition
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Constraints, Containers
 from simulator.iam import conditions
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
 
 BOOLEAN, LIST = "boolean", "list"
 DOMAINS = "iam.allowedPolicyMemberDomains"
@@ -65,7 +66,7 @@ class OrgPolicy:
         return base64.b64encode(f"{self.revision:08d}".encode()).decode()
 
 
-class OrgPolicies:
+class OrgPolicies(Constraints, Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._policies: dict[str, OrgPolicy] = {}
@@ -124,7 +125,7 @@ class OrgPolicies:
 
     def applicable(self, spec: dict[str, Any], resource: str) -> list[dict[str, Any]]:
         """The rules of a policy whose condition, if any, is true for the resource's tags."""
-        tags = self._cloud.iam.tags_of(resource)
+        tags = self._cloud[Iam].tags_of(resource)
         return [
             rule
             for rule in spec.get("rules", ())
@@ -212,11 +213,11 @@ class OrgPolicies:
         """
         kind, _, rest = member.partition(":")
         if kind in ("user", "group", "domain"):
-            customer = self._cloud.iam.customers.get(rest.rpartition("@")[2])
+            customer = self._cloud[Iam].customers.get(rest.rpartition("@")[2])
             homes = [name for name, owner in self.customers.items() if owner == customer]
             return {ORGANIZATION + name for name in homes} | ({customer} if customer else set())
         if kind == "serviceAccount":
-            account = self._cloud.accounts.find(rest)
+            account = self._cloud[Accounts].find(rest)
             place = f"projects/{account.project}" if account else ""
         elif kind.startswith("project"):
             place = f"projects/{rest}"
@@ -224,8 +225,8 @@ class OrgPolicies:
             place = "/".join(rest.removeprefix("//").split("/")[1:3])
         collection, _, reference = place.partition("/")
         if collection == "projects":
-            place = f"projects/{self._cloud.projects.id(reference)}"
-        root = self._cloud.iam.ancestors(place)[-1] if place else ""
+            place = f"projects/{self._cloud[Containers].id(reference)}"
+        root = self._cloud[Iam].ancestors(place)[-1] if place else ""
         names = {ORGANIZATION + root} if root.startswith("organizations/") else set()
         return names | ({self.customers[root]} if root in self.customers else set())
 
@@ -234,7 +235,7 @@ class OrgPolicies:
         if not self._specs:
             return
         now = self._cloud.clock.now()
-        for ancestor in self._cloud.iam.ancestors(resource):
+        for ancestor in self._cloud[Iam].ancestors(resource):
             due = self._specs.get(f"{ancestor}/policies/{constraint}", ())
             specs = [spec for since, spec in due if since <= now]
             if specs and specs[-1]:

@@ -12,14 +12,13 @@ detached or expired. Exports keep no order of their own, and regions of tables a
 compared. Answers are consistent at once, which Google's are not (a GET after a PUT can be a 404).
 """
 
-from simulator.api.honoured import ALL, honours
+from simulator.api.calls import Service
+from simulator.api.honoured import ALL, Table
 from simulator.iam.allowpolicies import POLICY_FIELDS
 from simulator.services.pubsub import delivery, schemas, subscriptions, topics
 from simulator.services.pubsub.state import PubSub
 
-__all__ = ["PubSub", "delivery", "schemas", "subscriptions", "topics"]
-
-honours(
+HONOURED = Table(
     "pubsub",
     {
         **POLICY_FIELDS,
@@ -63,4 +62,8 @@ honours(
         "Schema.name": "the path, or schemaId, says which schema it is",
         "Topic.satisfiesPzs": "set only in answers, ignored in requests (discovery document)",
     },
+)
+
+SERVICE = Service(
+    PubSub, delivery.method, schemas.method, subscriptions.method, topics.method, HONOURED
 )

@@ -10,22 +10,23 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from simulator.api.calls import Guard
 from simulator.api.errors import ApiError
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
 from simulator.services.pubsub import encryption, export, transforms
 from simulator.services.pubsub.state import (
     BACKOFF,
     Delivery,
+    PubSub,
     Subscription,
     Topic,
     leaf,
     project_of,
     seconds,
 )
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 # Discovery document, DeadLetterPolicy.
 MOST_ATTEMPTS = 5
@@ -41,7 +42,7 @@ def send(cloud: Cloud, topic: Topic, messages: list[dict[str, Any]]) -> list[str
     for message in ready:
         stamped = message | {"messageId": cloud.unique_id(), "publishTime": cloud.clock.rfc3339()}
         ids.append(stamped["messageId"])
-        for subscription in cloud.pubsub.attached(topic.name):
+        for subscription in cloud[PubSub].attached(topic.name):
             _enqueue(cloud, subscription, Delivery(stamped, now, seal=seal))
     return ids
 
@@ -97,10 +98,10 @@ def extend(cloud: Cloud, subscription: Subscription, delivery: Delivery, duratio
 
     def expire() -> None:
         still = delivery.ack_id == ack_id and delivery.deadline <= cloud.clock.now()
-        if still and cloud.pubsub.exists(subscription):
+        if still and cloud[PubSub].exists(subscription):
             give_back(cloud, subscription, delivery, delivery.deadline)
 
-    cloud.operations.after(duration, expire)
+    cloud[Operations].after(duration, expire)
 
 
 def give_back(
@@ -147,11 +148,11 @@ def prune(cloud: Cloud, subscription: Subscription) -> None:
 def _dead_letter(cloud: Cloud, subscription: Subscription, delivery: Delivery, error: str) -> bool:
     """Forward a message as the service agent, when that may; the attributes are documented in
     docs pubsub/dead-letter-topics."""
-    topic = cloud.pubsub.topics.get(subscription.info["deadLetterPolicy"]["deadLetterTopic"])
-    agent = cloud.pubsub.agent(subscription.name)
+    topic = cloud[PubSub].topics.get(subscription.info["deadLetterPolicy"]["deadLetterTopic"])
+    agent = cloud[PubSub].agent(subscription.name)
     if topic is None or not (
-        cloud.allowed(agent, "pubsub.topics.publish", topic.name)
-        and cloud.allowed(agent, "pubsub.subscriptions.consume", subscription.name)
+        cloud[Guard].allowed(agent, "pubsub.topics.publish", topic.name)
+        and cloud[Guard].allowed(agent, "pubsub.subscriptions.consume", subscription.name)
     ):
         return False
     source = {
@@ -173,7 +174,7 @@ def _dead_letter(cloud: Cloud, subscription: Subscription, delivery: Delivery, e
 def export_next(cloud: Cloud, subscription: Subscription, delivery: Delivery) -> None:
     """Write a message to BigQuery, now and, as long as that fails, after each backoff."""
     here = delivery.message["messageId"] in subscription.backlog
-    if not (here and cloud.pubsub.exists(subscription) and "bigqueryConfig" in subscription.info):
+    if not (here and cloud[PubSub].exists(subscription) and "bigqueryConfig" in subscription.info):
         return
     delivery.attempts += 1
     try:
@@ -186,7 +187,7 @@ def export_next(cloud: Cloud, subscription: Subscription, delivery: Delivery) ->
         prune(cloud, subscription)
         # A minimum backoff of 0 s must not keep the clock from going on.
         wait = max(delivery.ready - cloud.clock.now(), 1.0)
-        cloud.operations.after(wait, lambda: export_next(cloud, subscription, delivery))
+        cloud[Operations].after(wait, lambda: export_next(cloud, subscription, delivery))
         return
     subscription.active = cloud.clock.now()
     forget(subscription, delivery)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, error_info, failed_precondition, invalid
 from simulator.services.pubsub import encryption
 from simulator.services.pubsub.backlog import (
@@ -21,7 +21,9 @@ from simulator.services.pubsub.backlog import (
     message_id,
     take,
 )
-from simulator.services.pubsub.state import Delivery, Subscription
+from simulator.services.pubsub.state import Delivery, PubSub, Subscription
+
+method = Methods()
 
 CONSUME = "pubsub.subscriptions.consume"
 MOST_PULLED = 1000
@@ -33,7 +35,7 @@ def _on_subscription(call: Call) -> str:
 
 def _used(call: Call) -> Subscription:
     """The subscription, which this call keeps from expiring."""
-    subscription = call.cloud.pubsub.subscription(call.resource)
+    subscription = call.cloud[PubSub].subscription(call.resource)
     subscription.active = call.cloud.clock.now()
     return subscription
 

@@ -11,13 +11,11 @@ change counts at once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from simulator.api.errors import ApiError, failed_precondition
-from simulator.services.pubsub.state import Delivery, Seal, Topic
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.core.cloud import Cloud
+from simulator.services.kms.state import Kms
+from simulator.services.pubsub.state import Delivery, PubSub, Seal, Topic
 
 
 def seal_of(topic: Topic) -> Seal | None:
@@ -29,9 +27,9 @@ def check(cloud: Cloud, seal: Seal | None) -> None:
     """Raise unless what is sealed can be sealed and opened now."""
     if seal is None:
         return
-    agent = cloud.pubsub.agent(seal.topic)
+    agent = cloud[PubSub].agent(seal.topic)
     try:
-        cloud.kms.check_use(agent, seal.key)
+        cloud[Kms].check_use(agent, seal.key)
     except ApiError as error:
         if error.status != 403:
             raise failed_precondition(error.message) from None

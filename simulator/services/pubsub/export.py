@@ -13,15 +13,14 @@ import base64
 import json
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call
+from simulator.api.calls import Call, Guard
 from simulator.api.errors import ApiError, failed_precondition, invalid
+from simulator.core.cloud import Cloud
+from simulator.services.bigquery.state import BigQuery
 from simulator.services.pubsub.avro import Avro
-from simulator.services.pubsub.state import Subscription, check_act_as, service_denied
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.services.pubsub.state import PubSub, Subscription, check_act_as, service_denied
 
 TABLE = re.compile(r"([^.:/]+)[.:]([^.:/]+)\.([^.:/]+)")
 RESOURCE = re.compile(r"projects/[^/]+/datasets/[^/]+/tables/[^/]+")
@@ -89,9 +88,9 @@ def check(call: Call, name: str, info: dict[str, Any]) -> None:
 
 
 def _check_access(cloud: Cloud, name: str, config: dict[str, Any], table: str) -> None:
-    writer = cloud.pubsub.acting(config.get("serviceAccountEmail", ""), name)
+    writer = cloud[PubSub].acting(config.get("serviceAccountEmail", ""), name)
     for permission in NEEDED:
-        if not cloud.allowed(writer, permission, table):
+        if not cloud[Guard].allowed(writer, permission, table):
             raise service_denied(permission, table)
 
 
@@ -116,13 +115,13 @@ def _check_columns(
 
 
 def _columns(cloud: Cloud, table: str) -> dict[str, Any]:
-    info = cloud.bigquery.table(table).info
+    info = cloud[BigQuery].table(table).info
     return {item["name"]: item for item in info.get("schema", {}).get("fields", ())}
 
 
 def _topic_fields(cloud: Cloud, topic: str) -> list[str]:
-    settings = cloud.pubsub.topic(topic).info.get("schemaSettings")
-    revision = cloud.pubsub.schema(settings["schema"]).revisions[-1] if settings else {}
+    settings = cloud[PubSub].topic(topic).info.get("schemaSettings")
+    revision = cloud[PubSub].schema(settings["schema"]).revisions[-1] if settings else {}
     if revision.get("type") != "AVRO":
         raise invalid(f"use_topic_schema needs an Avro schema on the topic {topic}.")
     return Avro(revision["definition"]).fields
@@ -137,7 +136,7 @@ def write(
         table = table_name(config)
         _check_access(cloud, subscription.name, config, table)
         row = _row(subscription, config, _columns(cloud, table), message, published)
-        cloud.bigquery.data(table).rows.append(row)
+        cloud[BigQuery].data(table).rows.append(row)
     except ApiError as error:
         config["state"] = STATES.get(error.status, "SCHEMA_MISMATCH")
         subscription.info["state"] = "RESOURCE_ERROR"

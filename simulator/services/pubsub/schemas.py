@@ -9,7 +9,7 @@ import base64
 import json
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import (
     ApiError,
     already_exists,
@@ -19,6 +19,7 @@ from simulator.api.errors import (
 )
 from simulator.api.listing import listing
 from simulator.iam import allowpolicies
+from simulator.iam.decisions import Iam
 from simulator.services.pubsub.avro import Avro
 from simulator.services.pubsub.state import (
     DELETED_SCHEMA,
@@ -27,6 +28,8 @@ from simulator.services.pubsub.state import (
     check_name,
     missing_schema,
 )
+
+method = Methods()
 
 MOST_REVISIONS = 20
 
@@ -43,7 +46,7 @@ def _on_name(call: Call) -> str:
 def _revision(call: Call, number: str = "") -> dict[str, Any]:
     """The revision named after the "@", or by its number, or the latest."""
     wanted = number or str(call.params["name"]).partition("@")[2]
-    schema = call.cloud.pubsub.schema(call.resource)
+    schema = call.cloud[PubSub].schema(call.resource)
     if not wanted:
         return schema.revisions[-1]
     for revision in schema.revisions:
@@ -125,7 +128,7 @@ def _seen(revision: dict[str, Any], view: str) -> dict[str, Any]:
 )
 def create(call: Call) -> Result:
     """`schemaId` is what counts; the official provider also sends it as the body's name."""
-    pubsub = call.cloud.pubsub
+    pubsub = call.cloud[PubSub]
     name = f"{call.resource}/schemas/{call.params.get('schemaId', '')}"
     check_name(name)
     check_definition(call.body)
@@ -155,7 +158,7 @@ def get(call: Call) -> Result:
 def list_schemas(call: Call) -> Result:
     items = {
         name: _seen(schema.revisions[-1], call.params.get("view", "BASIC"))
-        for name, schema in call.cloud.pubsub.schemas.items()
+        for name, schema in call.cloud[PubSub].schemas.items()
         if name.startswith(f"{call.resource}/")
     }
     return listing("schemas", items, call.params, default=100, most=1000)
@@ -169,7 +172,7 @@ def list_schemas(call: Call) -> Result:
 )
 def list_revisions(call: Call) -> Result:
     """Newest first."""
-    revisions = reversed(call.cloud.pubsub.schema(call.resource).revisions)
+    revisions = reversed(call.cloud[PubSub].schema(call.resource).revisions)
     items = {
         f"{position:03}": _seen(revision, call.params.get("view", "BASIC"))
         for position, revision in enumerate(revisions)
@@ -179,7 +182,7 @@ def list_revisions(call: Call) -> Result:
 
 @method("pubsub.projects.schemas.commit", permission="pubsub.schemas.commit", on=_on_name)
 def commit(call: Call) -> Result:
-    given, schema = call.body.get("schema", {}), call.cloud.pubsub.schema(call.resource)
+    given, schema = call.body.get("schema", {}), call.cloud[PubSub].schema(call.resource)
     check_definition(given)
     if given["type"] != schema.revisions[-1]["type"]:
         raise invalid(f"The type of {schema.name} cannot change.")
@@ -191,7 +194,7 @@ def commit(call: Call) -> Result:
 def rollback(call: Call) -> Result:
     """A new revision that is a copy of an older one."""
     revision = _revision(call, call.body.get("revisionId", ""))
-    schema = call.cloud.pubsub.schema(call.resource)
+    schema = call.cloud[PubSub].schema(call.resource)
     _check_room(schema)
     return _add(call, schema, revision)
 
@@ -209,7 +212,7 @@ def _check_room(schema: Schema) -> None:
 )
 def delete_revision(call: Call) -> Result:
     revision = _revision(call, call.params.get("revisionId", ""))
-    schema = call.cloud.pubsub.schema(call.resource)
+    schema = call.cloud[PubSub].schema(call.resource)
     if len(schema.revisions) == 1:
         raise invalid(f"{schema.name} has no other revision: delete the schema instead.")
     schema.revisions.remove(revision)
@@ -218,9 +221,9 @@ def delete_revision(call: Call) -> Result:
 
 @method("pubsub.projects.schemas.delete", permission="pubsub.schemas.delete", on=_on_name)
 def delete(call: Call) -> Result:
-    pubsub = call.cloud.pubsub
+    pubsub = call.cloud[PubSub]
     del pubsub.schemas[pubsub.schema(call.resource).name]
-    call.cloud.iam.forget(call.resource)
+    call.cloud[Iam].forget(call.resource)
     for topic in pubsub.topics.values():
         settings = topic.info.get("schemaSettings", {})
         if settings.get("schema") == call.resource:
@@ -242,7 +245,7 @@ def validate(call: Call) -> Result:
 def validate_message(call: Call) -> Result:
     """Against the schema given, or the latest revision of the one named (inferred: that naming
     one takes no further permission)."""
-    pubsub, body = call.cloud.pubsub, call.body
+    pubsub, body = call.cloud[PubSub], call.body
     if name := body.get("name"):
         schema = pubsub.schema(pubsub.normal(name)).revisions[-1]
     else:
@@ -253,7 +256,7 @@ def validate_message(call: Call) -> Result:
 
 
 def _require(call: Call, name: str) -> None:
-    call.cloud.pubsub.schema(name)
+    call.cloud[PubSub].schema(name)
 
 
-allowpolicies.register("pubsub.projects.schemas", "pubsub.schemas", _require)
+allowpolicies.register(method, "pubsub.projects.schemas", "pubsub.schemas", _require)

@@ -6,9 +6,9 @@ import copy
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from simulator.api.calls import Call, Principal
+from simulator.api.calls import Call
 from simulator.api.errors import (
     ApiError,
     error_info,
@@ -18,11 +18,13 @@ from simulator.api.errors import (
     permission_service,
 )
 from simulator.api.patching import copy_paths
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
+from simulator.core.principal import Principal
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
 from simulator.services.pubsub.filters import everything
 from simulator.services.vertex.models import account_resource
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 # The discovery document's words on Topic.name; goog is reserved.
 LEAF = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
@@ -90,7 +92,7 @@ class Subscription:
         return "bigqueryConfig" not in self.info and not self.info["pushConfig"].get("pushEndpoint")
 
 
-class PubSub:
+class PubSub(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.topics: dict[str, Topic] = {}
@@ -124,7 +126,7 @@ class PubSub:
 
     def drop(self, subscription: Subscription) -> None:
         del self.subscriptions[subscription.name]
-        self.cloud.iam.forget(subscription.name)
+        self.cloud[Iam].forget(subscription.name)
 
     def exists(self, subscription: Subscription) -> bool:
         """Whether this is still the subscription of its name."""
@@ -132,7 +134,7 @@ class PubSub:
 
     def agent(self, name: str) -> Principal:
         """The service agent of a resource's project, made on first use."""
-        return self.cloud.accounts.create_agent("pubsub", project_of(name))
+        return self.cloud[Accounts].create_agent("pubsub", project_of(name))
 
     def acting(self, email: str, name: str) -> Principal:
         """Whom Pub/Sub is outside itself: the account given, or the agent of `name`'s project."""
@@ -143,7 +145,7 @@ class PubSub:
         parts = name.split("/")
         if len(parts) < 4 or parts[0] != "projects":
             raise invalid_name(name)
-        return "/".join(["projects", self.cloud.projects.id(parts[1]), *parts[2:]])
+        return "/".join(["projects", self.cloud[Containers].id(parts[1]), *parts[2:]])
 
     def live(self) -> dict[str, list[str]]:
         return {
@@ -206,7 +208,7 @@ def check_name(name: str) -> None:
 def check_act_as(call: Call, email: str) -> None:
     """Whoever names an account in a configuration must be allowed to act as it."""
     call.check("iam.serviceAccounts.actAs", account_resource(call, email))
-    if not call.cloud.accounts.exists(email):
+    if not call.cloud[Accounts].exists(email):
         raise invalid(f"Service account {email} does not exist.")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, failed_precondition, invalid
 from simulator.api.listing import listing
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
 from simulator.iam import allowpolicies
 from simulator.services.pubsub import export, transforms
 from simulator.services.pubsub.backlog import export_next
@@ -16,6 +18,7 @@ from simulator.services.pubsub.state import (
     BACKOFF,
     DAY,
     DELETED_TOPIC,
+    PubSub,
     Subscription,
     changed,
     check_act_as,
@@ -29,8 +32,7 @@ from simulator.services.pubsub.state import (
     without_empty,
 )
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 MUTABLE = (
     "ackDeadlineSeconds",
@@ -68,7 +70,7 @@ def _on_subscription(call: Call) -> str:
 def _on_topic(call: Call) -> str:
     """The attached topic; the subscription itself when there is no such topic or subscription."""
     name = _on_subscription(call)
-    subscription = call.cloud.pubsub.subscriptions.get(name)
+    subscription = call.cloud[PubSub].subscriptions.get(name)
     topic = subscription.info["topic"] if subscription else DELETED_TOPIC
     return name if topic == DELETED_TOPIC else str(topic)
 
@@ -122,7 +124,7 @@ def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> Non
 
 def _check_dead_letters(call: Call, policy: dict[str, Any]) -> None:
     """The topic must exist. Nothing is known to be checked on it but at delivery, on the agent."""
-    pubsub = call.cloud.pubsub
+    pubsub = call.cloud[PubSub]
     policy["deadLetterTopic"] = pubsub.normal(policy.get("deadLetterTopic", ""))
     pubsub.topic(policy["deadLetterTopic"])
     if not 5 <= int(policy.get("maxDeliveryAttempts") or 5) <= 100:
@@ -131,7 +133,7 @@ def _check_dead_letters(call: Call, policy: dict[str, Any]) -> None:
 
 def shown(cloud: Cloud, subscription: Subscription) -> dict[str, Any]:
     """With what it has from its topic."""
-    topic = cloud.pubsub.topics.get(subscription.info["topic"])
+    topic = cloud[PubSub].topics.get(subscription.info["topic"])
     retention = topic.info.get("messageRetentionDuration") if topic else None
     more = {"topicMessageRetentionDuration": retention} if retention else {}
     return subscription.info | more
@@ -143,7 +145,7 @@ def shown(cloud: Cloud, subscription: Subscription) -> dict[str, Any]:
     on=on_project,
 )
 def create(call: Call) -> Result:
-    cloud, pubsub, name = call.cloud, call.cloud.pubsub, on_name(call)
+    cloud, pubsub, name = call.cloud, call.cloud[PubSub], on_name(call)
     check_name(name)
     info = {"name": name, **without_empty(_kept(call.body))}
     info["topic"] = pubsub.normal(info.get("topic", ""))
@@ -168,14 +170,14 @@ def _watch(cloud: Cloud, subscription: Subscription) -> None:
 
     def look() -> None:
         current = subscription.info["expirationPolicy"].get("ttl")
-        if current != ttl or not cloud.pubsub.exists(subscription):
+        if current != ttl or not cloud[PubSub].exists(subscription):
             return
         if cloud.clock.now() - subscription.active >= seconds(ttl):
-            cloud.pubsub.drop(subscription)
+            cloud[PubSub].drop(subscription)
         else:
             _watch(cloud, subscription)
 
-    cloud.operations.after(subscription.active + seconds(ttl) - cloud.clock.now(), look)
+    cloud[Operations].after(subscription.active + seconds(ttl) - cloud.clock.now(), look)
 
 
 @method(
@@ -184,7 +186,7 @@ def _watch(cloud: Cloud, subscription: Subscription) -> None:
     on=_on_subscription,
 )
 def get(call: Call) -> Result:
-    return shown(call.cloud, call.cloud.pubsub.subscription(call.resource))
+    return shown(call.cloud, call.cloud[PubSub].subscription(call.resource))
 
 
 @method(
@@ -196,7 +198,7 @@ def get(call: Call) -> Result:
 def list_subscriptions(call: Call) -> Result:
     items = {
         name: shown(call.cloud, item)
-        for name, item in call.cloud.pubsub.subscriptions.items()
+        for name, item in call.cloud[PubSub].subscriptions.items()
         if name.startswith(f"{call.resource}/")
     }
     return listing("subscriptions", items, call.params, default=100, most=1000)
@@ -209,7 +211,7 @@ def list_subscriptions(call: Call) -> Result:
 )
 def patch(call: Call) -> Result:
     """The official provider sends the mask in the query (provider-contract)."""
-    subscription = call.cloud.pubsub.subscription(call.resource)
+    subscription = call.cloud[PubSub].subscription(call.resource)
     mask = call.params.get("updateMask") or call.body.get("updateMask")
     given = _kept(call.body.get("subscription", {}))
     info = without_empty(changed(subscription.info, given, mask, "Subscription", MUTABLE, FIXED))
@@ -225,7 +227,7 @@ def patch(call: Call) -> Result:
     on=_on_subscription,
 )
 def modify_push_config(call: Call) -> Result:
-    subscription = call.cloud.pubsub.subscription(call.resource)
+    subscription = call.cloud[PubSub].subscription(call.resource)
     info = subscription.info | {"pushConfig": call.body.get("pushConfig", {})}
     _check(call, subscription.name, info, {"pushConfig"})
     _replace(call, subscription, info)
@@ -249,7 +251,7 @@ def _replace(call: Call, subscription: Subscription, info: dict[str, Any]) -> No
     on=_on_subscription,
 )
 def delete(call: Call) -> Result:
-    call.cloud.pubsub.drop(call.cloud.pubsub.subscription(call.resource))
+    call.cloud[PubSub].drop(call.cloud[PubSub].subscription(call.resource))
     return {}
 
 
@@ -260,7 +262,7 @@ def delete(call: Call) -> Result:
 )
 def detach(call: Call) -> Result:
     """What was retained is dropped (discovery document)."""
-    subscription = call.cloud.pubsub.subscription(_on_subscription(call))
+    subscription = call.cloud[PubSub].subscription(_on_subscription(call))
     if subscription.info["topic"] == DELETED_TOPIC:
         raise failed_precondition(f"The topic of {subscription.name} is deleted.")
     subscription.info["detached"] = True
@@ -269,7 +271,7 @@ def detach(call: Call) -> Result:
 
 
 def _require(call: Call, name: str) -> None:
-    call.cloud.pubsub.subscription(name)
+    call.cloud[PubSub].subscription(name)
 
 
-allowpolicies.register("pubsub.projects.subscriptions", "pubsub.subscriptions", _require)
+allowpolicies.register(method, "pubsub.projects.subscriptions", "pubsub.subscriptions", _require)

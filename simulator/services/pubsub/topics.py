@@ -6,18 +6,21 @@ import base64
 import binascii
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, invalid
 from simulator.api.listing import listing
 from simulator.api.pages import page
 from simulator.iam import allowpolicies
+from simulator.iam.decisions import Iam
 from simulator.services.compute import REGIONS
+from simulator.services.kms.state import Kms
 from simulator.services.pubsub import encryption, transforms
 from simulator.services.pubsub.backlog import send
 from simulator.services.pubsub.schemas import check_published
 from simulator.services.pubsub.state import (
     DAY,
     DELETED_TOPIC,
+    PubSub,
     Seal,
     Topic,
     changed,
@@ -29,6 +32,8 @@ from simulator.services.pubsub.state import (
     on_project,
     without_empty,
 )
+
+method = Methods()
 
 MUTABLE = (
     "labels",
@@ -58,12 +63,12 @@ def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> Non
         if not regions or not set(regions) <= set(REGIONS):
             raise invalid(f"The message storage policy allows {regions}, which are no regions.")
     if "schemaSettings" in fields and (settings := info.get("schemaSettings")):
-        pubsub = call.cloud.pubsub
+        pubsub = call.cloud[PubSub]
         settings["schema"] = pubsub.normal(settings.get("schema", ""))
         call.check("pubsub.schemas.attach", settings["schema"])
         pubsub.schema(settings["schema"])
     if "kmsKeyName" in fields and info.get("kmsKeyName"):
-        info["kmsKeyName"] = call.cloud.kms.normal(info["kmsKeyName"])
+        info["kmsKeyName"] = call.cloud[Kms].normal(info["kmsKeyName"])
         encryption.check(call.cloud, Seal(name, info["kmsKeyName"]))
     if fields & {"messageTransforms", "messageStoragePolicy"}:
         transforms.check(call, name, info)
@@ -71,7 +76,7 @@ def _check(call: Call, name: str, info: dict[str, Any], fields: set[str]) -> Non
 
 @method("pubsub.projects.topics.create", permission="pubsub.topics.create", on=on_project)
 def create(call: Call) -> Result:
-    topics, name = call.cloud.pubsub.topics, on_name(call)
+    topics, name = call.cloud[PubSub].topics, on_name(call)
     check_name(name)
     given = {key: value for key, value in call.body.items() if key not in NOT_KEPT}
     info = {"name": name, **without_empty(given)}
@@ -84,7 +89,7 @@ def create(call: Call) -> Result:
 
 @method("pubsub.projects.topics.get", permission="pubsub.topics.get", on=_on_topic)
 def get(call: Call) -> Result:
-    return call.cloud.pubsub.topic(call.resource).info
+    return call.cloud[PubSub].topic(call.resource).info
 
 
 @method(
@@ -96,7 +101,7 @@ def get(call: Call) -> Result:
 def list_topics(call: Call) -> Result:
     items = {
         name: topic.info
-        for name, topic in call.cloud.pubsub.topics.items()
+        for name, topic in call.cloud[PubSub].topics.items()
         if name.startswith(f"{call.resource}/")
     }
     return listing("topics", items, call.params, default=100, most=1000)
@@ -105,7 +110,7 @@ def list_topics(call: Call) -> Result:
 @method("pubsub.projects.topics.patch", permission="pubsub.topics.update", on=on_name)
 def patch(call: Call) -> Result:
     """The official provider sends the mask in the query (provider-contract)."""
-    topic = call.cloud.pubsub.topic(call.resource)
+    topic = call.cloud[PubSub].topic(call.resource)
     mask = call.params.get("updateMask") or call.body.get("updateMask")
     given = call.body.get("topic", {})
     info = without_empty(changed(topic.info, given, mask, "Topic", MUTABLE, FIXED))
@@ -117,9 +122,9 @@ def patch(call: Call) -> Result:
 @method("pubsub.projects.topics.delete", permission="pubsub.topics.delete", on=_on_topic)
 def delete(call: Call) -> Result:
     """Subscriptions stay, with what they hold (discovery document)."""
-    pubsub = call.cloud.pubsub
+    pubsub = call.cloud[PubSub]
     del pubsub.topics[pubsub.topic(call.resource).name]
-    call.cloud.iam.forget(call.resource)
+    call.cloud[Iam].forget(call.resource)
     for subscription in pubsub.subscriptions.values():
         if subscription.info["topic"] == call.resource:
             subscription.info["topic"] = DELETED_TOPIC
@@ -133,7 +138,7 @@ def delete(call: Call) -> Result:
     reads="pageSize pageToken",
 )
 def list_subscriptions(call: Call) -> Result:
-    pubsub = call.cloud.pubsub
+    pubsub = call.cloud[PubSub]
     names = sorted(item.name for item in pubsub.attached(pubsub.topic(call.resource).name))
     size = min(int(call.params.get("pageSize") or 100), 1000)
     found, token = page([(name, name) for name in names], call.params.get("pageToken"), size)
@@ -144,11 +149,11 @@ def list_subscriptions(call: Call) -> Result:
 @method("pubsub.projects.topics.publish", permission="pubsub.topics.publish", on=_on_topic)
 def publish(call: Call) -> Result:
     """All or nothing: one message that a transform or the schema refuses fails the request."""
-    topic, messages = call.cloud.pubsub.topic(call.resource), call.body.get("messages", [])
+    topic, messages = call.cloud[PubSub].topic(call.resource), call.body.get("messages", [])
     _check_messages(messages)
     if settings := topic.info.get("schemaSettings"):
         for message in messages:
-            check_published(call.cloud.pubsub, settings, message.get("data", ""))
+            check_published(call.cloud[PubSub], settings, message.get("data", ""))
     return {"messageIds": send(call.cloud, topic, messages)}
 
 
@@ -171,7 +176,7 @@ def _check_messages(messages: list[dict[str, Any]]) -> None:
 
 
 def _require(call: Call, name: str) -> None:
-    call.cloud.pubsub.topic(name)
+    call.cloud[PubSub].topic(name)
 
 
-allowpolicies.register("pubsub.projects.topics", "pubsub.topics", _require)
+allowpolicies.register(method, "pubsub.projects.topics", "pubsub.topics", _require)

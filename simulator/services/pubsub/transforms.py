@@ -18,16 +18,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import HANDLERS, Call, Principal, Reply
+from simulator.api.calls import Call, Methods, Reply
+from simulator.api.discovery import Discovery
 from simulator.api.errors import ApiError, failed_precondition, invalid, unimplemented
-from simulator.services.pubsub.state import check_act_as, project_of, service_denied
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
+from simulator.services.pubsub.state import PubSub, check_act_as, project_of, service_denied
+from simulator.services.serviceusage import Services
 from simulator.services.vertex.predictions import PREDICT, dedicated_dns
-from simulator.services.vertex.state import region_of
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.services.vertex.state import Vertex, region_of
 
 MOST = 5
 KINDS = ("aiInference", "javascriptUdf", "compression")
@@ -69,11 +70,11 @@ def _check_inference(
             f"The endpoint {endpoint} is not in a region that the message storage policy allows: "
             f"{', '.join(regions)}."
         )
-    account = call.cloud.pubsub.acting(inference.get("serviceAccountEmail", ""), name)
+    account = call.cloud[PubSub].acting(inference.get("serviceAccountEmail", ""), name)
     for permission in NEEDED:
         if not call.allowed(permission, endpoint, principal=account):
             raise service_denied(permission, endpoint)
-    call.cloud.vertex.endpoint(endpoint)
+    call.cloud[Vertex].endpoint(endpoint)
 
 
 def _endpoint(cloud: Cloud, inference: dict[str, Any]) -> str:
@@ -85,7 +86,7 @@ def _endpoint(cloud: Cloud, inference: dict[str, Any]) -> str:
             f"The endpoint {endpoint} is not of the form "
             "projects/{project}/locations/{location}/endpoints/{endpoint}."
         )
-    return cloud.vertex.normal(endpoint)
+    return cloud[Vertex].normal(endpoint)
 
 
 def apply(
@@ -100,7 +101,7 @@ def apply(
 
 def _inferred(cloud: Cloud, name: str, inference: dict[str, Any], message: dict[str, Any]) -> str:
     parameters = inference.get("unstructuredInference", {}).get("parameters", {})
-    account = cloud.pubsub.acting(inference.get("serviceAccountEmail", ""), name)
+    account = cloud[PubSub].acting(inference.get("serviceAccountEmail", ""), name)
     try:
         original = json.loads(base64.b64decode(message.get("data", "")))
         output = _predicted(cloud, account, _endpoint(cloud, inference), {**parameters, **original})
@@ -119,7 +120,7 @@ def _predicted(
 ) -> dict[str, Any]:
     """What the endpoint's `rawPredict` answers the account, on the host that serves it."""
     host, path = f"{region_of(endpoint)}-aiplatform.googleapis.com", f"/v1/{endpoint}:rawPredict"
-    method, params = cloud.discovery.route(host, "POST", path)
+    method, params = cloud[Discovery].route(host, "POST", path)
     call = Call(
         cloud=cloud,
         method=method,
@@ -133,13 +134,13 @@ def _predicted(
         headers={},
         principal=account,
     )
-    handler = HANDLERS[method.id]
-    assert handler.on, "a prediction is checked on its endpoint"
+    handler = cloud[Methods].get(method.id)
+    assert handler and handler.on, "a prediction is checked on its endpoint"
     call.resource = handler.on(call)
-    cloud.services.require(project_of(endpoint), method.service)
+    cloud[Services].require(project_of(endpoint), method.service)
     for permission in handler.permissions:
         call.check(permission, call.resource)
-    if cloud.vertex.endpoint(endpoint).info.get("dedicatedEndpointEnabled"):
+    if cloud[Vertex].endpoint(endpoint).info.get("dedicatedEndpointEnabled"):
         call.host = dedicated_dns(call, endpoint)
     reply = handler.function(call)
     body = reply.body if isinstance(reply, Reply) else reply

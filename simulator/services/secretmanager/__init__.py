@@ -5,14 +5,13 @@ versions in k8s-config-connector. Names in answers carry the project's number. T
 in certain places has no effect here. Regional secrets, types of secrets and tags answer 501.
 """
 
-from simulator.api.honoured import ALL, honours
+from simulator.api.calls import Service
+from simulator.api.honoured import ALL, Table
 from simulator.iam.allowpolicies import POLICY_FIELDS
 from simulator.services.secretmanager import secrets, versions
 from simulator.services.secretmanager.state import Secrets
 
-__all__ = ["Secrets", "secrets", "versions"]
-
-honours(
+HONOURED = Table(
     "secretmanager",
     {
         **POLICY_FIELDS,
@@ -29,3 +28,5 @@ honours(
         "Topic": "name",
     },
 )
+
+SERVICE = Service(Secrets, secrets.method, versions.method, HONOURED)

@@ -10,14 +10,13 @@ that the agent may not use a key, or that the key is off, is not recorded; Cloud
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Principal
 from simulator.api.errors import ApiError, failed_precondition, invalid
-from simulator.services.secretmanager.state import Secret, Version
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
+from simulator.services.kms.state import Kms
+from simulator.services.secretmanager.state import Secret, Secrets, Version
 
 ANYWHERE = "global"
 
@@ -36,7 +35,7 @@ def _keys(replication: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
 def check(cloud: Cloud, secret: str, replication: dict[str, Any]) -> None:
     """Raise unless the keys are where the secret is, and Secret Manager has its agent."""
     for location, encryption in _keys(replication):
-        key = encryption["kmsKeyName"] = cloud.kms.normal(encryption.get("kmsKeyName", ""))
+        key = encryption["kmsKeyName"] = cloud[Kms].normal(encryption.get("kmsKeyName", ""))
         place = key.split("/")[3]
         if location == ANYWHERE != place:
             raise invalid(
@@ -49,7 +48,7 @@ def check(cloud: Cloud, secret: str, replication: dict[str, Any]) -> None:
 
 
 def _agent(cloud: Cloud, secret: str) -> Principal:
-    agent = cloud.secrets.agent(secret)
+    agent = cloud[Secrets].agent(secret)
     if agent is None:
         raise invalid("Secret Manager service identity for project not found.")
     return agent
@@ -61,7 +60,7 @@ def sealing(cloud: Cloud, secret: Secret) -> dict[str, str]:
     for location, encryption in _keys(secret.info["replication"]):
         key = encryption["kmsKeyName"]
         _use(cloud, secret, key)
-        found[location] = f"{key}/cryptoKeyVersions/{cloud.kms.key(key).primary}"
+        found[location] = f"{key}/cryptoKeyVersions/{cloud[Kms].key(key).primary}"
     return found
 
 
@@ -74,6 +73,6 @@ def check_opens(cloud: Cloud, secret: Secret, version: Version) -> None:
 
 def _use(cloud: Cloud, secret: Secret, key: str, number: int | None = None) -> None:
     try:
-        cloud.kms.check_use(_agent(cloud, secret.name), key, number)
+        cloud[Kms].check_use(_agent(cloud, secret.name), key, number)
     except ApiError as error:
         raise failed_precondition(error.message) from None

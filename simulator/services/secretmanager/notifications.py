@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from simulator.api.calls import Guard
 from simulator.api.errors import ApiError, failed_precondition, invalid
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
+from simulator.core.platform import Containers
 from simulator.services.kms.state import moment, seconds
 from simulator.services.pubsub.backlog import send
-from simulator.services.secretmanager.state import Secret, secret_json
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+from simulator.services.pubsub.state import PubSub
+from simulator.services.secretmanager.state import Secret, Secrets, secret_json
 
 # Discovery document, Secret.topics and Rotation.
 MOST_TOPICS = 10
@@ -32,7 +34,7 @@ def check(cloud: Cloud, info: dict[str, Any], before: dict[str, Any]) -> None:
     if len(topics) > MOST_TOPICS:
         raise invalid(f"A secret has at most {MOST_TOPICS} topics, not {len(topics)}.")
     for topic in topics:
-        topic["name"] = cloud.pubsub.normal(topic.get("name", ""))
+        topic["name"] = cloud[PubSub].normal(topic.get("name", ""))
     if rotation and not topics:
         raise invalid("A secret needs topics to be told to rotate.")
     if not rotation or rotation == before.get("rotation"):
@@ -72,18 +74,18 @@ def _publish(
     resource: dict[str, Any],
     version: str = "",
 ) -> None:
-    agent = cloud.secrets.agent(secret.name)
-    if agent is None or not cloud.allowed(agent, "pubsub.topics.publish", topic):
+    agent = cloud[Secrets].agent(secret.name)
+    if agent is None or not cloud[Guard].allowed(agent, "pubsub.topics.publish", topic):
         raise failed_precondition(f"Secret Manager's service agent may not publish to {topic}.")
     attributes = {
         "eventType": event,
         "dataFormat": "JSON_API_V1",
-        "secretId": cloud.projects.numbered(secret.name),
+        "secretId": cloud[Containers].numbered(secret.name),
         "timestamp": cloud.clock.rfc3339(),
         **({"versionId": version} if version else {}),
     }
     data = base64.b64encode(json.dumps(resource).encode()).decode()
-    send(cloud, cloud.pubsub.topic(topic), [{"data": data, "attributes": attributes}])
+    send(cloud, cloud[PubSub].topic(topic), [{"data": data, "attributes": attributes}])
 
 
 def watch(cloud: Cloud, secret: Secret) -> None:
@@ -94,7 +96,7 @@ def watch(cloud: Cloud, secret: Secret) -> None:
 
     def rotate() -> None:
         rotation = secret.info.get("rotation", {})
-        if rotation.get("nextRotationTime") != due or not cloud.secrets.exists(secret):
+        if rotation.get("nextRotationTime") != due or not cloud[Secrets].exists(secret):
             return
         following = {**rotation}
         if period := rotation.get("rotationPeriod"):
@@ -106,4 +108,4 @@ def watch(cloud: Cloud, secret: Secret) -> None:
         notify(cloud, secret, "SECRET_ROTATE", secret_json(cloud, secret))
         watch(cloud, secret)
 
-    cloud.operations.after(moment(due) - cloud.clock.now(), rotate)
+    cloud[Operations].after(moment(due) - cloud.clock.now(), rotate)

@@ -5,23 +5,27 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods
 from simulator.api.errors import already_exists, invalid, mask_paths
 from simulator.api.listing import listing
 from simulator.api.patching import copy_paths
 from simulator.api.selecting import selected
 from simulator.core.clock import nanoseconds
+from simulator.core.platform import Containers
 from simulator.iam import allowpolicies
 from simulator.services.kms.state import seconds
 from simulator.services.secretmanager import encryption, notifications
 from simulator.services.secretmanager.state import (
     SECRETS,
     Secret,
+    Secrets,
     check_etag,
     on_name,
     on_parent,
     secret_json,
 )
+
+method = Methods()
 
 ID = re.compile(r"[a-zA-Z0-9_-]{1,255}")
 KINDS = ("automatic", "userManaged")
@@ -68,11 +72,11 @@ def create(call: Call) -> dict[str, Any]:
         raise invalid("The secret_id must match `[a-zA-Z0-9_-]{1,255}`.")
     name = f"{call.resource}/secrets/{secret_id}"
     info = _checked(call, name, {key: call.body[key] for key in MUTABLE if call.body.get(key)}, {})
-    if cloud.secrets.find(name):
-        raise already_exists(f"Secret [{cloud.projects.numbered(name)}] already exists.")
+    if cloud[Secrets].find(name):
+        raise already_exists(f"Secret [{cloud[Containers].numbered(name)}] already exists.")
     secret = Secret(name, cloud.clock.rfc3339(), info)
     notifications.configure(cloud, secret, {})
-    cloud.secrets.add(secret)
+    cloud[Secrets].add(secret)
     return _told(call, secret, "SECRET_CREATE")
 
 
@@ -86,7 +90,7 @@ def _told(call: Call, secret: Secret, event: str) -> dict[str, Any]:
 
 @method(f"{SECRETS}.get", permission="secretmanager.secrets.get", on=on_name)
 def get(call: Call) -> dict[str, Any]:
-    return secret_json(call.cloud, call.cloud.secrets.get(call.resource))
+    return secret_json(call.cloud, call.cloud[Secrets].get(call.resource))
 
 
 @method(
@@ -99,7 +103,7 @@ def list_secrets(call: Call) -> dict[str, Any]:
     """Newest first (discovery document)."""
     items = {
         f"{END_OF_TIME - nanoseconds(secret.created)}{secret.name}": secret_json(call.cloud, secret)
-        for secret in call.cloud.secrets.under(call.resource)
+        for secret in call.cloud[Secrets].under(call.resource)
     }
     chosen = selected(call, "secrets", items)
     return listing("secrets", chosen, call.params, default=100, most=25_000, total=True)
@@ -117,7 +121,7 @@ def patch(call: Call) -> dict[str, Any]:
     Which changes of it Google refuses is not recorded; here its kind and its places stay, and its
     keys change.
     """
-    cloud, secret = call.cloud, call.cloud.secrets.get(call.resource)
+    cloud, secret = call.cloud, call.cloud[Secrets].get(call.resource)
     check_etag(call.body.get("etag"), secret.revision)
     paths = mask_paths(call.params.get("updateMask"))
     if not paths or {path.partition(".")[0] for path in paths} - set(MUTABLE):
@@ -150,15 +154,15 @@ def _places(replication: dict[str, Any]) -> list[str] | None:
     reads="etag",
 )
 def delete(call: Call) -> dict[str, Any]:
-    secret = call.cloud.secrets.get(call.resource)
+    secret = call.cloud[Secrets].get(call.resource)
     check_etag(call.params.get("etag"), secret.revision)
-    call.cloud.secrets.delete(secret.name)
+    call.cloud[Secrets].delete(secret.name)
     notifications.notify(call.cloud, secret, "SECRET_DELETE", secret_json(call.cloud, secret))
     return {}
 
 
 def _require(call: Call, name: str) -> object:
-    return call.cloud.secrets.get(name)
+    return call.cloud[Secrets].get(name)
 
 
-allowpolicies.register(SECRETS, "secretmanager.secrets", _require)
+allowpolicies.register(method, SECRETS, "secretmanager.secrets", _require)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.api.calls import Call, Principal
+from simulator.api.calls import Call
 from simulator.api.errors import failed_precondition, not_found
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
+from simulator.core.principal import Principal
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
 from simulator.services.kms.state import moment
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 SECRETS = "secretmanager.projects.secrets"
 
@@ -40,7 +42,7 @@ class Secret:
     revision: int = 1
 
 
-class Secrets:
+class Secrets(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._secrets: dict[str, Secret] = {}
@@ -60,7 +62,7 @@ class Secrets:
     def get(self, name: str) -> Secret:
         secret = self.find(name)
         if secret is None:
-            raise not_found(f"Secret [{self._cloud.projects.numbered(name)}] not found.")
+            raise not_found(f"Secret [{self._cloud[Containers].numbered(name)}] not found.")
         return secret
 
     def version(self, name: str) -> tuple[Secret, int, Version]:
@@ -71,7 +73,7 @@ class Secrets:
         if reference == "latest":
             number = len(secret.versions)
         if not str(number).isdigit() or not 0 < int(number) <= len(secret.versions):
-            shown = self._cloud.projects.numbered(name)
+            shown = self._cloud[Containers].numbered(name)
             raise not_found(f"Secret Version [{shown}] not found.")
         return secret, int(number), secret.versions[int(number) - 1]
 
@@ -88,7 +90,7 @@ class Secrets:
 
     def delete(self, name: str) -> None:
         del self._secrets[name]
-        self._cloud.iam.forget(name)
+        self._cloud[Iam].forget(name)
 
     def destroy(self, version: Version, when: float) -> None:
         version.state, version.data, version.destroy = "DESTROYED", b"", 0.0
@@ -97,7 +99,7 @@ class Secrets:
 
     def agent(self, secret: str) -> Principal | None:
         """The service agent of the secret's project, which somebody has to make (recorded)."""
-        return self._cloud.accounts.agent("secretmanager", secret.split("/")[1])
+        return self._cloud[Accounts].agent("secretmanager", secret.split("/")[1])
 
     def live(self) -> dict[str, list[str]]:
         return {"secrets": sorted(self._secrets)}
@@ -124,7 +126,7 @@ def check_etag(given: str | None, revision: int) -> None:
 
 def secret_json(cloud: Cloud, secret: Secret) -> dict[str, Any]:
     return {
-        "name": cloud.projects.numbered(secret.name),
+        "name": cloud[Containers].numbered(secret.name),
         "createTime": secret.created,
         "etag": etag(secret.revision),
         **secret.info,

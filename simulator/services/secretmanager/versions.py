@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import google_crc32c
 
-from simulator.api.calls import Call, method
+from simulator.api.calls import Call, Methods
 from simulator.api.errors import failed_precondition, invalid
 from simulator.api.listing import listing
 from simulator.api.selecting import selected
+from simulator.core.cloud import Cloud
+from simulator.core.platform import Containers
 from simulator.services.kms.state import seconds
 from simulator.services.secretmanager import encryption
 from simulator.services.secretmanager.notifications import notify
 from simulator.services.secretmanager.state import (
     SECRETS,
     Secret,
+    Secrets,
     Version,
     check_etag,
     etag,
@@ -29,15 +32,14 @@ from simulator.services.secretmanager.state import (
     on_parent,
 )
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
+method = Methods()
 
 MAX_BYTES = 65_536  # docs secret-manager/quotas
 
 
 def _json(cloud: Cloud, secret: Secret, number: int, version: Version) -> dict[str, Any]:
     answer: dict[str, Any] = {
-        "name": f"{cloud.projects.numbered(secret.name)}/versions/{number}",
+        "name": f"{cloud[Containers].numbered(secret.name)}/versions/{number}",
         "createTime": version.created,
         "state": version.state,
         "replicationStatus": _replication_status(secret, version),
@@ -65,7 +67,7 @@ def _replication_status(secret: Secret, version: Version) -> dict[str, Any]:
 
 @method(f"{SECRETS}.addVersion", permission="secretmanager.versions.add", on=on_parent)
 def add_version(call: Call) -> dict[str, Any]:
-    secret, payload = call.cloud.secrets.get(call.resource), call.body.get("payload", {})
+    secret, payload = call.cloud[Secrets].get(call.resource), call.body.get("payload", {})
     try:
         data = base64.b64decode(payload.get("data", ""), validate=True)
     except binascii.Error:
@@ -91,7 +93,7 @@ def _told(call: Call, secret: Secret, number: int, event: str) -> dict[str, Any]
 
 @method(f"{SECRETS}.versions.get", permission="secretmanager.versions.get", on=on_name)
 def get_version(call: Call) -> dict[str, Any]:
-    return _json(call.cloud, *call.cloud.secrets.version(call.resource))
+    return _json(call.cloud, *call.cloud[Secrets].version(call.resource))
 
 
 @method(
@@ -102,7 +104,7 @@ def get_version(call: Call) -> dict[str, Any]:
 )
 def list_versions(call: Call) -> dict[str, Any]:
     """Newest first."""
-    secret = call.cloud.secrets.get(call.resource)
+    secret = call.cloud[Secrets].get(call.resource)
     numbered = list(enumerate(secret.versions, 1))
     items = {
         f"{len(numbered) - number:09}": _json(call.cloud, secret, number, version)
@@ -114,8 +116,8 @@ def list_versions(call: Call) -> dict[str, Any]:
 
 @method(f"{SECRETS}.versions.access", permission="secretmanager.versions.access", on=on_name)
 def access(call: Call) -> dict[str, Any]:
-    secret, number, version = call.cloud.secrets.version(call.resource)
-    name = f"{call.cloud.projects.numbered(secret.name)}/versions/{number}"
+    secret, number, version = call.cloud[Secrets].version(call.resource)
+    name = f"{call.cloud[Containers].numbered(secret.name)}/versions/{number}"
     if version.state != "ENABLED":
         # As users report it.
         raise failed_precondition(f"Secret Version [{name}] is in {version.state} state.")
@@ -128,10 +130,10 @@ def access(call: Call) -> dict[str, Any]:
 
 
 def _set_state(call: Call, state: str, event: str) -> dict[str, Any]:
-    secret, number, version = call.cloud.secrets.version(call.resource)
+    secret, number, version = call.cloud[Secrets].version(call.resource)
     check_etag(call.body.get("etag"), version.revision)
     if version.state == "DESTROYED":
-        name = f"{call.cloud.projects.numbered(secret.name)}/versions/{number}"
+        name = f"{call.cloud[Containers].numbered(secret.name)}/versions/{number}"
         raise failed_precondition(f"Secret Version [{name}] is in DESTROYED state.")
     if version.state == state and not version.destroy:
         return _json(call.cloud, secret, number, version)
@@ -153,7 +155,7 @@ def disable(call: Call) -> dict[str, Any]:
 @method(f"{SECRETS}.versions.destroy", permission="secretmanager.versions.destroy", on=on_name)
 def destroy(call: Call) -> dict[str, Any]:
     cloud = call.cloud
-    secret, number, version = cloud.secrets.version(call.resource)
+    secret, number, version = cloud[Secrets].version(call.resource)
     check_etag(call.body.get("etag"), version.revision)
     if version.state == "DESTROYED":
         return _json(cloud, secret, number, version)
@@ -161,5 +163,5 @@ def destroy(call: Call) -> dict[str, Any]:
         version.state, version.destroy = "DISABLED", cloud.clock.now() + seconds(delay)
         version.revision += 1
         return _told(call, secret, number, "SECRET_VERSION_DESTROY_SCHEDULED")
-    cloud.secrets.destroy(version, cloud.clock.now())
+    cloud[Secrets].destroy(version, cloud.clock.now())
     return _told(call, secret, number, "SECRET_VERSION_DESTROY")

@@ -5,7 +5,8 @@ for the rest. Access is uniform: object ACLs are not simulated, so a bucket with
 answers by its IAM policy alone. `fields.py` lists what is acted on.
 """
 
+from simulator.api.calls import Service
 from simulator.services.storage import buckets, fields, objects, uploads
 from simulator.services.storage.state import Storage
 
-__all__ = ["Storage", "buckets", "fields", "objects", "uploads"]
+SERVICE = Service(Storage, buckets.method, objects.method, uploads.method, fields.HONOURED)

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from simulator.api.calls import Call, Reply, Result, method
+from simulator.api.calls import Call, Methods, Reply, Result
 from simulator.api.errors import ApiError, not_found
 from simulator.api.pages import page
-from simulator.services.orgpolicy.state import PRIVATE
+from simulator.core.platform import Containers
+from simulator.iam.decisions import Iam
+from simulator.services.orgpolicy.state import PRIVATE, OrgPolicies
 from simulator.services.storage import encryption, settings
 from simulator.services.storage.model import (
     SITE,
@@ -21,7 +23,9 @@ from simulator.services.storage.model import (
     precondition_failed,
     touch,
 )
-from simulator.services.storage.state import on_bucket
+from simulator.services.storage.state import Storage, on_bucket
+
+method = Methods()
 
 BUCKET_NAME = re.compile(r"(?!goog)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 IF = "ifMetagenerationMatch ifMetagenerationNotMatch"
@@ -36,7 +40,7 @@ PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 
 
 def _on_project(call: Call) -> str:
-    return f"projects/{call.cloud.projects.id(call.params['project'])}"
+    return f"projects/{call.cloud[Containers].id(call.params['project'])}"
 
 
 def _uniform(info: dict[str, Any]) -> bool:
@@ -61,7 +65,7 @@ def _note_soft_delete(bucket: Bucket) -> None:
     reads="enableObjectRetention project",
 )
 def insert_bucket(call: Call) -> Result:
-    storage, name = call.cloud.storage, call.body.get("name", "")
+    storage, name = call.cloud[Storage], call.body.get("name", "")
     project = call.resource.removeprefix("projects/")
     if not BUCKET_NAME.fullmatch(name):
         raise bad_request(f"Invalid bucket name: '{name}'")
@@ -79,7 +83,7 @@ def insert_bucket(call: Call) -> Result:
         "id": name,
         "name": name,
         "selfLink": f"{SITE}/b/{name}",
-        "projectNumber": call.cloud.projects.number(project),
+        "projectNumber": call.cloud[Containers].number(project),
         "generation": str(storage.generation()),
         "metageneration": "1",
         "timeCreated": now,
@@ -91,11 +95,11 @@ def insert_bucket(call: Call) -> Result:
         info["objectRetention"] = {"mode": "Enabled"}
     info = settings.changed(info, call.body, now, whole=False)
     _check_key(call, project, info)
-    call.cloud.org_policies.check_bucket(call.resource, _uniform(info))
+    call.cloud[OrgPolicies].check_bucket(call.resource, _uniform(info))
     info["etag"] = etag(info)
     bucket = storage.buckets[name] = Bucket(name, project, info, call.cloud.clock.now())
     _note_soft_delete(bucket)
-    iam = call.cloud.iam
+    iam = call.cloud[Iam]
     iam.set_parent(bucket.resource, call.resource)
     for role, kinds in DEFAULT_BINDINGS:
         for kind in kinds:
@@ -105,7 +109,7 @@ def insert_bucket(call: Call) -> Result:
 
 def _soft_deleted(call: Call) -> Bucket | None:
     wanted = (call.params["bucket"], str(call.params.get("generation")))
-    for bucket in call.cloud.storage.soft_deleted:
+    for bucket in call.cloud[Storage].soft_deleted:
         if (bucket.name, bucket.info["generation"]) == wanted and not _expired(call, bucket):
             return bucket
     return None
@@ -134,7 +138,7 @@ def _on_gettable_bucket(call: Call) -> str:
 def get_bucket(call: Call) -> Result:
     if call.params.get("softDeleted") and (bucket := _soft_deleted(call)):
         return bucket.info
-    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    info = call.cloud[Storage].bucket(call.params["bucket"]).info
     check_conditions(call.params, info)
     return info
 
@@ -146,7 +150,7 @@ def get_bucket(call: Call) -> Result:
     reads="maxResults pageToken prefix project returnPartialSuccess softDeleted",
 )
 def list_buckets(call: Call) -> Result:
-    storage, params = call.cloud.storage, call.params
+    storage, params = call.cloud[Storage], call.params
     project = call.resource.removeprefix("projects/")
     candidates: Iterable[Bucket] = storage.buckets.values()
     if params.get("softDeleted"):
@@ -177,14 +181,14 @@ def _on_prefix(call: Call) -> str:
     reads=IF,
 )
 def change_bucket(call: Call) -> Result:
-    bucket, now = call.cloud.storage.bucket(call.params["bucket"]), call.cloud.clock.rfc3339()
+    bucket, now = call.cloud[Storage].bucket(call.params["bucket"]), call.cloud.clock.rfc3339()
     info = bucket.info
     check_conditions(call.params, info)
     new = settings.changed(info, call.body, now, whole=call.verb == "PUT")
     if new.get("encryption") != info.get("encryption"):
         _check_key(call, bucket.project, new)
     if "uniformBucketLevelAccess" in (call.body.get("iamConfiguration") or {}):
-        call.cloud.org_policies.check_bucket(call.resource, _uniform(new))
+        call.cloud[OrgPolicies].check_bucket(call.resource, _uniform(new))
     info.clear()
     info |= new
     _note_soft_delete(bucket)
@@ -200,7 +204,7 @@ def change_bucket(call: Call) -> Result:
     reads="prefix",
 )
 def get_storage_layout(call: Call) -> Result:
-    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    info = call.cloud[Storage].bucket(call.params["bucket"]).info
     keys = ("location", "locationType", "customPlacementConfig", "hierarchicalNamespace")
     layout = {key: info[key] for key in keys if key in info}
     return {"kind": "storage#storageLayout", "bucket": info["name"], **layout}
@@ -214,7 +218,7 @@ def get_storage_layout(call: Call) -> Result:
 )
 def lock_retention_policy(call: Call) -> Result:
     """Google also puts a lien on the project, so that it cannot be deleted; not simulated."""
-    bucket = call.cloud.storage.bucket(call.params["bucket"])
+    bucket = call.cloud[Storage].bucket(call.params["bucket"])
     policy = bucket.info.get("retentionPolicy")
     if policy is None or policy.get("isLocked"):
         raise bad_request(f"Bucket '{bucket.name}' does not have an unlocked retention policy.")
@@ -226,14 +230,14 @@ def lock_retention_policy(call: Call) -> Result:
 
 @method("storage.buckets.delete", permission="storage.buckets.delete", on=on_bucket, reads=IF)
 def delete_bucket(call: Call) -> Result:
-    storage = call.cloud.storage
+    storage = call.cloud[Storage]
     bucket = storage.bucket(call.params["bucket"])
     check_conditions(call.params, bucket.info)
     if bucket.objects:
         message = "The bucket you tried to delete is not empty."
         raise ApiError(409, "FAILED_PRECONDITION", message, legacy="conflict")
     del storage.buckets[bucket.name]
-    call.cloud.iam.forget(bucket.resource)
+    call.cloud[Iam].forget(bucket.resource)
     if bucket.soft_delete:
         clock = call.cloud.clock
         bucket.info["softDeleteTime"] = clock.rfc3339()
@@ -254,23 +258,23 @@ def _policy(call: Call, policy: dict[str, Any]) -> Result:
 )
 def get_policy(call: Call) -> Result:
     version = call.params.get("optionsRequestedPolicyVersion", 1)
-    return _policy(call, call.cloud.iam.get_policy(call.resource, version))
+    return _policy(call, call.cloud[Iam].get_policy(call.resource, version))
 
 
 @method("storage.buckets.setIamPolicy", permission="storage.buckets.setIamPolicy", on=on_bucket)
 def set_policy(call: Call) -> Result:
-    info = call.cloud.storage.bucket(call.params["bucket"]).info
+    info = call.cloud[Storage].bucket(call.params["bucket"]).info
     bindings = call.body.get("bindings", ())
     members = {member for binding in bindings for member in binding.get("members", ())}
     prevented = info["iamConfiguration"]["publicAccessPrevention"] == "enforced"
-    prevented = prevented or call.cloud.org_policies.enforced(PRIVATE, call.resource)
+    prevented = prevented or call.cloud[OrgPolicies].enforced(PRIVATE, call.resource)
     if prevented and members & PUBLIC:
         raise precondition_failed(
             "The member bindings allUsers and allAuthenticatedUsers are not allowed since public "
             "access prevention is enforced."
         )
     try:
-        return _policy(call, call.cloud.iam.set_policy(call.resource, call.body))
+        return _policy(call, call.cloud[Iam].set_policy(call.resource, call.body))
     except ApiError as error:
         # A stale etag is a failed precondition in this API, and these are 412.
         if error.reason == "ABORTED":
@@ -288,7 +292,7 @@ def set_policy(call: Call) -> Result:
     reads="permissions",
 )
 def test_permissions(call: Call) -> Result:
-    held = call.cloud.iam.test(call.principal, call.resource, call.params["permissions"])
+    held = call.cloud[Iam].test(call.principal, call.resource, call.params["permissions"])
     answer: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
     return {**answer, "permissions": held} if held else answer
 
@@ -316,7 +320,7 @@ def list_managed_folders(call: Call) -> Result:
 
 
 def _on_agents_project(call: Call) -> str:
-    return f"projects/{call.cloud.projects.id(call.params['projectId'])}"
+    return f"projects/{call.cloud[Containers].id(call.params['projectId'])}"
 
 
 # The permission: docs storage/access-control/iam-json.

@@ -10,14 +10,12 @@ KMS's words, and for a wrong place ours, for want of Cloud Storage's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from simulator.api.calls import Principal
 from simulator.api.errors import ApiError
+from simulator.core.cloud import Cloud
+from simulator.core.principal import Principal
+from simulator.identity.accounts import Accounts
+from simulator.services.kms.state import Kms
 from simulator.services.storage.model import Blob, Bucket, bad_request
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
 # Cloud KMS calls multi-regions its own way; the others go by Cloud Storage's name in small letters.
 PLACES = {"EU": "europe"}
@@ -25,13 +23,13 @@ PLACES = {"EU": "europe"}
 
 def agent(cloud: Cloud, project: str) -> Principal:
     """Who seals and opens the objects of a project's buckets."""
-    return Principal(f"serviceAccount:{cloud.accounts.standing('storage', project)}")
+    return Principal(f"serviceAccount:{cloud[Accounts].standing('storage', project)}")
 
 
 def usable(cloud: Cloud, project: str, location: str, key: str) -> str:
     """The key's name, once it is known that the agent can use it in a bucket at `location`."""
     try:
-        name = cloud.kms.normal(key)
+        name = cloud[Kms].normal(key)
     except ApiError:
         raise bad_request(f"Malformed Cloud KMS crypto key: {key}") from None
     place = PLACES.get(location, location.lower())
@@ -47,7 +45,7 @@ def sealed_with(cloud: Cloud, bucket: Bucket, key: str | None) -> str | None:
     if key is None:
         return None
     name = usable(cloud, bucket.project, bucket.info["location"], key)
-    return f"{name}/cryptoKeyVersions/{cloud.kms.key(name).primary}"
+    return f"{name}/cryptoKeyVersions/{cloud[Kms].key(name).primary}"
 
 
 def check_opens(cloud: Cloud, bucket: Bucket, blob: Blob) -> None:
@@ -59,7 +57,7 @@ def check_opens(cloud: Cloud, bucket: Bucket, blob: Blob) -> None:
 
 def _check(cloud: Cloud, project: str, name: str, number: int | None = None) -> None:
     try:
-        cloud.kms.check_use(agent(cloud, project), name, number)
+        cloud[Kms].check_use(agent(cloud, project), name, number)
     except ApiError as error:
         if error.status not in (403, 404):
             raise

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 
 # What a client sends back of Google's own part changes nothing.
 OWN: Final = {
@@ -24,7 +24,7 @@ OWN: Final = {
 }
 AS_MEASURED: Final = "kmoneil/zig-gcp measured that it is taken and changes nothing"
 
-honours(
+HONOURED = Table(
     "storage",
     {
         # Parts of which nothing is listed below can be said to be off, and not be switched on.

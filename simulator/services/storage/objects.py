@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Reply, Result, method
+from simulator.api.calls import Call, Methods, Reply, Result
 from simulator.api.pages import page
 from simulator.api.patching import merge
 from simulator.services.storage import contexts, encryption, retention
@@ -19,8 +19,10 @@ from simulator.services.storage.model import (
     touch,
 )
 from simulator.services.storage.retention import shown
-from simulator.services.storage.state import on_bucket
+from simulator.services.storage.state import Storage, on_bucket
 from simulator.services.storage.uploads import DESCRIPTIVE, described, store
+
+method = Methods()
 
 MOST = 1000
 MEBIBYTE = 1_048_576
@@ -41,7 +43,7 @@ def _on_object(call: Call) -> str:
 
 def _on_source(call: Call) -> str:
     bucket, name = call.params["sourceBucket"], call.params["sourceObject"]
-    call.cloud.storage.bucket(bucket)
+    call.cloud[Storage].bucket(bucket)
     return object_resource(bucket, name)
 
 
@@ -52,7 +54,7 @@ def _on_source(call: Call) -> str:
     reads=f"generation {IF}",
 )
 def get_object(call: Call) -> Result:
-    bucket = call.cloud.storage.bucket(call.params["bucket"])
+    bucket = call.cloud[Storage].bucket(call.params["bucket"])
     blob = bucket.find(call.params["object"], call.params.get("generation"))
     check_conditions(call.params, blob.info)
     if call.params.get("alt") != "media" and "/download/" not in call.path:
@@ -94,7 +96,7 @@ def get_object(call: Call) -> Result:
 def list_objects(call: Call) -> Result:
     """Buckets have no folders of their own here, which `includeFoldersAsPrefixes` would add."""
     params = call.params
-    bucket = call.cloud.storage.bucket(params["bucket"])
+    bucket = call.cloud[Storage].bucket(params["bucket"])
     prefix, delimiter = params.get("prefix", ""), params.get("delimiter", "")
     start, end = params.get("startOffset", ""), params.get("endOffset")
     entries: dict[str, dict[str, Any] | str] = {}
@@ -133,7 +135,7 @@ def list_objects(call: Call) -> Result:
 )
 def change_object(call: Call) -> Result:
     """A whole update drops what it does not give, but for `KEPT`."""
-    bucket, whole = call.cloud.storage.bucket(call.params["bucket"]), call.verb == "PUT"
+    bucket, whole = call.cloud[Storage].bucket(call.params["bucket"]), call.verb == "PUT"
     blob = bucket.find(call.params["object"], call.params.get("generation"))
     info, given = blob.info, described(dict(call.body))
     check_conditions(call.params, info)
@@ -169,7 +171,7 @@ def _check_custom_time(info: dict[str, Any], given: dict[str, Any]) -> None:
 )
 def delete_object(call: Call) -> Result:
     """Without a generation, the live one becomes noncurrent in a bucket that keeps versions."""
-    bucket = call.cloud.storage.bucket(call.params["bucket"])
+    bucket = call.cloud[Storage].bucket(call.params["bucket"])
     name, generation = call.params["object"], call.params.get("generation")
     blob = bucket.find(name, generation)
     check_conditions(call.params, blob.info)
@@ -181,7 +183,7 @@ def delete_object(call: Call) -> Result:
 
 def _copy(call: Call) -> dict[str, Any]:
     """A copy takes over what describes its source, and its contexts, but no hold or retention."""
-    params, storage = call.params, call.cloud.storage
+    params, storage = call.params, call.cloud[Storage]
     source = _source(call)
     bucket, name = storage.bucket(params["destinationBucket"]), params["destinationObject"]
     call.check("storage.objects.create", object_resource(bucket.name, name))
@@ -192,7 +194,7 @@ def _copy(call: Call) -> dict[str, Any]:
 
 
 def _source(call: Call) -> Blob:
-    bucket = call.cloud.storage.bucket(call.params["sourceBucket"])
+    bucket = call.cloud[Storage].bucket(call.params["sourceBucket"])
     source = bucket.find(call.params["sourceObject"], call.params.get("sourceGeneration"))
     check_conditions(call.params, source.info, prefix="ifSource")
     encryption.check_opens(call.cloud, bucket, source)
@@ -232,7 +234,7 @@ def rewrite_object(call: Call) -> Result:
 
 def _rewritten(call: Call, source: Blob) -> int:
     """How many bytes have been copied after this call. The limit is the same in every step."""
-    params, storage = call.params, call.cloud.storage
+    params, storage = call.params, call.cloud[Storage]
     bucket = storage.bucket(params["destinationBucket"])
     place = storage.bucket(params["sourceBucket"]).info["location"], source.info["storageClass"]
     to = bucket.info["location"], call.body.get("storageClass", bucket.info["storageClass"])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from simulator.api.calls import Call, Principal
+from simulator.api.calls import Call, Guard
 from simulator.api.errors import not_found
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.principal import Principal
 from simulator.services.storage import encryption, lifecycle
 from simulator.services.storage.model import Bucket, Upload
 
-if TYPE_CHECKING:
-    from simulator.google import Cloud
 
-
-class Storage:
+class Storage(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.buckets: dict[str, Bucket] = {}
@@ -43,13 +40,15 @@ class Storage:
         """
         name, _, prefix = uri.removeprefix("gs://").partition("/")
         bucket = self.bucket(name)
-        self.cloud.check(as_, "storage.objects.list", bucket.resource)
+        self.cloud[Guard].check(as_, "storage.objects.list", bucket.resource)
         prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
         found = {}
         for key in bucket.objects:
             blob = bucket.live(key)
             if blob and key.startswith(prefix):
-                self.cloud.check(as_, "storage.objects.get", f"{bucket.resource}/objects/{key}")
+                self.cloud[Guard].check(
+                    as_, "storage.objects.get", f"{bucket.resource}/objects/{key}"
+                )
                 encryption.check_opens(self.cloud, bucket, blob)
                 found[key.removeprefix(prefix)] = blob.data
         return found
@@ -66,4 +65,4 @@ class Storage:
 
 def on_bucket(call: Call) -> str:
     """404 comes before 403 here: bucket names are global, so that one is taken is no secret."""
-    return call.cloud.storage.bucket(call.params["bucket"]).resource
+    return call.cloud[Storage].bucket(call.params["bucket"]).resource

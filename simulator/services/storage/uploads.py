@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import google_crc32c
 
-from simulator.api.calls import Call, Reply, Result, method
+from simulator.api.calls import Call, Methods, Reply, Result
 from simulator.api.errors import ApiError
 from simulator.services.storage import contexts, encryption, retention
 from simulator.services.storage.model import (
@@ -28,7 +28,9 @@ from simulator.services.storage.model import (
     storage_class,
 )
 from simulator.services.storage.retention import shown
-from simulator.services.storage.state import on_bucket
+from simulator.services.storage.state import Storage, on_bucket
+
+method = Methods()
 
 HOST = "https://storage.googleapis.com"
 # What an uploader or a copier may say about an object, and a copy takes over; holds, retention and
@@ -56,7 +58,7 @@ def store(call: Call, bucket: Bucket, name: str, data: bytes, said: dict[str, An
     if current:
         call.check("storage.objects.delete", where)
         retention.check_removable(call, bucket, current, for_good=not bucket.versioned)
-    storage, clock = call.cloud.storage, call.cloud.clock
+    storage, clock = call.cloud[Storage], call.cloud.clock
     now, generation, path = clock.rfc3339(), str(storage.generation()), quote(name, safe="")
     info: dict[str, Any] = {
         "kind": "storage#object",
@@ -167,9 +169,9 @@ def _upload(call: Call) -> Upload | None:
     upload_id = call.params.get("upload_id")
     if upload_id is None:
         return None
-    if upload_id not in call.cloud.storage.uploads:
+    if upload_id not in call.cloud[Storage].uploads:
         raise ApiError(404, "NOT_FOUND", "Invalid request. The upload session is not found.")
-    return call.cloud.storage.uploads[upload_id]
+    return call.cloud[Storage].uploads[upload_id]
 
 
 def _on_upload(call: Call) -> str:
@@ -190,7 +192,7 @@ def _on_upload(call: Call) -> str:
     ),
 )
 def insert_object(call: Call) -> Result:
-    storage = call.cloud.storage
+    storage = call.cloud[Storage]
     if upload := _upload(call):
         return _continue(call, upload)
     bucket = storage.bucket(call.params["bucket"])
@@ -207,7 +209,7 @@ def insert_object(call: Call) -> Result:
 
 def _continue(call: Call, upload: Upload) -> Result:
     """A chunk, a question how much has arrived, or a cancellation."""
-    storage, upload_id = call.cloud.storage, call.params["upload_id"]
+    storage, upload_id = call.cloud[Storage], call.params["upload_id"]
     if call.verb == "DELETE":
         del storage.uploads[upload_id]
         return Reply(status=499)

@@ -6,10 +6,11 @@ own words are not recorded and the text is ours. Names in answers carry the proj
 Google's do.
 """
 
+from simulator.api.calls import Service
 from simulator.services.vertex import (
     deployments,
     endpoints,
-    honours,
+    fields,
     models,
     operations,
     pools,
@@ -17,13 +18,13 @@ from simulator.services.vertex import (
 )
 from simulator.services.vertex.state import Vertex
 
-__all__ = [
-    "Vertex",
-    "deployments",
-    "endpoints",
-    "honours",
-    "models",
-    "operations",
-    "pools",
-    "predictions",
-]
+SERVICE = Service(
+    Vertex,
+    deployments.method,
+    endpoints.method,
+    models.method,
+    operations.method,
+    pools.method,
+    predictions.method,
+    fields.HONOURED,
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Principal, Result, method
+from simulator.api.calls import Call, Guard, Methods, Result
 from simulator.api.errors import (
     ApiError,
     already_exists,
@@ -14,20 +14,27 @@ from simulator.api.errors import (
     mask_paths,
     not_found,
 )
+from simulator.api.operations import Operations
+from simulator.core.principal import Principal
+from simulator.identity.accounts import Accounts
+from simulator.services.storage.state import Storage
+from simulator.services.vertex.containers import Predictor
 from simulator.services.vertex.endpoints import checked_split
 from simulator.services.vertex.models import account_resource
 from simulator.services.vertex.operations import start
-from simulator.services.vertex.predictions import Predictor
 from simulator.services.vertex.resources import MUTABLE_REPLICAS, check_quota, cpus, merged, sized
 from simulator.services.vertex.state import (
     Deployment,
     Endpoint,
     Pool,
+    Vertex,
     in_region,
     location_of,
     project_of,
     region_of,
 )
+
+method = Methods()
 
 DEPLOYED_ID = re.compile(r"[0-9]{1,10}")
 RESOURCES = ("dedicatedResources", "automaticResources", "sharedResources")
@@ -48,7 +55,7 @@ def _resources(
         raise invalid(f"'automatic_resources' is not supported for Model {model}.")
     if chosen == ["sharedResources"]:
         pool = _pool(call, endpoint, given["sharedResources"])
-        return {"sharedResources": call.cloud.vertex.numbered(pool.name)}, pool
+        return {"sharedResources": call.cloud[Vertex].numbered(pool.name)}, pool
     if chosen != ["dedicatedResources"]:
         raise invalid("Exactly one kind of prediction resources must be set.")
     return {"dedicatedResources": sized(dict(given["dedicatedResources"]))}, None
@@ -57,7 +64,7 @@ def _resources(
 def _pool(call: Call, endpoint: Endpoint, reference: str) -> Pool:
     """The pool, in whose place and with whose key the endpoint has to be (discovery document; the
     words are ours)."""
-    pool = call.cloud.vertex.pool(call.cloud.vertex.normal(reference))
+    pool = call.cloud[Vertex].pool(call.cloud[Vertex].normal(reference))
     if location_of(pool.name) != location_of(endpoint.name):
         raise invalid("The DeploymentResourcePool and the Endpoint must be in one location.")
     if pool.info.get("encryptionSpec") != endpoint.info.get("encryptionSpec"):
@@ -80,7 +87,7 @@ def _deployed_id(call: Call, endpoint: Endpoint, given: str | None) -> str:
 )
 def deploy_model(call: Call) -> Result:
     """Checks the request; whether the artifact can be read and loaded shows in the operation."""
-    cloud, vertex = call.cloud, call.cloud.vertex
+    cloud, vertex = call.cloud, call.cloud[Vertex]
     endpoint, given = vertex.endpoint(call.resource), call.body.get("deployedModel", {})
     model, version, image, uri = _model(call, given.get("model", ""))
     resources, pool = _resources(call, endpoint, given, vertex.numbered(model))
@@ -93,7 +100,7 @@ def deploy_model(call: Call) -> Result:
     # A pool's machines are counted where they are, once.
     size = 0 if pool else cpus(resources["dedicatedResources"])
     check_quota(call, endpoint.name, size)
-    agent = cloud.accounts.create_agent("aiplatform", project_of(endpoint.name))
+    agent = cloud[Accounts].create_agent("aiplatform", project_of(endpoint.name))
     info = {
         "id": deployed_id,
         "model": vertex.numbered(model),
@@ -108,7 +115,7 @@ def deploy_model(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         try:
-            cloud.operations.falter()
+            cloud[Operations].falter()
             predictor = _container(call, uri, image, agent, email)
             known = {*endpoint.serving(), "0"}
             shares = checked_split(split, known)
@@ -131,7 +138,7 @@ def _model(call: Call, reference: str) -> tuple[str, str, str, str]:
     That the caller needs aiplatform.models.get on it is an inference: the documentation lists that
     permission for reading the model only, and says nothing of what deployModel reads.
     """
-    vertex = call.cloud.vertex
+    vertex = call.cloud[Vertex]
     name = vertex.normal(reference)
     resource = name.partition("@")[0]
     if "/models/" not in resource:
@@ -149,16 +156,16 @@ def _model(call: Call, reference: str) -> tuple[str, str, str, str]:
 def _container(call: Call, uri: str, image: str, agent: Principal, email: str | None) -> Predictor:
     """Start the container: the artifact is read by the service agent, then by who it runs as."""
     cloud = call.cloud
-    files = cloud.storage.read(uri, agent) if uri else {}
+    files = cloud[Storage].read(uri, agent) if uri else {}
     if email:
         resource = account_resource(call, email)
-        if not cloud.accounts.usable(email):
+        if not cloud[Accounts].usable(email):
             raise failed_precondition(f"Service account {email} does not exist or is disabled.")
         # On an account of its own project the agent's role confers this (gcp-facts/01, "Custom
         # prediction SA"); the text is IAM's own.
-        cloud.check(agent, "iam.serviceAccounts.getAccessToken", resource)
+        cloud[Guard].check(agent, "iam.serviceAccounts.getAccessToken", resource)
         if uri:
-            files = cloud.storage.read(uri, Principal(f"serviceAccount:{email}"))
+            files = cloud[Storage].read(uri, Principal(f"serviceAccount:{email}"))
     return Predictor.load(files, uri, image)
 
 
@@ -176,14 +183,14 @@ def _deployment(endpoint: Endpoint, deployed_id: str) -> Deployment:
 )
 def undeploy_model(call: Call) -> Result:
     """endpoint_service.proto, UndeployModelRequest: only a model without traffic leaves."""
-    vertex, endpoint = call.cloud.vertex, call.cloud.vertex.endpoint(call.resource)
+    vertex, endpoint = call.cloud[Vertex], call.cloud[Vertex].endpoint(call.resource)
     deployed_id = call.body.get("deployedModelId", "")
     split = call.body.get("trafficSplit", {})
     _deployment(endpoint, deployed_id)
     _remaining(endpoint, deployed_id, split)
 
     def run() -> dict[str, Any]:
-        call.cloud.operations.falter()
+        call.cloud[Operations].falter()
         deployment = _deployment(endpoint, deployed_id)
         endpoint.traffic = _remaining(endpoint, deployed_id, split)
         del endpoint.deployed[deployed_id]
@@ -215,7 +222,7 @@ def _remaining(endpoint: Endpoint, deployed_id: str, split: dict[str, Any]) -> d
     on=_on_endpoint,
 )
 def mutate_deployed_model(call: Call) -> Result:
-    vertex, endpoint = call.cloud.vertex, call.cloud.vertex.endpoint(call.resource)
+    vertex, endpoint = call.cloud[Vertex], call.cloud[Vertex].endpoint(call.resource)
     given = call.body.get("deployedModel", {})
     deployment = _deployment(endpoint, given.get("id", ""))
     paths = mask_paths(call.body.get("updateMask"))

@@ -7,13 +7,16 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import aborted, already_exists, failed_precondition, invalid
+from simulator.api.operations import Operations
+from simulator.iam.decisions import Iam
 from simulator.services.vertex.operations import start
 from simulator.services.vertex.predictions import check_logging, dedicated_dns
 from simulator.services.vertex.state import (
     LIST,
     Endpoint,
+    Vertex,
     apply_mask,
     in_region,
     listed,
@@ -22,6 +25,8 @@ from simulator.services.vertex.state import (
     on_parent,
     require_key,
 )
+
+method = Methods()
 
 # Discovery document, `endpointId`; it gives numbers 9 digits, the official provider 10.
 ENDPOINT_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,9}")
@@ -33,7 +38,7 @@ CREATED = (*MUTABLE, "encryptionSpec")
 
 
 def shown(call: Call, endpoint: Endpoint) -> dict[str, Any]:
-    answer: dict[str, Any] = {"name": call.cloud.vertex.numbered(endpoint.name), **endpoint.info}
+    answer: dict[str, Any] = {"name": call.cloud[Vertex].numbered(endpoint.name), **endpoint.info}
     if deployed := [item.info for item in endpoint.serving().values()]:
         answer["deployedModels"] = deployed
     if endpoint.traffic:
@@ -66,7 +71,7 @@ def _check_texts(info: dict[str, Any]) -> None:
     reads="endpointId",
 )
 def create(call: Call) -> Result:
-    vertex, given = call.cloud.vertex, call.params.get("endpointId")
+    vertex, given = call.cloud[Vertex], call.params.get("endpointId")
     if given and not ENDPOINT_ID.fullmatch(given):
         raise invalid(f"Invalid endpoint ID: {given}")
     _check_texts(call.body)
@@ -79,7 +84,7 @@ def create(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         vertex.reserved.discard(name)
-        call.cloud.operations.falter()
+        call.cloud[Operations].falter()
         require_key(call, call.body.get("encryptionSpec"), name)
         info = {key: call.body[key] for key in CREATED if call.body.get(key)}
         info |= {"createTime": now, "updateTime": now, "etag": vertex.etag()}
@@ -95,7 +100,7 @@ def create(call: Call) -> Result:
     on=on_name,
 )
 def get(call: Call) -> Result:
-    return shown(call, call.cloud.vertex.endpoint(call.resource))
+    return shown(call, call.cloud[Vertex].endpoint(call.resource))
 
 
 @method(
@@ -107,7 +112,7 @@ def get(call: Call) -> Result:
 def list_endpoints(call: Call) -> Result:
     found = [
         shown(call, endpoint)
-        for name, endpoint in call.cloud.vertex.endpoints.items()
+        for name, endpoint in call.cloud[Vertex].endpoints.items()
         if location_of(name) == call.resource
     ]
     return listed(call, "endpoints", found, "endpoint")
@@ -121,7 +126,7 @@ def list_endpoints(call: Call) -> Result:
 )
 def patch(call: Call) -> Result:
     """The mask alone says what changes: the official provider sends the whole body with it."""
-    vertex, body = call.cloud.vertex, call.body
+    vertex, body = call.cloud[Vertex], call.body
     endpoint = vertex.endpoint(call.resource)
     if body.get("etag", endpoint.info["etag"]) != endpoint.info["etag"]:
         raise aborted("The endpoint changed since this etag was read.")
@@ -140,14 +145,14 @@ def patch(call: Call) -> Result:
     on=on_name,
 )
 def delete(call: Call) -> Result:
-    vertex, endpoint = call.cloud.vertex, call.cloud.vertex.endpoint(call.resource)
+    vertex, endpoint = call.cloud[Vertex], call.cloud[Vertex].endpoint(call.resource)
     _check_empty(endpoint)
 
     def run() -> dict[str, Any]:
-        call.cloud.operations.falter()
+        call.cloud[Operations].falter()
         _check_empty(endpoint)
         vertex.endpoints.pop(endpoint.name, None)
-        call.cloud.iam.forget(endpoint.name)
+        call.cloud[Iam].forget(endpoint.name)
         return {}
 
     return start(call, "DeleteEndpoint", endpoint.name, run)
@@ -173,9 +178,9 @@ def _on_resource(call: Call) -> str:
     reads="options.requestedPolicyVersion",
 )
 def get_policy(call: Call) -> Result:
-    call.cloud.vertex.endpoint(call.resource)
+    call.cloud[Vertex].endpoint(call.resource)
     version = call.params.get("options.requestedPolicyVersion", 1)
-    return call.cloud.iam.get_policy(call.resource, version)
+    return call.cloud[Iam].get_policy(call.resource, version)
 
 
 @method(
@@ -184,8 +189,8 @@ def get_policy(call: Call) -> Result:
     on=_on_resource,
 )
 def set_policy(call: Call) -> Result:
-    call.cloud.vertex.endpoint(call.resource)
-    return call.cloud.iam.set_policy(call.resource, call.body.get("policy", {}))
+    call.cloud[Vertex].endpoint(call.resource)
+    return call.cloud[Iam].set_policy(call.resource, call.body.get("policy", {}))
 
 
 # Anyone may ask what they hold; a missing endpoint is an empty answer, not an error
@@ -197,7 +202,7 @@ def set_policy(call: Call) -> Result:
     reads="permissions",
 )
 def test_permissions(call: Call) -> Result:
-    if call.resource not in call.cloud.vertex.endpoints:
+    if call.resource not in call.cloud[Vertex].endpoints:
         return {}
-    held = call.cloud.iam.test(call.principal, call.resource, call.params.get("permissions", []))
+    held = call.cloud[Iam].test(call.principal, call.resource, call.params.get("permissions", []))
     return {"permissions": held} if held else {}

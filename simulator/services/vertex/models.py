@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Principal, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import (
     ApiError,
     already_exists,
@@ -13,11 +13,17 @@ from simulator.api.errors import (
     invalid,
     unimplemented,
 )
+from simulator.api.operations import Operations
+from simulator.core.principal import Principal
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.services.storage.state import Storage
+from simulator.services.vertex.containers import check_artifact, is_sklearn
 from simulator.services.vertex.operations import start
-from simulator.services.vertex.predictions import check_artifact, is_sklearn
 from simulator.services.vertex.state import (
     LIST,
     Model,
+    Vertex,
     apply_mask,
     listed,
     location_of,
@@ -27,6 +33,8 @@ from simulator.services.vertex.state import (
     region_of,
     require_key,
 )
+
+method = Methods()
 
 MODEL_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
@@ -38,14 +46,14 @@ REPOSITORY = re.compile(r"([a-z]+-[a-z]+\d|us|europe|asia)-docker\.pkg\.dev/([^/
 
 def account_resource(call: Call, email: str) -> str:
     """The resource name of a service account; its project is in the address when it is unknown."""
-    if account := call.cloud.accounts.find(email):
+    if account := call.cloud[Accounts].find(email):
         return account.name
     return f"projects/{email.partition('@')[2].partition('.')[0]}/serviceAccounts/{email}"
 
 
 def shown(call: Call, model: Model, version: str) -> dict[str, Any]:
     """A version as `models.get` answers it."""
-    vertex = call.cloud.vertex
+    vertex = call.cloud[Vertex]
     info = model.versions[version]
     answer = {
         "name": vertex.numbered(model.name),
@@ -70,7 +78,7 @@ def shown(call: Call, model: Model, version: str) -> dict[str, Any]:
 )
 def upload(call: Call) -> Result:
     """Checks the request, image and artifact included; the operation copies the artifact."""
-    cloud, vertex, body = call.cloud, call.cloud.vertex, call.body
+    cloud, vertex, body = call.cloud, call.cloud[Vertex], call.body
     given, project = body.get("model", {}), project_of(call.resource)
     image = given.get("containerSpec", {}).get("imageUri", "")
     if not 0 < len(given.get("displayName", "")) <= 128:
@@ -93,7 +101,7 @@ def upload(call: Call) -> Result:
             raise invalid("model_id and parent_model exclude each other.")
     else:
         name = _new_name(call)
-    reader = cloud.accounts.create_agent("aiplatform", project)
+    reader = cloud[Accounts].create_agent("aiplatform", project)
     agent = reader.email
     if email := body.get("serviceAccount"):
         resource = account_resource(call, email)
@@ -110,10 +118,10 @@ def upload(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         try:
-            cloud.operations.falter()
+            cloud[Operations].falter()
             require_key(call, given.get("encryptionSpec"), name)
             if uri:
-                check_artifact(cloud.storage.read(uri, reader), uri, image)
+                check_artifact(cloud[Storage].read(uri, reader), uri, image)
         finally:
             vertex.reserved.discard(name)
         now = cloud.clock.rfc3339()
@@ -145,7 +153,7 @@ def _new_name(call: Call) -> str:
             "begin with a number or a hyphen."
         )
     name = f"{call.resource}/models/{model_id}"
-    vertex = call.cloud.vertex
+    vertex = call.cloud[Vertex]
     if name in vertex.models or name in vertex.reserved:
         raise already_exists(f"Model `{vertex.numbered(name)}` already exists.")
     return name
@@ -162,7 +170,7 @@ def _check_location(call: Call, uri: str) -> None:
     name = uri.removeprefix("gs://").partition("/")[0]
     if not uri.startswith("gs://") or not name:
         raise invalid(f"artifact_uri {uri} is not a Cloud Storage URI.")
-    bucket, region = call.cloud.storage.buckets.get(name), region_of(call.resource)
+    bucket, region = call.cloud[Storage].buckets.get(name), region_of(call.resource)
     if bucket and (location := bucket.info["location"].lower()) != region:
         raise failed_precondition(
             f"The Cloud Storage bucket of `{uri}` is in location `{location}`. It must be in the "
@@ -191,7 +199,7 @@ def _check_readable(call: Call, uri: str, reader: Principal) -> None:
     It names storage.objects.get alone, of an agent that could not list the bucket either.
     """
     name, _, folder = uri.removeprefix("gs://").partition("/")
-    bucket, permission = call.cloud.storage.buckets.get(name), "storage.objects.get"
+    bucket, permission = call.cloud[Storage].buckets.get(name), "storage.objects.get"
     if bucket and not call.allowed(
         permission, f"{bucket.resource}/objects/{folder}", principal=reader
     ):
@@ -231,7 +239,7 @@ def _move_alias(model: Model, version: str, alias: str) -> None:
 
 @method("aiplatform.projects.locations.models.get", permission="aiplatform.models.get", on=on_name)
 def get_model(call: Call) -> Result:
-    return shown(call, *call.cloud.vertex.model(call.params["name"]))
+    return shown(call, *call.cloud[Vertex].model(call.params["name"]))
 
 
 @method(
@@ -242,8 +250,8 @@ def get_model(call: Call) -> Result:
 )
 def list_models(call: Call) -> Result:
     found = [
-        shown(call, *call.cloud.vertex.model(name))
-        for name in call.cloud.vertex.models
+        shown(call, *call.cloud[Vertex].model(name))
+        for name in call.cloud[Vertex].models
         if location_of(name) == call.resource
     ]
     return listed(call, "models", found, "model")
@@ -258,7 +266,7 @@ def list_models(call: Call) -> Result:
     reads=LIST,
 )
 def list_versions(call: Call) -> Result:
-    model, _ = call.cloud.vertex.model(call.resource)
+    model, _ = call.cloud[Vertex].model(call.resource)
     found = [shown(call, model, version) for version in model.versions]
     return listed(call, "models", found, "model")
 
@@ -270,7 +278,7 @@ def list_versions(call: Call) -> Result:
     reads="updateMask",
 )
 def patch_model(call: Call) -> Result:
-    model, version = call.cloud.vertex.model(call.params["name"])
+    model, version = call.cloud[Vertex].model(call.params["name"])
     _change(call, model, version)
     apply_mask(model.versions[version], call.body, call.params.get("updateMask"), MUTABLE)
     return shown(call, model, version)
@@ -281,7 +289,7 @@ def _change(call: Call, model: Model, version: str) -> None:
     if call.body.get("etag", info["etag"]) != info["etag"]:
         raise ApiError(409, "ABORTED", "The model changed since this etag was read.")
     info["versionUpdateTime"] = call.cloud.clock.rfc3339()
-    info["etag"] = call.cloud.vertex.etag()
+    info["etag"] = call.cloud[Vertex].etag()
 
 
 # An inference: no source says what mergeVersionAliases checks.
@@ -291,7 +299,7 @@ def _change(call: Call, model: Model, version: str) -> None:
     on=on_name,
 )
 def merge_aliases(call: Call) -> Result:
-    model, version = call.cloud.vertex.model(call.params["name"])
+    model, version = call.cloud[Vertex].model(call.params["name"])
     aliases = call.body.get("versionAliases", [])
     _check_aliases([alias.removeprefix("-") for alias in aliases])
     if "-default" in aliases:
@@ -312,14 +320,14 @@ def merge_aliases(call: Call) -> Result:
     on=on_name,
 )
 def delete_model(call: Call) -> Result:
-    vertex, (model, _) = call.cloud.vertex, call.cloud.vertex.model(call.resource)
+    vertex, (model, _) = call.cloud[Vertex], call.cloud[Vertex].model(call.resource)
     vertex.require_undeployed(model.name)
 
     def run() -> dict[str, Any]:
-        call.cloud.operations.falter()
+        call.cloud[Operations].falter()
         vertex.require_undeployed(model.name)
         vertex.models.pop(model.name, None)
-        call.cloud.iam.forget(model.name)
+        call.cloud[Iam].forget(model.name)
         return {}
 
     return start(call, "DeleteModel", model.name, run)
@@ -332,14 +340,14 @@ def delete_model(call: Call) -> Result:
     on=on_name,
 )
 def delete_version(call: Call) -> Result:
-    vertex, reference = call.cloud.vertex, call.params["name"]
+    vertex, reference = call.cloud[Vertex], call.params["name"]
     if "@" not in reference:
         raise invalid("The name must include the version to delete, as in `models/ID@2`.")
     model, version = vertex.model(reference)
     _check_deletable(call, model, version)
 
     def run() -> dict[str, Any]:
-        call.cloud.operations.falter()
+        call.cloud[Operations].falter()
         if version in model.versions:
             _check_deletable(call, model, version)
             del model.versions[version]
@@ -349,7 +357,7 @@ def delete_version(call: Call) -> Result:
 
 
 def _check_deletable(call: Call, model: Model, version: str) -> None:
-    call.cloud.vertex.require_undeployed(model.name, version)
+    call.cloud[Vertex].require_undeployed(model.name, version)
     if "default" in model.versions[version]["versionAliases"]:
         raise failed_precondition(
             f"Version {version} is the default version of the model. Make another version the "

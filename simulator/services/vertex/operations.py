@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.listing import listing
-from simulator.services.vertex.state import in_region, location_of
+from simulator.api.operations import Operations
+from simulator.services.vertex.state import Vertex, in_region, location_of
+
+method = Methods()
 
 POOLS = "deploymentResourcePools"
 # What started it -> permission to get and wait for the operation, to cancel it, to delete it.
@@ -49,7 +52,7 @@ def start(
 
     `run` does the work once the operation is due; `response` names the message it returns.
     """
-    cloud, vertex = call.cloud, call.cloud.vertex
+    cloud, vertex = call.cloud, call.cloud[Vertex]
     types = f"type.googleapis.com/google.cloud.aiplatform.{call.method.version}"
     parent = location_of(target) if kind in DELETING else target
     name = f"{parent}/operations/{cloud.unique_id()}"
@@ -63,7 +66,7 @@ def start(
         times["updateTime"] = cloud.clock.rfc3339()
         return {"@type": answer_type, **run()}
 
-    return cloud.operations.start(
+    return cloud[Operations].start(
         vertex.numbered(name),
         metadata={"@type": f"{types}.{metadata}OperationMetadata", "genericMetadata": times},
         run=finish,
@@ -77,21 +80,21 @@ def _ids(verb: str) -> list[str]:
 def _on_target(call: Call) -> str:
     """What the operation is about; its parent when there is no such operation."""
     name = in_region(call, call.params["name"])
-    started = call.cloud.vertex.started.get(name)
+    started = call.cloud[Vertex].started.get(name)
     return started[1] if started else name.rpartition("/operations/")[0]
 
 
 def _check(call: Call, right: int) -> str:
     """The operation's own name, once the caller may do this to it."""
     name = call.params["name"]
-    started = call.cloud.vertex.started.get(name)
+    started = call.cloud[Vertex].started.get(name)
     if started:
         permission = RIGHTS[started[0]][right]
     else:
         collection = call.resource.split("/")[-2]
         permission = "operations.list" if collection == "locations" else f"{collection}.get"
     call.check(f"aiplatform.{permission}", call.resource)
-    return call.cloud.vertex.numbered(name)
+    return call.cloud[Vertex].numbered(name)
 
 
 # permission=None below: which one is checked depends on what the operation does.
@@ -100,20 +103,20 @@ def _check(call: Call, right: int) -> str:
 @method(*_ids("get"), *_ids("wait"), permission=None, on=_on_target)
 def get_operation(call: Call) -> Result:
     """`wait` may return before the operation is done, and here always does at once."""
-    return call.cloud.operations.get(_check(call, GET))
+    return call.cloud[Operations].get(_check(call, GET))
 
 
 @method(*_ids("cancel"), permission=None, on=_on_target)
 def cancel_operation(call: Call) -> Result:
     """Cancelling is best effort at Google; here it never succeeds."""
-    call.cloud.operations.get(_check(call, CANCEL))
+    call.cloud[Operations].get(_check(call, CANCEL))
     return {}
 
 
 @method(*_ids("delete"), permission=None, on=_on_target)
 def delete_operation(call: Call) -> Result:
-    call.cloud.operations.delete(_check(call, DELETE))
-    del call.cloud.vertex.started[call.params["name"]]
+    call.cloud[Operations].delete(_check(call, DELETE))
+    del call.cloud[Vertex].started[call.params["name"]]
     return {}
 
 
@@ -124,6 +127,6 @@ def delete_operation(call: Call) -> Result:
     reads="pageSize pageToken",
 )
 def list_operations(call: Call) -> Result:
-    prefix = f"{call.cloud.vertex.numbered(call.resource)}/operations/"
-    found = {operation["name"]: operation for operation in call.cloud.operations.list(prefix)}
+    prefix = f"{call.cloud[Vertex].numbered(call.resource)}/operations/"
+    found = {operation["name"]: operation for operation in call.cloud[Operations].list(prefix)}
     return listing("operations", found, call.params, default=100, most=100)

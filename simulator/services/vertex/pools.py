@@ -8,20 +8,24 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Result, method
+from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, failed_precondition, invalid, mask_paths
 from simulator.api.listing import listing
+from simulator.iam.decisions import Iam
 from simulator.services.vertex.models import account_resource
 from simulator.services.vertex.operations import start
 from simulator.services.vertex.resources import MUTABLE_REPLICAS, check_quota, cpus, merged, sized
 from simulator.services.vertex.state import (
     Pool,
+    Vertex,
     in_region,
     location_of,
     on_name,
     on_parent,
     require_key,
 )
+
+method = Methods()
 
 METHODS = "aiplatform.projects.locations.deploymentResourcePools"
 PERMISSIONS = "aiplatform.deploymentResourcePools"
@@ -31,13 +35,13 @@ CREATED = ("encryptionSpec", "serviceAccount", "disableContainerLogging")
 
 
 def shown(call: Call, pool: Pool) -> dict[str, Any]:
-    return {"name": call.cloud.vertex.numbered(pool.name), **pool.info}
+    return {"name": call.cloud[Vertex].numbered(pool.name), **pool.info}
 
 
 @method(f"{METHODS}.create", permission=f"{PERMISSIONS}.create", on=on_parent)
 def create(call: Call) -> Result:
     """That a service account is to be acted as is checked when a model is deployed on the pool."""
-    vertex, given = call.cloud.vertex, call.body.get("deploymentResourcePool", {})
+    vertex, given = call.cloud[Vertex], call.body.get("deploymentResourcePool", {})
     pool_id = call.body.get("deploymentResourcePoolId", "")
     if not ID.fullmatch(pool_id):
         raise invalid(f"Invalid deployment resource pool ID: {pool_id}")
@@ -61,14 +65,14 @@ def create(call: Call) -> Result:
 
 @method(f"{METHODS}.get", permission=f"{PERMISSIONS}.get", on=on_name)
 def get(call: Call) -> Result:
-    return shown(call, call.cloud.vertex.pool(call.resource))
+    return shown(call, call.cloud[Vertex].pool(call.resource))
 
 
 @method(
     f"{METHODS}.list", permission=f"{PERMISSIONS}.list", on=on_parent, reads="pageSize pageToken"
 )
 def list_pools(call: Call) -> Result:
-    pools = call.cloud.vertex.pools
+    pools = call.cloud[Vertex].pools
     found = {name: shown(call, pools[name]) for name in pools if location_of(name) == call.resource}
     return listing("deploymentResourcePools", found, call.params, default=100, most=1000)
 
@@ -76,7 +80,7 @@ def list_pools(call: Call) -> Result:
 @method(f"{METHODS}.patch", permission=f"{PERMISSIONS}.update", on=on_name, reads="updateMask")
 def patch(call: Call) -> Result:
     """Replicas and their metrics, as of a deployed model, the account and its logging."""
-    vertex, pool = call.cloud.vertex, call.cloud.vertex.pool(call.resource)
+    vertex, pool = call.cloud[Vertex], call.cloud[Vertex].pool(call.resource)
     paths, changes, flags = mask_paths(call.params.get("updateMask")), {}, {}
     given = call.body.get("dedicatedResources", {})
     for path in paths:
@@ -110,13 +114,13 @@ def patch(call: Call) -> Result:
 
 @method(f"{METHODS}.delete", permission=f"{PERMISSIONS}.delete", on=on_name)
 def delete(call: Call) -> Result:
-    vertex, pool = call.cloud.vertex, call.cloud.vertex.pool(call.resource)
+    vertex, pool = call.cloud[Vertex], call.cloud[Vertex].pool(call.resource)
     _check_empty(call, pool)
 
     def run() -> dict[str, Any]:
         _check_empty(call, pool)
         vertex.pools.pop(pool.name, None)
-        call.cloud.iam.forget(pool.name)
+        call.cloud[Iam].forget(pool.name)
         return {}
 
     return start(call, "DeleteDeploymentResourcePool", pool.name, run)
@@ -124,7 +128,7 @@ def delete(call: Call) -> Result:
 
 def _check_empty(call: Call, pool: Pool) -> None:
     """That it is refused, and how, is inferred from endpoints."""
-    if found := call.cloud.vertex.on_pool(pool.name):
+    if found := call.cloud[Vertex].on_pool(pool.name):
         deployed = ", ".join(item.info["id"] for _, item in found)
         raise failed_precondition(f"The DeploymentResourcePool has DeployedModel(s): {deployed}")
 
@@ -140,7 +144,7 @@ def _on_pool(call: Call) -> str:
     reads="pageSize pageToken",
 )
 def query_deployed_models(call: Call) -> Result:
-    vertex = call.cloud.vertex
+    vertex = call.cloud[Vertex]
     found = vertex.on_pool(vertex.pool(call.resource).name)
     references = {
         f"{endpoint.name}/{item.info['id']}": {

@@ -7,26 +7,28 @@ and deployed, and say so when they are asked for a prediction.
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from simulator.api.calls import Call, Reply, Result, method
-from simulator.api.errors import ApiError, failed_precondition, invalid, not_found, unimplemented
+from simulator.api.calls import Call, Methods, Reply, Result
+from simulator.api.errors import ApiError, failed_precondition, invalid, not_found
+from simulator.core.platform import Containers
+from simulator.identity.accounts import Accounts
+from simulator.services.bigquery.state import BigQuery
 from simulator.services.vertex.state import (
     Deployment,
     Endpoint,
     Served,
+    Vertex,
     display_names,
     in_region,
     project_of,
 )
 
-SKLEARN_IMAGE = re.compile(r"[a-z0-9-]+-docker\.pkg\.dev/vertex-ai\S*/prediction/sklearn-\S+")
-MODEL_FILES = ("model.pkl", "model.joblib")
+method = Methods()
+
 PREDICT = "aiplatform.endpoints.predict"
 LOG_TABLE = "request_response_logging"
 LOG_SCHEMA = {
@@ -39,62 +41,6 @@ LOG_SCHEMA = {
         {"name": "response_payload", "type": "STRING", "mode": "REPEATED"},
     ]
 }
-
-
-def is_sklearn(image: str) -> bool:
-    return bool(SKLEARN_IMAGE.fullmatch(image))
-
-
-def check_artifact(files: dict[str, bytes], uri: str, image: str) -> str:
-    """The model's file in its directory, "" for an image that is not scikit-learn's."""
-    if not is_sklearn(image):
-        return ""
-    found = [name for name in MODEL_FILES if name in files]
-    if len(found) != 1:
-        raise failed_precondition(
-            f"Model directory {uri} is expected to contain exactly one of: "
-            f"[{', '.join(MODEL_FILES)}]."
-        )
-    return found[0]
-
-
-@dataclass(slots=True)
-class Predictor:
-    """A running container: the estimator, or None for an image that cannot run here."""
-
-    image: str
-    estimator: Any
-
-    @classmethod
-    def load(cls, files: dict[str, bytes], uri: str, image: str) -> Predictor:
-        name = check_artifact(files, uri, image)
-        if not name:
-            return cls(image, None)
-        # Slow to import, and needed only once a model is deployed.
-        import joblib
-
-        try:
-            # Runs code from the artifact, as the real container does. Only who can write to the
-            # simulated bucket, on this machine, decides what that is.
-            return cls(image, joblib.load(io.BytesIO(files[name])))
-        except Exception as error:
-            # Whatever the artifact does when it is loaded ends the container.
-            raise failed_precondition(f"Model server exited unexpectedly. {error}") from error
-
-    def predict(self, instances: list[Any], parameters: Any) -> list[Any]:
-        if self.estimator is None:
-            raise unimplemented(f"Prediction with the container image {self.image}")
-        # Loaded by joblib already.
-        import numpy as np
-
-        try:
-            answer = self.estimator.predict(np.asarray(instances), **(parameters or {}))
-            return list(np.asarray(answer).tolist())
-        except Exception as error:
-            # The container's own words, quoted by Vertex AI as it does in
-            # googleapis/python-aiplatform#514.
-            text = f"Prediction failed: Exception during sklearn prediction: {error}"
-            raise failed_precondition(f"{json.dumps(text)}\n") from error
 
 
 def _on_endpoint(call: Call) -> str:
@@ -111,13 +57,13 @@ def _on_raw_endpoint(call: Call) -> str:
 
 def dedicated_dns(call: Call, endpoint: str) -> str:
     project, location, endpoint_id = endpoint.split("/")[1::2]
-    number = call.cloud.projects.number(project)
+    number = call.cloud[Containers].number(project)
     return f"{endpoint_id}.{location}-{number}.prediction.vertexai.goog"
 
 
 def _reached(call: Call) -> Endpoint:
     """The endpoint, when it takes predictions on the host that was asked."""
-    endpoint, dns = call.cloud.vertex.endpoint(call.resource), dedicated_dns(call, call.resource)
+    endpoint, dns = call.cloud[Vertex].endpoint(call.resource), dedicated_dns(call, call.resource)
     dedicated = endpoint.info.get("dedicatedEndpointEnabled", False)
     if call.host.endswith(".prediction.vertexai.goog"):
         if not dedicated or call.host != dns:
@@ -136,7 +82,7 @@ def _chosen(call: Call, endpoint: Endpoint) -> Deployment:
     weights = {key: share for key, share in endpoint.traffic.items() if share}
     if not weights:
         # GoogleCloudPlatform/explainable_ai_sdk#3.
-        name = call.cloud.vertex.numbered(endpoint.name)
+        name = call.cloud[Vertex].numbered(endpoint.name)
         raise failed_precondition(f"Endpoint {name} doesn't have traffic_split.")
     chosen = next(iter(weights))
     if len(weights) > 1:
@@ -159,7 +105,7 @@ def _served(
         status = error.status
         raise
     finally:
-        call.cloud.vertex.served.append(
+        call.cloud[Vertex].served.append(
             Served(
                 call.cloud.clock.now(),
                 endpoint.name,
@@ -179,7 +125,7 @@ def _served(
 def predict(call: Call) -> Result:
     endpoint, body = _reached(call), call.body
     deployment, predictions = _served(call, endpoint, body.get("instances"), body.get("parameters"))
-    vertex = call.cloud.vertex
+    vertex = call.cloud[Vertex]
     model = vertex.models[deployment.model].versions[deployment.version]
     return {
         "predictions": predictions,
@@ -245,7 +191,7 @@ def log_sample(
     try:
         rows = _log_rows(call, endpoint)
     except ApiError as error:
-        cloud.vertex.logging_failures[error.message] += 1
+        cloud[Vertex].logging_failures[error.message] += 1
         return
     rows.append(
         {
@@ -266,17 +212,17 @@ def _log_rows(call: Call, endpoint: Endpoint) -> list[dict[str, Any]]:
     table that does is not recorded: here one that has other columns takes no rows.
     """
     cloud, name = call.cloud, log_table(endpoint)
-    agent = cloud.accounts.create_agent("aiplatform", project_of(endpoint.name))
+    agent = cloud[Accounts].create_agent("aiplatform", project_of(endpoint.name))
     dataset_name = name.rpartition("/tables/")[0]
-    if dataset_name not in cloud.bigquery.datasets and "/datasets/logging_" in name:
+    if dataset_name not in cloud[BigQuery].datasets and "/datasets/logging_" in name:
         call.check("bigquery.datasets.create", f"projects/{project_of(name)}", principal=agent)
-        cloud.bigquery.create_dataset(dataset_name, {}, agent.email)
-    dataset = cloud.bigquery.dataset(dataset_name)
+        cloud[BigQuery].create_dataset(dataset_name, {}, agent.email)
+    dataset = cloud[BigQuery].dataset(dataset_name)
     if name.rpartition("/")[2] not in dataset.tables:
         call.check("bigquery.tables.create", dataset_name, principal=agent)
-        cloud.bigquery.create_table(name, {"schema": LOG_SCHEMA})
+        cloud[BigQuery].create_table(name, {"schema": LOG_SCHEMA})
     call.check("bigquery.tables.updateData", name, principal=agent)
-    table = cloud.bigquery.data(name)
+    table = cloud[BigQuery].data(name)
     present = {column["name"] for column in table.info.get("schema", {}).get("fields", ())}
     if not present.issuperset(column["name"] for column in LOG_SCHEMA["fields"]):
         raise failed_precondition(f"{name} does not have the columns of a prediction log.")

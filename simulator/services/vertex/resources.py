@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.api.calls import Call
 from simulator.api.errors import invalid, resource_exhausted, unimplemented
-from simulator.services.vertex.state import location_of
+from simulator.services.vertex.state import Vertex, location_of
 
 CPU_QUOTA = "CustomModelServingCPUsPerProjectPerRegion"
 # docs vertex-ai/docs/predictions/configure-compute: family -> vCPUs, which end the type's name.
@@ -97,7 +97,7 @@ def check_quota(call: Call, name: str, wanted: int, freed: int = 0) -> None:
     limit, place = call.cloud.quotas.get(CPU_QUOTA), location_of(name)
     if limit is None:
         return
-    vertex = call.cloud.vertex
+    vertex = call.cloud[Vertex]
     used = sum(
         item.cpus
         for endpoint in vertex.endpoints.values()

@@ -8,18 +8,19 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from simulator.api.calls import Call
 from simulator.api.errors import failed_precondition, invalid, mask_paths, not_found, unimplemented
 from simulator.api.fields import masked
 from simulator.api.pages import page
 from simulator.api.patching import copy_paths
+from simulator.core.cloud import Cloud, Holding
+from simulator.core.platform import Containers
+from simulator.identity.accounts import Accounts
 from simulator.services.compute import REGIONS, WITHOUT_VERTEX
-
-if TYPE_CHECKING:
-    from simulator.google import Cloud
-    from simulator.services.vertex.predictions import Predictor
+from simulator.services.kms.state import Kms
+from simulator.services.vertex.containers import Predictor
 
 # Parameters of listed().
 LIST = "filter orderBy pageSize pageToken readMask"
@@ -101,7 +102,7 @@ class Scaled(NamedTuple):
     replicas: int
 
 
-class Vertex:
+class Vertex(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.models: dict[str, Model] = {}
@@ -120,14 +121,14 @@ class Vertex:
 
     def numbered(self, name: str) -> str:
         """`projects/ID/…` as Google's answers write it, `projects/NUMBER/…`."""
-        return self.cloud.projects.numbered(name)
+        return self.cloud[Containers].numbered(name)
 
     def normal(self, name: str) -> str:
         """A name from a request body, with the project's id."""
         parts = name.split("/")
         if len(parts) < 4 or parts[0] != "projects":
             raise invalid(f"Invalid resource name: {name}")
-        parts[1] = self.cloud.projects.id(parts[1])
+        parts[1] = self.cloud[Containers].id(parts[1])
         return "/".join(parts)
 
     def endpoint(self, name: str) -> Endpoint:
@@ -258,10 +259,10 @@ def require_key(call: Call, spec: dict[str, Any] | None, name: str) -> None:
     """
     if not spec:
         return
-    key, cloud = call.cloud.vertex.normal(spec["kmsKeyName"]), call.cloud
+    key, cloud = call.cloud[Vertex].normal(spec["kmsKeyName"]), call.cloud
     if region_of(key) != region_of(name):
         raise invalid(f"The key {key} is not in {region_of(name)}.")
-    cloud.kms.check_use(cloud.accounts.create_agent("aiplatform", project_of(name)), key)
+    cloud[Kms].check_use(cloud[Accounts].create_agent("aiplatform", project_of(name)), key)
 
 
 def apply_mask(

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from simulator.api.calls import HANDLERS
-from simulator.api.discovery import HOSTS, OAUTH, Document, Method
+from simulator.api.calls import Methods
+from simulator.api.discovery import HOSTS, OAUTH, Method, document
 from simulator.core.clock import Clock
-from simulator.google import Cloud, Delays
+from simulator.core.delays import Delays
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
 from simulator.serve.dispatch import Answer, Dispatcher, Request
 
 POWERS = (
@@ -58,9 +61,10 @@ FREE_BODIES = {"aiplatform.projects.locations.endpoints.rawPredict", "storage.ob
 
 class World:
     def __init__(self) -> None:
-        cloud = Cloud(clock=Clock(running=False, start=1_767_225_600), delays=Delays(0, 0, 0))
+        cloud = GoogleCloud(clock=Clock(running=False, start=1_767_225_600), delays=Delays(0, 0, 0))
         resources = ("organizations/1", "folders/2", "projects/iot-prod")
-        cloud.seed(
+        plant(
+            cloud,
             {
                 "organization": {"id": "1"},
                 "folders": [{"id": "2", "parent": "organizations/1"}],
@@ -84,10 +88,10 @@ class World:
                     for resource in resources
                     for role in POWERS
                 ],
-            }
+            },
         )
         self.cloud, self._dispatcher = cloud, Dispatcher(cloud)
-        token = cloud.identity.access_token(OWNER)
+        token = cloud[Identity].access_token(OWNER)
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         for host, path, body in WORLD:
             plain, _, query = path.partition("?")
@@ -103,9 +107,8 @@ class World:
             for _, api, version in entries:
                 if api == OAUTH:
                     continue
-                document: Document = self.cloud.discovery.document(api, version)
-                for method in document.methods():
-                    if method.id in HANDLERS and method.validator:
+                for method in document(api, version).methods():
+                    if self.cloud[Methods].get(method.id) and method.validator:
                         name = "us-central1-aiplatform" if api == "aiplatform" else host
                         yield f"{name}.googleapis.com", method
 

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import roles
-from simulator.api.calls import HANDLERS, method
+from simulator import coverage
+from simulator.api.calls import Methods, Service
 from simulator.api.discovery import Discovery
 from simulator.api.errors import ApiError, failed_precondition
 from simulator.api.fields import masked
+from simulator.api.operations import Operations
 from simulator.coverage import methods
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.seed import plant
 from tests.simulator.support.core import LOCATION, PROJECT, new_cloud
 
 DISCOVERY = Discovery()
@@ -208,7 +211,7 @@ def test_a_body_that_is_the_whole_request_may_repeat_what_the_path_binds(
     """google/api/http.proto; the official provider repeats it for `schemas.commit`."""
     taken, refused = [], []
     for _, found in methods():
-        if found.id not in HANDLERS or found.validator is None:
+        if not coverage.CLOUD[Methods].get(found.id) or found.validator is None:
             continue
         for name in re.findall(r"{[+]?(\w+)}", found.path):
             try:
@@ -218,7 +221,7 @@ def test_a_body_that_is_the_whole_request_may_repeat_what_the_path_binds(
                     refused.append(found)
                     continue
             taken.append(found)
-    whole = {m.id for m in refused if m.shape and m.shape.path.endswith("Request")}
+    whole = {m.id for m in refused if (m.request or "").endswith("Request")}
     ids = {m.id for m in taken}
     assert whole <= NESTED and not NESTED & ids
     assert {"pubsub.projects.schemas.commit", "pubsub.projects.topics.create"} <= ids
@@ -276,36 +279,36 @@ def test_no_field_selection_breaks_the_parser(fields: str) -> None:
 
 class TestOperations:
     @pytest.fixture
-    def cloud(self) -> Cloud:
+    def cloud(self) -> GoogleCloud:
         return new_cloud()
 
-    def test_it_runs_when_it_is_due_and_not_before(self, cloud: Cloud) -> None:
+    def test_it_runs_when_it_is_due_and_not_before(self, cloud: GoogleCloud) -> None:
         ran: list[int] = []
 
         def run() -> dict[str, Any]:
             ran.append(1)
             return {"@type": "x"}
 
-        started = cloud.operations.start("operations/1", metadata={"m": 1}, run=run)
+        started = cloud[Operations].start("operations/1", metadata={"m": 1}, run=run)
         assert started == {"name": "operations/1", "metadata": {"m": 1}}
         cloud.clock.step(4)
-        assert "done" not in cloud.operations.get("operations/1")
+        assert "done" not in cloud[Operations].get("operations/1")
         cloud.clock.step(1)
-        finished = cloud.operations.get("operations/1")
+        finished = cloud[Operations].get("operations/1")
         assert finished["done"] is True
         assert finished["response"] == {"@type": "x"}
-        cloud.operations.settle()
+        cloud[Operations].settle()
         assert ran == [1]
 
-    def test_what_it_raises_becomes_its_error(self, cloud: Cloud) -> None:
+    def test_what_it_raises_becomes_its_error(self, cloud: GoogleCloud) -> None:
         def run() -> dict[str, Any]:
             raise failed_precondition("not now")
 
-        failed = cloud.operations.start("operations/1", metadata={}, run=run, delay=0)
+        failed = cloud[Operations].start("operations/1", metadata={}, run=run, delay=0)
         assert failed["error"] == {"code": 9, "message": "not now"}
 
-    def test_a_fault_of_the_simulator_ends_it_as_internal(self, cloud: Cloud) -> None:
-        failed = cloud.operations.start("o/1", metadata={}, run=lambda: {}["x"], delay=0)
+    def test_a_fault_of_the_simulator_ends_it_as_internal(self, cloud: GoogleCloud) -> None:
+        failed = cloud[Operations].start("o/1", metadata={}, run=lambda: {}["x"], delay=0)
         assert failed["error"]["code"] == 13
 
 
@@ -331,8 +334,12 @@ class TestCatalogue:
 
 
 def test_a_method_is_handled_once_and_a_permission_needs_a_resource() -> None:
+    method = Methods()
+    method("cloudresourcemanager.projects.get", permission=None)(lambda call: {})
     with pytest.raises(ValueError, match="already has a handler"):
         method("cloudresourcemanager.projects.get", permission=None)(lambda call: {})
+    with pytest.raises(ValueError, match="already has a handler"):
+        Service(None, method).add_to(new_cloud())
     with pytest.raises(TypeError, match="needs the resource"):
         method("x.y", permission="x.y")
 
@@ -347,4 +354,4 @@ def test_ids_repeat_from_cloud_to_cloud_and_never_within_one() -> None:
 
 def test_a_seed_with_a_misspelt_key_is_refused() -> None:
     with pytest.raises(ValueError, match="a seed has no project"):
-        new_cloud().seed({"project": [{"id": PROJECT}]})
+        plant(new_cloud(), {"project": [{"id": PROJECT}]})

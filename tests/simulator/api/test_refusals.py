@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.api.calls import Principal
 from simulator.api.errors import permission_denied
 from simulator.api.refusals import LINES
-from simulator.google import Cloud
+from simulator.core.principal import Principal
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import (
     CRM,
@@ -28,9 +29,9 @@ ANN = Principal("user:ann@example.com")
 
 
 @pytest.fixture
-def worker(cloud: Cloud, running: Running) -> requests.Session:
+def worker(cloud: GoogleCloud, running: Running) -> requests.Session:
     """Somebody who may do nothing."""
-    return session(running, cloud.identity.access_token(WORKER))
+    return session(running, cloud[Identity].access_token(WORKER))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,9 @@ def test_storage_has_the_older_list_only() -> None:
     }
 
 
-def test_a_denied_token_is_what_google_auth_prints(worker: requests.Session, cloud: Cloud) -> None:
+def test_a_denied_token_is_what_google_auth_prints(
+    worker: requests.Session, cloud: GoogleCloud
+) -> None:
     """google-github-actions/auth#340, letter for letter."""
     url = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
     admin = WORKER.replace("worker", "admin")

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from simulator.api.operations import Operations
 from simulator.core.clock import Clock
 from simulator.core.delays import GOOGLES, MINUTE, Delays
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
+from simulator.serve.proxy import serve
 from tests.simulator.support.core import PROJECT, WORKER, WORKER_NAME, new_cloud, session
 
 
@@ -45,17 +49,18 @@ def test_a_clock_that_stands_moves_by_steps_only(wall: Wall) -> None:
 
 
 def test_a_token_lasts_an_hour_here_and_clients_are_told_their_own_time(wall: Wall) -> None:
-    cloud = Cloud(clock=Clock(rate=60))
-    cloud.seed(
-        {"projects": [{"id": "iot-prod"}], "accounts": [{"project": "iot-prod", "id": "worker"}]}
+    cloud = GoogleCloud(clock=Clock(rate=60))
+    plant(
+        cloud,
+        {"projects": [{"id": "iot-prod"}], "accounts": [{"project": "iot-prod", "id": "worker"}]},
     )
-    token = cloud.identity.access_token(WORKER)
+    token = cloud[Identity].access_token(WORKER)
     assert cloud.clock.for_clients(3600) == 60
     assert cloud.clock.moment_for_clients(cloud.clock.now() + 3600) == wall.seconds + 60
     wall.seconds += 59
-    assert cloud.identity.lookup(token)
+    assert cloud[Identity].lookup(token)
     wall.seconds += 1
-    assert cloud.identity.lookup(token) is None
+    assert cloud[Identity].lookup(token) is None
 
 
 def test_at_the_rate_of_the_wall_clients_are_told_the_clouds_time(wall: Wall) -> None:
@@ -66,14 +71,14 @@ def test_at_the_rate_of_the_wall_clients_are_told_the_clouds_time(wall: Wall) ->
 
 @pytest.mark.parametrize("kind", GOOGLES.kinds)
 def test_an_operation_takes_as_long_as_at_google(kind: str) -> None:
-    cloud = Cloud(clock=Clock(running=False, start=0), delays=GOOGLES)
+    cloud = GoogleCloud(clock=Clock(running=False, start=0), delays=GOOGLES)
     metadata = {"@type": f"google.cloud.aiplatform.v1.{kind}OperationMetadata"}
-    cloud.operations.start("operations/1", metadata=metadata, run=dict)
+    cloud[Operations].start("operations/1", metadata=metadata, run=dict)
     cloud.clock.step(GOOGLES.kinds[kind] - 1)
-    assert "done" not in cloud.operations.get("operations/1")
+    assert "done" not in cloud[Operations].get("operations/1")
     cloud.clock.step(1)
-    assert cloud.operations.get("operations/1")["done"]
-    assert cloud.operations.shortest == {kind: GOOGLES.kinds[kind]}
+    assert cloud[Operations].get("operations/1")["done"]
+    assert cloud[Operations].shortest == {kind: GOOGLES.kinds[kind]}
 
 
 def test_a_kind_without_a_time_of_its_own_takes_the_usual_one() -> None:
@@ -89,9 +94,10 @@ def test_times_are_written_as_google_writes_them() -> None:
 
 
 def test_answers_with_tokens_tell_clients_when_to_come_again(tmp_path: Path) -> None:
-    cloud = Cloud(clock=Clock(rate=60))
+    cloud = GoogleCloud(clock=Clock(rate=60))
     services = ["iamcredentials.googleapis.com"]
-    cloud.seed(
+    plant(
+        cloud,
         {
             "projects": [{"id": PROJECT, "services": services}],
             "accounts": [{"project": PROJECT, "id": "worker"}],
@@ -102,14 +108,14 @@ def test_answers_with_tokens_tell_clients_when_to_come_again(tmp_path: Path) -> 
                     "member": "user:me@example.com",
                 }
             ],
-        }
+        },
     )
     form = {
         "grant_type": "refresh_token",
-        "refresh_token": cloud.identity.refresh_token("me@example.com"),
+        "refresh_token": cloud[Identity].refresh_token("me@example.com"),
     }
     url = f"https://iamcredentials.googleapis.com/v1/{WORKER_NAME}:generateAccessToken"
-    with cloud.serve(tmp_path / "sandbox") as running:
+    with serve(cloud, tmp_path / "sandbox") as running:
         answer = session(running).post("https://oauth2.googleapis.com/token", data=form).json()
         assert answer["expires_in"] == 60
         me = session(running, answer["access_token"])

@@ -10,10 +10,15 @@ import requests
 from google.cloud import iam_v2
 from google.oauth2.credentials import Credentials
 
-from simulator.api.calls import Principal
+from simulator.api.audit import Audit
 from simulator.api.errors import ApiError
-from simulator.google import Cloud
+from simulator.core.principal import Principal
+from simulator.google import GoogleCloud
 from simulator.iam import denials
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import (
     ADMIN,
@@ -37,11 +42,11 @@ ANNS = "principal://goog/subject/ann@example.com"
 
 
 @pytest.fixture
-def cloud() -> Cloud:
+def cloud() -> GoogleCloud:
     cloud = new_cloud()
-    cloud.seed({"organization": {"id": "1", "customer": "C0abc", "domains": ["example.com"]}})
-    cloud.iam.grant("organizations/1", "roles/iam.denyAdmin", f"serviceAccount:{ADMIN}")
-    cloud.iam.grant("organizations/1", "roles/aiplatform.user", ANN.member)
+    plant(cloud, {"organization": {"id": "1", "customer": "C0abc", "domains": ["example.com"]}})
+    cloud[Iam].grant("organizations/1", "roles/iam.denyAdmin", f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant("organizations/1", "roles/aiplatform.user", ANN.member)
     return cloud
 
 
@@ -50,14 +55,16 @@ def rule(*permissions: str, to: tuple[str, ...] = (EVERYONE,), **more: Any) -> d
     return {"denyRule": denied | more}
 
 
-def deny(cloud: Cloud, *rules: dict[str, Any], on: str = f"projects/{PROJECT}") -> None:
+def deny(cloud: GoogleCloud, *rules: dict[str, Any], on: str = f"projects/{PROJECT}") -> None:
     """In effect at once; what a caller would have to wait for is tested by itself."""
-    name = f"{on}/denypolicies/p{len(cloud.iam.ancestors(on))}"
-    cloud.iam.set_denials(name, denials.rules(name, rules), at_once=True)
+    name = f"{on}/denypolicies/p{len(cloud[Iam].ancestors(on))}"
+    cloud[Iam].set_denials(name, denials.rules(name, rules), at_once=True)
 
 
-def may(cloud: Cloud, who: Principal = ANN, permission: str = CREATE, on: str = LOCATION) -> bool:
-    return cloud.iam.decide(who, permission, on) is not None
+def may(
+    cloud: GoogleCloud, who: Principal = ANN, permission: str = CREATE, on: str = LOCATION
+) -> bool:
+    return cloud[Iam].decide(who, permission, on) is not None
 
 
 ENDPOINTS = "aiplatform.googleapis.com/endpoints.create"
@@ -66,7 +73,7 @@ ENDPOINTS = "aiplatform.googleapis.com/endpoints.create"
 class TestTheApi:
     @pytest.mark.parametrize("version", ["v2", "v2beta"])
     def test_a_policy_is_made_read_changed_listed_and_deleted(
-        self, admin: requests.Session, cloud: Cloud, version: str
+        self, admin: requests.Session, cloud: GoogleCloud, version: str
     ) -> None:
         policies = f"{HOST}/{version}/policies/{POINT}/denypolicies"
         body = {"displayName": "No keys", "rules": [rule(KEYS)]}
@@ -104,11 +111,11 @@ class TestTheApi:
         assert admin.get(f"{HOST}/v2/{path}/no-keys").json()["rules"] == [rule(KEYS)]
 
     def test_googles_own_client_manages_policies(
-        self, cloud: Cloud, running: Running, monkeypatch: pytest.MonkeyPatch
+        self, cloud: GoogleCloud, running: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
-        credentials = Credentials(cloud.identity.access_token(ADMIN))
+        credentials = Credentials(cloud[Identity].access_token(ADMIN))
         client = iam_v2.PoliciesClient(credentials=credentials, transport="rest")
         parent = f"policies/{POINT}/denypolicies"
         denied = {"denied_principals": [EVERYONE], "denied_permissions": [KEYS]}
@@ -136,9 +143,11 @@ class TestTheApi:
             assert (answer.status_code, answer.json()["error"]["status"]) == (409, "ABORTED")
         assert admin.get(f"{policies}/no-keys").status_code == 200
 
-    def test_an_owner_may_not_touch_deny_policies(self, cloud: Cloud, running: Running) -> None:
-        cloud.iam.grant(f"projects/{PROJECT}", "roles/owner", f"serviceAccount:{WORKER}")
-        owner = session(running, cloud.identity.access_token(WORKER))
+    def test_an_owner_may_not_touch_deny_policies(
+        self, cloud: GoogleCloud, running: Running
+    ) -> None:
+        cloud[Iam].grant(f"projects/{PROJECT}", "roles/owner", f"serviceAccount:{WORKER}")
+        owner = session(running, cloud[Identity].access_token(WORKER))
         url = f"{HOST}/v2/policies/{POINT}/denypolicies?policyId=no-keys"
         answer = owner.post(url, json={"rules": [rule(KEYS)]})
         assert answer.status_code == 403
@@ -181,19 +190,19 @@ class TestTheApi:
 
 
 class TestEnforcement:
-    def test_a_denial_beats_every_grant(self, cloud: Cloud) -> None:
-        cloud.iam.grant(LOCATION, "roles/owner", ANN.member)
+    def test_a_denial_beats_every_grant(self, cloud: GoogleCloud) -> None:
+        cloud[Iam].grant(LOCATION, "roles/owner", ANN.member)
         assert may(cloud)
         deny(cloud, rule(ENDPOINTS))
         assert not may(cloud)
         assert may(cloud, permission=GET)
 
     @pytest.mark.parametrize("above", [f"projects/{PROJECT}", "folders/2", "organizations/1"])
-    def test_a_denial_is_inherited(self, cloud: Cloud, above: str) -> None:
+    def test_a_denial_is_inherited(self, cloud: GoogleCloud, above: str) -> None:
         deny(cloud, rule(ENDPOINTS), on=above)
         assert not may(cloud)
 
-    def test_a_denial_does_not_reach_beside_it(self, cloud: Cloud) -> None:
+    def test_a_denial_does_not_reach_beside_it(self, cloud: GoogleCloud) -> None:
         deny(cloud, rule(ENDPOINTS))
         assert may(cloud, on="projects/other/locations/us-central1")
 
@@ -229,11 +238,11 @@ class TestEnforcement:
         ],
     )
     def test_it_is_for_whom_it_names_and_for_no_one_else(
-        self, cloud: Cloud, principal: str, who: Principal
+        self, cloud: GoogleCloud, principal: str, who: Principal
     ) -> None:
         stranger = Principal("user:bob@elsewhere.com")
-        cloud.iam.groups["team@example.com"] = {ANN.member}
-        cloud.iam.grant("organizations/1", "roles/aiplatform.user", "allUsers")
+        cloud[Iam].groups["team@example.com"] = {ANN.member}
+        cloud[Iam].grant("organizations/1", "roles/aiplatform.user", "allUsers")
         deny(cloud, rule(ENDPOINTS, to=(principal,)))
         assert not may(cloud, who)
         assert may(cloud, stranger)
@@ -241,7 +250,7 @@ class TestEnforcement:
         assert may(cloud, who)
         assert not may(cloud, stranger)
 
-    def test_a_group_of_permissions_covers_all_that_match(self, cloud: Cloud) -> None:
+    def test_a_group_of_permissions_covers_all_that_match(self, cloud: GoogleCloud) -> None:
         deny(cloud, rule("aiplatform.googleapis.com/endpoints.*"))
         assert not may(cloud) and not may(cloud, permission=GET)
         assert may(cloud, permission="aiplatform.models.get")
@@ -272,15 +281,15 @@ class TestEnforcement:
         ],
     )
     def test_a_condition_on_tags_decides_whether_a_rule_applies(
-        self, cloud: Cloud, expression: str, denied: bool
+        self, cloud: GoogleCloud, expression: str, denied: bool
     ) -> None:
         tags = {"organizations/1": {"1/env": "test"}, f"projects/{PROJECT}": {"1/env": "prod"}}
-        cloud.seed({"tags": tags})
+        plant(cloud, {"tags": tags})
         deny(cloud, rule(ENDPOINTS, denialCondition={"expression": expression}))
         assert may(cloud) is not denied
 
     def test_it_takes_effect_and_loses_it_when_that_has_propagated(
-        self, admin: requests.Session, cloud: Cloud
+        self, admin: requests.Session, cloud: GoogleCloud
     ) -> None:
         policies = f"{HOST}/v2/policies/{POINT}/denypolicies"
         admin.post(f"{policies}?policyId=none", json={"rules": [rule(ENDPOINTS)]})
@@ -295,15 +304,15 @@ class TestEnforcement:
         assert may(cloud)
 
     def test_a_call_is_denied_and_the_audit_log_names_the_policy(
-        self, cloud: Cloud, running: Running
+        self, cloud: GoogleCloud, running: Running
     ) -> None:
-        cloud.iam.grant(f"projects/{PROJECT}", "roles/owner", f"serviceAccount:{WORKER}")
-        worker = session(running, cloud.identity.access_token(WORKER))
+        cloud[Iam].grant(f"projects/{PROJECT}", "roles/owner", f"serviceAccount:{WORKER}")
+        worker = session(running, cloud[Identity].access_token(WORKER))
         roles = f"{HOST}/v1/projects/{PROJECT}/roles"
         assert worker.get(roles).status_code == 200
         deny(cloud, rule("iam.googleapis.com/roles.list", to=(ACCOUNT,)))
         assert worker.get(roles).status_code == 403
-        entry = cloud.audit.since(0)[-1]
+        entry = cloud[Audit].since(0)[-1]
         assert (entry.granted, entry.status) == (False, 403)
         assert entry.json()["deniedBy"] == f"projects/{PROJECT}/denypolicies/p3"
         tested = worker.post(
@@ -313,24 +322,24 @@ class TestEnforcement:
         assert tested.json() == {"permissions": ["iam.roles.get"]}
 
     def test_a_deleted_account_stays_in_a_rule_but_not_for_its_namesake(
-        self, admin: requests.Session, cloud: Cloud
+        self, admin: requests.Session, cloud: GoogleCloud
     ) -> None:
-        cloud.iam.grant("organizations/1", "roles/aiplatform.user", "allUsers")
+        cloud[Iam].grant("organizations/1", "roles/aiplatform.user", "allUsers")
         policies = f"{HOST}/v2/policies/{POINT}/denypolicies"
         body = {"rules": [rule(ENDPOINTS, to=(ACCOUNT,))]}
         admin.post(f"{policies}?policyId=worker", json=body)
         cloud.clock.step(60)
-        worker, account = Principal(f"serviceAccount:{WORKER}"), cloud.accounts.find(WORKER)
+        worker, account = Principal(f"serviceAccount:{WORKER}"), cloud[Accounts].find(WORKER)
         assert account is not None and not may(cloud, worker)
-        cloud.accounts.delete(account)
+        cloud[Accounts].delete(account)
         [denied] = admin.get(f"{policies}/worker").json()["rules"]
         gone = f"deleted:{ACCOUNT}?uid={account.unique_id}"
         assert denied["denyRule"]["deniedPrincipals"] == [gone]
-        cloud.accounts.create(PROJECT, "worker")
+        cloud[Accounts].create(PROJECT, "worker")
         assert may(cloud, worker)
 
     def test_a_rule_that_denies_nothing_known_never_reaches_the_evaluator(
-        self, cloud: Cloud
+        self, cloud: GoogleCloud
     ) -> None:
         with pytest.raises(ApiError, match="not supported"):
             deny(cloud, rule("aiplatform.googleapis.com/endpoints.mutateDeployedModel"))

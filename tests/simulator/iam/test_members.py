@@ -10,8 +10,14 @@ from google.auth import identity_pool
 from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession
 
-from simulator.google import Cloud
+from simulator.api.audit import Audit
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.iam.roles import CustomRoles
+from simulator.identity.issuers import Issuers
+from simulator.seed import plant
 from simulator.serve.proxy import Running
+from simulator.services.serviceusage import Services
 from tests.simulator.support.core import PROJECT, WORKER, WORKER_NAME
 from tests.simulator.support.identity import (
     IMPERSONATION,
@@ -36,7 +42,7 @@ PROPAGATION = 60
 
 
 @pytest.fixture
-def admin(cloud: Cloud, running: Running) -> Client:
+def admin(cloud: GoogleCloud, running: Running) -> Client:
     """The administrator, with pool and provider there and known to all of Google."""
     client = Client(cloud, running)
     client.federate()
@@ -45,12 +51,12 @@ def admin(cloud: Cloud, running: Running) -> Client:
 
 
 def test_a_job_of_the_repository_has_what_its_principal_set_is_granted(
-    cloud: Cloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, admin: Client, tmp_path: Path
 ) -> None:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 200
     # google-auth asks for the pool's project, too.
-    entry = cloud.audit.since(0)[-1]
+    entry = cloud[Audit].since(0)[-1]
     assert (entry.permission, entry.principal) == ("resourcemanager.projects.get", MEMBER)
     assert entry.via is not None
     assert entry.via.member == OF_REPOSITORY
@@ -68,7 +74,7 @@ def test_a_job_of_the_repository_has_what_its_principal_set_is_granted(
     ],
 )
 def test_every_form_of_federated_member_grants(
-    cloud: Cloud, admin: Client, tmp_path: Path, member: str
+    cloud: GoogleCloud, admin: Client, tmp_path: Path, member: str
 ) -> None:
     mapping = {
         "google.subject": "assertion.sub",
@@ -77,7 +83,7 @@ def test_every_form_of_federated_member_grants(
         "attribute.owner": "assertion.repository.extract('{owner}/')",
     }
     admin.done("PATCH", PROVIDER, {"attributeMapping": mapping}, updateMask="attributeMapping")
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", member)
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", member)
     token = github_token(cloud, ref="refs/heads/main", teams=["deployers"])
     assert federated(tmp_path, token).get(PROJECT_URL).status_code == 200
 
@@ -94,14 +100,16 @@ def test_every_form_of_federated_member_grants(
     ],
 )
 def test_what_is_granted_to_others_does_not_help(
-    cloud: Cloud, admin: Client, tmp_path: Path, member: str
+    cloud: GoogleCloud, admin: Client, tmp_path: Path, member: str
 ) -> None:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", member)
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", member)
     assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 403
 
 
-def test_impersonation_follows_federation(cloud: Cloud, admin: Client, tmp_path: Path) -> None:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", f"serviceAccount:{WORKER}")
+def test_impersonation_follows_federation(
+    cloud: GoogleCloud, admin: Client, tmp_path: Path
+) -> None:
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", f"serviceAccount:{WORKER}")
     file = credential_file(
         tmp_path, github_token(cloud), service_account_impersonation_url=IMPERSONATION
     )
@@ -120,27 +128,27 @@ def test_impersonation_follows_federation(cloud: Cloud, admin: Client, tmp_path:
     cloud.clock.step(PROPAGATION)
     assert worker.get(PROJECT_URL).status_code == 200
     checks = [
-        e for e in cloud.audit.since(0) if e.permission == "iam.serviceAccounts.getAccessToken"
+        e for e in cloud[Audit].since(0) if e.permission == "iam.serviceAccounts.getAccessToken"
     ]
     assert [(e.principal, e.granted) for e in checks] == [(MEMBER, False)] * 2 + [(MEMBER, True)]
 
 
 def test_the_principal_set_of_another_repository_may_not_impersonate(
-    cloud: Cloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, admin: Client, tmp_path: Path
 ) -> None:
-    cloud.iam.grant(WORKER_NAME, WORKLOAD_USER, OF_REPOSITORY)
+    cloud[Iam].grant(WORKER_NAME, WORKLOAD_USER, OF_REPOSITORY)
     other = github_token(cloud, "repo:acme/another:ref:refs/heads/main", repository="acme/another")
     with pytest.raises(RefreshError, match=r"iam\.serviceAccounts\.getAccessToken"):
         federated(tmp_path, other, service_account_impersonation_url=IMPERSONATION)
 
 
 def test_a_dataset_belongs_to_the_federated_identity_that_made_it(
-    cloud: Cloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, admin: Client, tmp_path: Path
 ) -> None:
-    cloud.services.seed(PROJECT, ["bigquery.googleapis.com"])
+    cloud[Services].seed(PROJECT, ["bigquery.googleapis.com"])
     role = f"projects/{PROJECT}/roles/maker"
-    cloud.roles.seed(role, ["bigquery.datasets.create"])
-    cloud.iam.grant(f"projects/{PROJECT}", role, OF_REPOSITORY)
+    cloud[CustomRoles].seed(role, ["bigquery.datasets.create"])
+    cloud[Iam].grant(f"projects/{PROJECT}", role, OF_REPOSITORY)
     url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets"
     body = {"datasetReference": {"datasetId": "telemetry"}}
     job = federated(tmp_path, github_token(cloud))
@@ -184,7 +192,7 @@ def test_a_policy_keeps_the_members_of_a_deleted_pool(admin: Client) -> None:
 
 
 def test_a_workforce_identity_comes_in_by_its_client_id(
-    cloud: Cloud, running: Running, tmp_path: Path
+    cloud: GoogleCloud, running: Running, tmp_path: Path
 ) -> None:
     pool = "locations/global/workforcePools/acme-people"
     mapping = {"google.subject": "assertion.email", "google.groups": "assertion.groups"}
@@ -194,7 +202,8 @@ def test_a_workforce_identity_comes_in_by_its_client_id(
         "attributeMapping": mapping,
     }
     people = {"1": {"email": "ann@example.com", "groups": ["platform@example.com"]}}
-    cloud.seed(
+    plant(
+        cloud,
         {
             "issuers": {ISSUER: people},
             "pools": [{"name": pool, "providers": [provider]}],
@@ -205,13 +214,13 @@ def test_a_workforce_identity_comes_in_by_its_client_id(
                     "member": f"principalSet://iam.googleapis.com/{pool}/group/platform@example.com",
                 }
             ],
-        }
+        },
     )
     audience = f"//iam.googleapis.com/{pool}/providers/sso"
-    good = cloud.issuers.mint(ISSUER, "1", "console")
+    good = cloud[Issuers].mint(ISSUER, "1", "console")
     assert federated(tmp_path, good, audience=audience).get(PROJECT_URL).status_code == 200
-    assert cloud.audit.since(0)[-1].principal == (
+    assert cloud[Audit].since(0)[-1].principal == (
         f"principal://iam.googleapis.com/{pool}/subject/ann@example.com"
     )
-    wrong = cloud.issuers.mint(ISSUER, "1", f"https:{audience}")
+    wrong = cloud[Issuers].mint(ISSUER, "1", f"https:{audience}")
     assert refusal(cloud, tmp_path, wrong, audience=audience).startswith("invalid_grant")

@@ -11,11 +11,17 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.api.calls import Principal
 from simulator.core.clock import Clock
-from simulator.google import Cloud, Delays
+from simulator.core.delays import Delays
+from simulator.core.principal import Principal
+from simulator.google import GoogleCloud
 from simulator.iam import denials
+from simulator.iam.decisions import Iam
 from simulator.iam.groups import Groups
+from simulator.iam.roles import CustomRoles
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
+from simulator.serve.proxy import serve
 from tests.simulator.support.core import (
     ADMIN,
     CRM,
@@ -155,21 +161,21 @@ DENIALS = st.lists(
 
 def cloud_of(
     policies: list[Grant], denied: list[Denial] | None = None, *, split: bool = False
-) -> Cloud:
+) -> GoogleCloud:
     """A cloud with these policies, set through setIamPolicy and in effect.
 
     `split` writes every member into a binding of its own.
     """
     cloud = new_cloud()
     cloud.delays = Delays(iam=0, api=0, operation=0)
-    cloud.iam.set_parent(BUCKET, f"projects/{PROJECT}")
-    cloud.iam.groups["team@example.com"] = {"group:core@example.com", EVE.member}
-    cloud.iam.groups["core@example.com"] = {ANN.member, "group:team@example.com"}
+    cloud[Iam].set_parent(BUCKET, f"projects/{PROJECT}")
+    cloud[Iam].groups["team@example.com"] = {"group:core@example.com", EVE.member}
+    cloud[Iam].groups["core@example.com"] = {ANN.member, "group:team@example.com"}
     for resource in dict.fromkeys(grant.resource for grant in policies):
         bindings = [binding(grant) for grant in policies if grant.resource == resource]
         if not split:
             bindings = merged(bindings)
-        cloud.iam.set_policy(resource, {"version": 3, "bindings": bindings})
+        cloud[Iam].set_policy(resource, {"version": 3, "bindings": bindings})
     deny(cloud, denied or [])
     return cloud
 
@@ -193,21 +199,21 @@ def merged(bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
-def deny(cloud: Cloud, denied: list[Denial]) -> None:
+def deny(cloud: GoogleCloud, denied: list[Denial]) -> None:
     for number, denial in enumerate(denied):
         name = f"{denial.resource}/denypolicies/p{number}"
         rule = {
             "deniedPermissions": [denial.permission],
             "deniedPrincipals": [denial.principal],
         }
-        cloud.iam.set_denials(name, denials.rules(name, [{"denyRule": rule}]))
+        cloud[Iam].set_denials(name, denials.rules(name, [{"denyRule": rule}]))
 
 
-def access(cloud: Cloud) -> dict[tuple[Principal, str, str], bool]:
-    return {question: cloud.iam.decide(*question) is not None for question in QUESTIONS}
+def access(cloud: GoogleCloud) -> dict[tuple[Principal, str, str], bool]:
+    return {question: cloud[Iam].decide(*question) is not None for question in QUESTIONS}
 
 
-def holders(cloud: Cloud) -> set[tuple[Principal, str, str]]:
+def holders(cloud: GoogleCloud) -> set[tuple[Principal, str, str]]:
     return {question for question, held in access(cloud).items() if held}
 
 
@@ -243,13 +249,13 @@ def test_a_denial_beats_every_grant_and_takes_nothing_else(
     for question in QUESTIONS:
         who, permission, where = question
         lost = any(
-            denial.resource in restricted.iam.ancestors(where)
+            denial.resource in restricted[Iam].ancestors(where)
             and permission in DENIABLE[denial.permission]
             and who in DENIED[denial.principal]
             for denial in denied
         )
-        held = plain.iam.decide(*question) is not None
-        assert (restricted.iam.decide(*question) is not None) is (held and not lost), question
+        held = plain[Iam].decide(*question) is not None
+        assert (restricted[Iam].decide(*question) is not None) is (held and not lost), question
 
 
 @given(st.lists(grants((None,)), max_size=8))
@@ -257,8 +263,8 @@ def test_inheritance_only_adds(policies: list[Grant]) -> None:
     cloud = cloud_of(policies)
     for who, permission, where in QUESTIONS:
         held = [
-            cloud.iam.decide(who, permission, resource) is not None
-            for resource in cloud.iam.ancestors(where)
+            cloud[Iam].decide(who, permission, resource) is not None
+            for resource in cloud[Iam].ancestors(where)
         ]
         # Nearest first: once it is held above, it is held everywhere below.
         assert held == sorted(held, reverse=True), (who, permission, where)
@@ -271,9 +277,9 @@ def test_a_role_that_is_gone_grants_nothing(
     cloud = cloud_of(policies)
     before = access(cloud)
     role = "organizations/1/roles/gone"
-    cloud.roles.seed(role, list(PERMISSIONS))
-    cloud.iam.grant(resource, role, member)
-    cloud.roles.delete(cloud.roles.get(role))
+    cloud[CustomRoles].seed(role, list(PERMISSIONS))
+    cloud[Iam].grant(resource, role, member)
+    cloud[CustomRoles].delete(cloud[CustomRoles].get(role))
     assert access(cloud) == before
 
 
@@ -332,26 +338,28 @@ API_DENIALS = st.lists(
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, requests.Session]]:
+def served(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[GoogleCloud, requests.Session]]:
     cloud = new_cloud()
     cloud.delays = Delays(iam=0, api=0, operation=0)
-    with cloud.serve(tmp_path_factory.mktemp("cloud")) as running:
-        yield cloud, session(running, cloud.identity.access_token(WORKER))
+    with serve(cloud, tmp_path_factory.mktemp("cloud")) as running:
+        yield cloud, session(running, cloud[Identity].access_token(WORKER))
 
 
 @settings(deadline=None, max_examples=30)
 @given(granted=API_GRANTS, denied=API_DENIALS)
 def test_a_call_is_denied_exactly_if_testing_omits_its_permission(
-    served: tuple[Cloud, requests.Session], granted: list[Any], denied: list[str]
+    served: tuple[GoogleCloud, requests.Session], granted: list[Any], denied: list[str]
 ) -> None:
     cloud, client = served
     for resource in ("organizations/1", "folders/2", f"projects/{PROJECT}", WORKER_NAME):
         bindings = [{"role": role, "members": [m]} for on, role, m in granted if on == resource]
-        cloud.iam.set_policy(resource, {"bindings": bindings})
+        cloud[Iam].set_policy(resource, {"bindings": bindings})
     name = f"projects/{PROJECT}/denypolicies/p"
     rule = {"deniedPermissions": denied, "deniedPrincipals": ["principalSet://goog/public:all"]}
     rules = denials.rules(name, [{"denyRule": rule}]) if denied else ()
-    cloud.iam.set_denials(name, rules)
+    cloud[Iam].set_denials(name, rules)
     for permission, url, where in CALLS:
         tested = client.post(TESTS[where], json={"permissions": [permission]}).json()
         answer = client.get(url) if ":" not in url[8:] else client.post(url)
@@ -361,21 +369,21 @@ def test_a_call_is_denied_exactly_if_testing_omits_its_permission(
 
 def microseconds(bindings: int, groups: int) -> float:
     """The processor time of one decision, the best of several runs."""
-    cloud = Cloud(clock=Clock(running=False), delays=Delays(0, 0, 0))
-    cloud.seed({"projects": [{"id": "p", "number": "9"}]})
+    cloud = GoogleCloud(clock=Clock(running=False), delays=Delays(0, 0, 0))
+    plant(cloud, {"projects": [{"id": "p", "number": "9"}]})
     place = "projects/p/locations/us-central1"
     for number in range(bindings):
         resource = f"{place}/endpoints/{number % 1000}"
-        cloud.iam.grant(resource, "roles/aiplatform.user", f"user:u{number}@example.com")
+        cloud[Iam].grant(resource, "roles/aiplatform.user", f"user:u{number}@example.com")
     for number in range(groups):
-        cloud.iam.groups[f"g{number}@example.com"] = {f"user:z{number}@example.com"}
-    cloud.iam.grant("projects/p", "roles/aiplatform.user", "user:ann@example.com")
+        cloud[Iam].groups[f"g{number}@example.com"] = {f"user:z{number}@example.com"}
+    cloud[Iam].grant("projects/p", "roles/aiplatform.user", "user:ann@example.com")
     best = float("inf")
     for _ in range(7):
         start = time.process_time()
         for number in range(2000):
             where = f"{place}/endpoints/{number % 1000}"
-            assert cloud.iam.decide(ANN, "aiplatform.endpoints.get", where)
+            assert cloud[Iam].decide(ANN, "aiplatform.endpoints.get", where)
         best = min(best, time.process_time() - start)
     return best / 2000 * 1e6
 

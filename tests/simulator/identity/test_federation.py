@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.google import Cloud
-from simulator.identity.issuers import GITHUB
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.issuers import GITHUB, Issuers
 from simulator.identity.jwt import Key
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import PROJECT, session
@@ -37,7 +38,7 @@ NO_TARGET = "invalid_target"
 
 
 @pytest.fixture
-def admin(cloud: Cloud, running: Running) -> Client:
+def admin(cloud: GoogleCloud, running: Running) -> Client:
     """The administrator, with pool and provider there and known to all of Google."""
     client = Client(cloud, running)
     client.federate()
@@ -76,7 +77,7 @@ def admin(cloud: Cloud, running: Running) -> Client:
     ],
 )
 def test_a_token_with_the_wrong_claims_is_refused(
-    cloud: Cloud, admin: Client, tmp_path: Path, claims: dict[str, Any], said: str
+    cloud: GoogleCloud, admin: Client, tmp_path: Path, claims: dict[str, Any], said: str
 ) -> None:
     assert refusal(cloud, tmp_path, github_token(cloud, **claims)).startswith(said)
 
@@ -102,7 +103,7 @@ SUB = "assertion.sub"
     ],
 )
 def test_what_is_mapped_has_to_be_text(
-    cloud: Cloud, admin: Client, tmp_path: Path, mapping: dict[str, str], said: str
+    cloud: GoogleCloud, admin: Client, tmp_path: Path, mapping: dict[str, str], said: str
 ) -> None:
     change = {"attributeMapping": mapping}
     admin.done("PATCH", PROVIDER, change, updateMask="attributeMapping")
@@ -110,7 +111,7 @@ def test_what_is_mapped_has_to_be_text(
         assert said in refusal(cloud, tmp_path, github_token(cloud))
         return
     of_group = f"principalSet:{PRINCIPALS}/group/a"
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", of_group)
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", of_group)
     assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 200
 
 
@@ -129,9 +130,9 @@ def test_what_is_mapped_has_to_be_text(
     ],
 )
 def test_times_are_checked_with_a_minute_to_spare(
-    cloud: Cloud, admin: Client, tmp_path: Path, claims: dict[str, int | None], accepted: bool
+    cloud: GoogleCloud, admin: Client, tmp_path: Path, claims: dict[str, int | None], accepted: bool
 ) -> None:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     now = int(cloud.clock.now())
     times = {name: None if value is None else now + value for name, value in claims.items()}
     token = github_token(cloud, **times)
@@ -145,7 +146,7 @@ def test_times_are_checked_with_a_minute_to_spare(
 
 @pytest.mark.parametrize(("lifetime", "seconds"), [(300, 300), (7200, 3600)])
 def test_a_federated_token_lives_no_longer_than_its_source_or_an_hour(
-    cloud: Cloud, admin: Client, lifetime: int, seconds: int
+    cloud: GoogleCloud, admin: Client, lifetime: int, seconds: int
 ) -> None:
     answer = exchange(admin, github_token(cloud, lifetime=lifetime))
     assert seconds - 5 < answer["expires_in"] <= seconds
@@ -171,13 +172,13 @@ def test_a_federated_token_lives_no_longer_than_its_source_or_an_hour(
     ],
 )
 def test_a_request_that_is_no_good_has_oauths_error(
-    cloud: Cloud, admin: Client, change: dict[str, str], error: str
+    cloud: GoogleCloud, admin: Client, change: dict[str, str], error: str
 ) -> None:
     assert exchange(admin, github_token(cloud), **change)["error"] == error
 
 
 def test_a_token_somebody_else_signed_is_refused(
-    cloud: Cloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, admin: Client, tmp_path: Path
 ) -> None:
     header, claims, _ = github_token(cloud).split(".")
     foreign = Key().sign_bytes(f"{header}.{claims}".encode())
@@ -187,7 +188,7 @@ def test_a_token_somebody_else_signed_is_refused(
 
 
 def test_claims_that_were_changed_after_signing_are_refused(
-    cloud: Cloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, admin: Client, tmp_path: Path
 ) -> None:
     header, _, signature = github_token(cloud).split(".")
     _, claims, _ = github_token(cloud, repository="acme/other").split(".")
@@ -197,7 +198,7 @@ def test_claims_that_were_changed_after_signing_are_refused(
 
 @pytest.mark.parametrize("elliptic", [False, True])
 def test_a_providers_own_keys_verify_its_tokens(
-    cloud: Cloud, admin: Client, tmp_path: Path, elliptic: bool
+    cloud: GoogleCloud, admin: Client, tmp_path: Path, elliptic: bool
 ) -> None:
     key, foreign = Key(elliptic=elliptic), Key(elliptic=elliptic)
     body = {
@@ -210,7 +211,7 @@ def test_a_providers_own_keys_verify_its_tokens(
     }
     admin.done("POST", f"{POOL}/providers", body, workloadIdentityPoolProviderId="own-keys")
     cloud.clock.step(PROPAGATION)
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", f"principal:{PRINCIPALS}/subject/dev")
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", f"principal:{PRINCIPALS}/subject/dev")
     now = int(cloud.clock.now())
     claims = {"iss": ISSUER, "sub": "dev", "aud": ["iot"], "iat": now, "exp": now + 60}
     audience = AUDIENCE.replace("/actions", "/own-keys")
@@ -224,19 +225,19 @@ def test_a_providers_own_keys_verify_its_tokens(
 
 
 def test_an_issuer_that_is_not_played_cannot_be_reached(
-    cloud: Cloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, admin: Client, tmp_path: Path
 ) -> None:
     change = {"oidc": {"issuerUri": ISSUER}}
     admin.done("PATCH", PROVIDER, change, updateMask="oidc")
     token = github_token(cloud, iss=ISSUER)
     said = "invalid_grant: Error connecting to the given credential's issuer."
     assert refusal(cloud, tmp_path, token) == said
-    cloud.issuers.add(ISSUER)
-    token = cloud.issuers.mint(ISSUER, "s", f"https:{AUDIENCE}", {"repository_id": "4711"})
+    cloud[Issuers].add(ISSUER)
+    token = cloud[Issuers].mint(ISSUER, "s", f"https:{AUDIENCE}", {"repository_id": "4711"})
     assert "access_token" in exchange(admin, token)
 
 
-def test_a_new_provider_is_not_known_at_once(cloud: Cloud, running: Running) -> None:
+def test_a_new_provider_is_not_known_at_once(cloud: GoogleCloud, running: Running) -> None:
     client = Client(cloud, running)
     client.federate()
     assert exchange(client, github_token(cloud))["error"] == NO_TARGET
@@ -247,9 +248,9 @@ def test_a_new_provider_is_not_known_at_once(cloud: Cloud, running: Running) -> 
 @pytest.mark.parametrize("url", [POOL, PROVIDER])
 @pytest.mark.parametrize("how", ["disabled", "deleted"])
 def test_a_pool_or_provider_out_of_service_takes_no_tokens(
-    cloud: Cloud, admin: Client, tmp_path: Path, url: str, how: str
+    cloud: GoogleCloud, admin: Client, tmp_path: Path, url: str, how: str
 ) -> None:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     before = federated(tmp_path, github_token(cloud))
     assert before.get(PROJECT_URL).status_code == 200
     if how == "disabled":
@@ -269,8 +270,8 @@ def test_a_pool_or_provider_out_of_service_takes_no_tokens(
     assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 200
 
 
-def test_a_token_is_good_for_its_scopes_only(cloud: Cloud, admin: Client) -> None:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
+def test_a_token_is_good_for_its_scopes_only(cloud: GoogleCloud, admin: Client) -> None:
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     scope = "https://www.googleapis.com/auth/devstorage.read_only"
     answer = exchange(admin, github_token(cloud), scope=scope)
     error = session(admin.running, answer["access_token"]).get(PROJECT_URL).json()["error"]
@@ -284,7 +285,7 @@ def test_a_token_is_good_for_its_scopes_only(cloud: Cloud, admin: Client) -> Non
     }
 
 
-def test_googles_sign_in_knows_no_federated_identity(cloud: Cloud, admin: Client) -> None:
+def test_googles_sign_in_knows_no_federated_identity(cloud: GoogleCloud, admin: Client) -> None:
     token = exchange(admin, github_token(cloud))["access_token"]
     plain = session(admin.running)
     url = "https://oauth2.googleapis.com/tokeninfo"
@@ -293,7 +294,9 @@ def test_googles_sign_in_knows_no_federated_identity(cloud: Cloud, admin: Client
     assert session(admin.running, token).get(url).status_code == 401
 
 
-def test_a_federated_token_can_be_looked_into_while_it_lives(cloud: Cloud, admin: Client) -> None:
+def test_a_federated_token_can_be_looked_into_while_it_lives(
+    cloud: GoogleCloud, admin: Client
+) -> None:
     """What `gcloud auth login --cred-file` asks, by its own form of request."""
     url = "https://sts.googleapis.com/v1/introspect"
     token = exchange(admin, github_token(cloud))["access_token"]

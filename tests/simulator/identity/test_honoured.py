@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.services.serviceusage import Services
 from tests.simulator.support.core import ADMIN, CRM, IAM, PROJECT, USAGE, WORKER_NAME
 from tests.simulator.support.identity import POOLS, STS
 
@@ -22,10 +24,10 @@ BUCKET = "//storage.googleapis.com/projects/_/buckets/b"
 
 
 @pytest.fixture
-def admin(cloud: Cloud, admin: requests.Session) -> requests.Session:
-    cloud.services.seed(PROJECT, [f"{api}.googleapis.com" for api in ("compute", "orgpolicy")])
+def admin(cloud: GoogleCloud, admin: requests.Session) -> requests.Session:
+    cloud[Services].seed(PROJECT, [f"{api}.googleapis.com" for api in ("compute", "orgpolicy")])
     for role in ("roles/orgpolicy.policyAdmin", "roles/iam.denyAdmin"):
-        cloud.iam.grant("organizations/1", role, f"serviceAccount:{ADMIN}")
+        cloud[Iam].grant("organizations/1", role, f"serviceAccount:{ADMIN}")
     return admin
 
 
@@ -88,7 +90,7 @@ def test_what_nobody_acts_on_is_refused_by_name(
     assert error["message"].endswith("is not simulated.")
 
 
-def test_what_google_ignores_is_ignored(cloud: Cloud, admin: requests.Session) -> None:
+def test_what_google_ignores_is_ignored(cloud: GoogleCloud, admin: requests.Session) -> None:
     rule = {
         "denyRule": {
             "deniedPrincipals": ["principalSet://goog/public:all"],

@@ -16,8 +16,12 @@ from google.auth.crypt import RSAVerifier
 from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession, Request
 
-from simulator.google import Cloud
+from simulator.api.audit import Audit
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
 from simulator.identity.jwt import Key
+from simulator.identity.keys import Keys
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import ADMIN, IAM, PROJECT, WORKER, WORKER_NAME, session
 from tests.simulator.support.identity import PROJECT_URL, SCOPE, Client, credentials, key_file
@@ -27,8 +31,8 @@ TOKEN_URI = "https://oauth2.googleapis.com/token"
 
 
 @pytest.fixture
-def admin(cloud: Cloud, running: Running) -> Client:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", f"serviceAccount:{WORKER}")
+def admin(cloud: GoogleCloud, running: Running) -> Client:
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", f"serviceAccount:{WORKER}")
     return Client(cloud, running)
 
 
@@ -38,7 +42,7 @@ def refusal(file: dict[str, Any]) -> str:
     return str(caught.value.args[0])
 
 
-def test_a_created_key_signs_in_as_its_account(cloud: Cloud, admin: Client) -> None:
+def test_a_created_key_signs_in_as_its_account(cloud: GoogleCloud, admin: Client) -> None:
     key = admin.done("POST", KEYS, {})
     file = key_file(key)
     assert (file["client_email"], file["token_uri"]) == (WORKER, TOKEN_URI)
@@ -49,11 +53,11 @@ def test_a_created_key_signs_in_as_its_account(cloud: Cloud, admin: Client) -> N
         "9999-12-31T23:59:59Z",
     )
     assert AuthorizedSession(credentials(file)).get(PROJECT_URL).status_code == 200
-    assert cloud.audit.since(0)[-1].principal == f"serviceAccount:{WORKER}"
+    assert cloud[Audit].since(0)[-1].principal == f"serviceAccount:{WORKER}"
 
 
 def test_a_self_signed_token_is_a_bearer_of_its_service_only(
-    cloud: Cloud, running: Running, admin: Client
+    cloud: GoogleCloud, running: Running, admin: Client
 ) -> None:
     account: Any = google.oauth2.service_account.Credentials
     source = account.from_service_account_info(key_file(admin.done("POST", KEYS, {})))
@@ -111,17 +115,19 @@ def test_lists_tell_googles_own_key_from_the_users(admin: Client) -> None:
     assert admin.refusal("DELETE", f"{IAM}/{own['name']}")[0] == 400
 
 
-def test_an_account_has_ten_keys_at_most(cloud: Cloud, admin: Client) -> None:
-    worker = cloud.accounts.find(WORKER)
+def test_an_account_has_ten_keys_at_most(cloud: GoogleCloud, admin: Client) -> None:
+    worker = cloud[Accounts].find(WORKER)
     assert worker is not None
     for _ in range(10):
-        key, _ = cloud.keys.create(worker)
+        key, _ = cloud[Keys].create(worker)
     assert admin.refusal("POST", KEYS, {}) == (400, "Precondition check failed.")
     admin.done("DELETE", f"{KEYS}/{key.id}")
     admin.done("POST", KEYS, {})
 
 
-def test_a_key_that_is_disabled_or_deleted_signs_in_no_more(cloud: Cloud, admin: Client) -> None:
+def test_a_key_that_is_disabled_or_deleted_signs_in_no_more(
+    cloud: GoogleCloud, admin: Client
+) -> None:
     key = admin.done("POST", KEYS, {})
     file, url = key_file(key), f"{IAM}/{key['name']}"
     admin.done("POST", f"{url}:disable", {})
@@ -135,21 +141,21 @@ def test_a_key_that_is_disabled_or_deleted_signs_in_no_more(cloud: Cloud, admin:
 
 
 def test_a_key_of_an_account_that_is_gone_or_disabled_signs_in_no_more(
-    cloud: Cloud, admin: Client
+    cloud: GoogleCloud, admin: Client
 ) -> None:
     file = key_file(admin.done("POST", KEYS, {}))
     admin.done("POST", f"{IAM}/{WORKER_NAME}:disable", {})
     assert refusal(file).startswith("invalid_grant")
     admin.done("POST", f"{IAM}/{WORKER_NAME}:enable", {})
-    worker = cloud.accounts.find(WORKER)
+    worker = cloud[Accounts].find(WORKER)
     assert worker is not None
     admin.done("DELETE", f"{IAM}/{WORKER_NAME}")
     assert refusal(file) == "invalid_grant: Invalid grant: account not found"
     # An account that is made again under the same name is another one; undeleted, it is the same.
-    again = cloud.accounts.create(PROJECT, "worker")
+    again = cloud[Accounts].create(PROJECT, "worker")
     assert refusal(file) == "invalid_grant: Invalid JWT Signature."
-    cloud.accounts.delete(again)
-    cloud.accounts.undelete(worker.unique_id)
+    cloud[Accounts].delete(again)
+    cloud[Accounts].undelete(worker.unique_id)
     credentials(file).refresh(Request())
 
 
@@ -175,7 +181,12 @@ def test_a_key_that_google_does_not_know_signs_in_nobody(admin: Client) -> None:
     ],
 )
 def test_an_assertion_that_is_no_good_has_oauths_error(
-    cloud: Cloud, running: Running, admin: Client, change: dict[str, Any], error: str, said: str
+    cloud: GoogleCloud,
+    running: Running,
+    admin: Client,
+    change: dict[str, Any],
+    error: str,
+    said: str,
 ) -> None:
     signer, now = credentials(key_file(admin.done("POST", KEYS, {}))).signer, cloud.clock.now()
     claims = {"iss": WORKER, "aud": TOKEN_URI, "scope": SCOPE, "iat": 0, "exp": 3600, **change}
@@ -218,7 +229,7 @@ def test_an_uploaded_certificate_signs_in(admin: Client) -> None:
 
 
 def test_keys_are_for_who_may_administer_them(
-    cloud: Cloud, running: Running, admin: Client
+    cloud: GoogleCloud, running: Running, admin: Client
 ) -> None:
     key = admin.done("POST", KEYS, {})
     worker = Client(cloud, running, WORKER)

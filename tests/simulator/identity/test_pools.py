@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from simulator.google import Cloud
+from simulator.api.audit import Audit
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
 from simulator.identity.jwt import Key
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import NUMBER, PROJECT, WORKER
@@ -17,11 +19,13 @@ DAY = 86_400
 
 
 @pytest.fixture
-def client(cloud: Cloud, running: Running) -> Client:
+def client(cloud: GoogleCloud, running: Running) -> Client:
     return Client(cloud, running)
 
 
-def test_a_pool_and_its_provider_are_created_by_operations(cloud: Cloud, client: Client) -> None:
+def test_a_pool_and_its_provider_are_created_by_operations(
+    cloud: GoogleCloud, client: Client
+) -> None:
     body = {"displayName": "GitHub", "description": "of the team"}
     started = client.done("POST", POOLS, body, workloadIdentityPoolId="github")
     assert started["name"].startswith(f"{FULL_NAME}/operations/")
@@ -87,7 +91,9 @@ def test_a_patch_of_part_of_a_message_leaves_the_rest(client: Client) -> None:
 
 
 @pytest.mark.parametrize("url", [POOL, PROVIDER])
-def test_what_is_deleted_can_come_back_for_30_days(cloud: Cloud, client: Client, url: str) -> None:
+def test_what_is_deleted_can_come_back_for_30_days(
+    cloud: GoogleCloud, client: Client, url: str
+) -> None:
     client.federate()
     client.done("DELETE", url)
     deleted = client.done("GET", url)
@@ -104,7 +110,9 @@ def test_what_is_deleted_can_come_back_for_30_days(cloud: Cloud, client: Client,
     assert client.renewed().refusal("GET", url)[0] == 404
 
 
-def test_a_deleted_id_cannot_be_used_again_until_it_is_purged(cloud: Cloud, client: Client) -> None:
+def test_a_deleted_id_cannot_be_used_again_until_it_is_purged(
+    cloud: GoogleCloud, client: Client
+) -> None:
     client.federate()
     client.done("DELETE", POOL)
     again = {"workloadIdentityPoolId": "github"}
@@ -202,7 +210,7 @@ def test_a_provider_needs_its_pool(client: Client) -> None:
 
 
 def test_each_verb_is_checked_on_its_own_resource(
-    cloud: Cloud, running: Running, client: Client
+    cloud: GoogleCloud, running: Running, client: Client
 ) -> None:
     worker = Client(cloud, running, WORKER)
     location = f"projects/{PROJECT}/locations/global"
@@ -215,12 +223,12 @@ def test_each_verb_is_checked_on_its_own_resource(
     client.federate()
     for verb, url in (("GET", POOL), ("DELETE", POOL), ("PATCH", PROVIDER), ("GET", POOLS)):
         assert worker.refusal(verb, url, {} if verb == "PATCH" else None)[0] == 403
-    cloud.iam.grant(
+    cloud[Iam].grant(
         f"projects/{PROJECT}", "roles/iam.workloadIdentityPoolViewer", f"serviceAccount:{WORKER}"
     )
     worker.done("GET", PROVIDER)
     assert worker.refusal("DELETE", PROVIDER)[0] == 403
-    asked = {(e.permission, e.resource) for e in cloud.audit.since(0)}
+    asked = {(e.permission, e.resource) for e in cloud[Audit].since(0)}
     pool = f"{location}/workloadIdentityPools/github"
     assert ("iam.googleapis.com/workloadIdentityPoolProviders.create", pool) in asked
     assert ("iam.googleapis.com/workloadIdentityPools.delete", pool) in asked

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.issuers import Issuers
 from simulator.identity.jwt import Key
+from simulator.identity.tokens import Identity
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import ADMIN, IAM, PROJECT, WORKER
 from tests.simulator.support.identity import (
@@ -42,9 +45,9 @@ DAY = 86_400
 
 
 @pytest.fixture
-def client(cloud: Cloud, running: Running) -> Client:
+def client(cloud: GoogleCloud, running: Running) -> Client:
     role = "roles/iam.workforcePoolAdmin"
-    cloud.iam.grant("organizations/1", role, f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant("organizations/1", role, f"serviceAccount:{ADMIN}")
     return Client(cloud, running)
 
 
@@ -77,7 +80,7 @@ def metadata(keys: int = 1, entity: str = 'entityID="https://idp.example.com"') 
 
 class TestPolicies:
     def test_a_pool_has_an_allow_policy(
-        self, cloud: Cloud, running: Running, client: Client
+        self, cloud: GoogleCloud, running: Running, client: Client
     ) -> None:
         client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
         assert client.done("POST", f"{POOL}:getIamPolicy", {}) == {"version": 1, "etag": "ACAB"}
@@ -112,7 +115,7 @@ class TestPolicies:
         shown = client.done("POST", f"{POOL}:getIamPolicy", options)
         assert (shown["version"], shown["bindings"]) == (3, [grant])
 
-    def test_a_policy_goes_with_its_pool(self, cloud: Cloud, client: Client) -> None:
+    def test_a_policy_goes_with_its_pool(self, cloud: GoogleCloud, client: Client) -> None:
         client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
         role = "roles/iam.workloadIdentityPoolViewer"
         body = {"policy": {"bindings": [{"role": role, "members": [f"serviceAccount:{WORKER}"]}]}}
@@ -175,7 +178,7 @@ class TestOtherProviders:
         assert (status, said in message) == (400, True), message
 
     def test_their_credentials_cannot_be_exchanged_here(
-        self, cloud: Cloud, client: Client, pool: str
+        self, cloud: GoogleCloud, client: Client, pool: str
     ) -> None:
         body = {"aws": {"accountId": "123456789012"}}
         client.done("POST", pool, body, workloadIdentityPoolProviderId="amazon")
@@ -191,16 +194,16 @@ class TestOtherProviders:
 
 class TestWorkforcePools:
     @pytest.fixture
-    def people(self, cloud: Cloud, client: Client) -> str:
+    def people(self, cloud: GoogleCloud, client: Client) -> str:
         """The audience of a provider that was made through the API."""
         client.done("POST", WORKFORCE, PARENT, workforcePoolId="acme-people")
         query = {"workforcePoolProviderId": "company"}
         client.done("POST", f"{PEOPLE}/providers", COMPANY, **query)
         cloud.clock.step(60)
-        cloud.issuers.add(ISSUER, {ANN: {"email": ANN, "name": "Ann"}})
+        cloud[Issuers].add(ISSUER, {ANN: {"email": ANN, "name": "Ann"}})
         return "//iam.googleapis.com/locations/global/workforcePools/acme-people/providers/company"
 
-    def test_a_pool_belongs_to_an_organization(self, cloud: Cloud, client: Client) -> None:
+    def test_a_pool_belongs_to_an_organization(self, cloud: GoogleCloud, client: Client) -> None:
         started = client.done("POST", WORKFORCE, PARENT, workforcePoolId="acme-people")
         cloud.clock.step(5)
         assert client.done("GET", f"{IAM}/{started['name']}")["done"] is True
@@ -216,12 +219,12 @@ class TestWorkforcePools:
         assert client.refusal("GET", WORKFORCE, parent="organizations/2")[0] == 403
 
     def test_who_administers_the_organization_administers_its_pools(
-        self, cloud: Cloud, running: Running, people: str
+        self, cloud: GoogleCloud, running: Running, people: str
     ) -> None:
         worker = Client(cloud, running, WORKER)
         assert worker.refusal("GET", PEOPLE)[0] == 403
         role = "roles/iam.workforcePoolViewer"
-        cloud.iam.grant("organizations/1", role, f"serviceAccount:{WORKER}")
+        cloud[Iam].grant("organizations/1", role, f"serviceAccount:{WORKER}")
         assert worker.done("GET", PEOPLE)["parent"] == "organizations/1"
         provider = worker.done("GET", f"{PEOPLE}/providers/company")
         assert provider["oidc"] == COMPANY["oidc"]
@@ -230,7 +233,7 @@ class TestWorkforcePools:
     @pytest.mark.parametrize(("session", "seconds"), [("", 3600), ("7200s", 7200)])
     def test_its_people_come_in_for_as_long_as_a_session_is(
         self,
-        cloud: Cloud,
+        cloud: GoogleCloud,
         client: Client,
         tmp_path: Path,
         people: str,
@@ -241,16 +244,16 @@ class TestWorkforcePools:
             body = {"sessionDuration": session}
             client.done("PATCH", PEOPLE, body, updateMask="sessionDuration")
         member = people.partition("/providers/")[0]
-        cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", f"principal:{member}/subject/{ANN}")
-        token = cloud.issuers.mint(ISSUER, ANN, "acme", lifetime=300)
+        cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", f"principal:{member}/subject/{ANN}")
+        token = cloud[Issuers].mint(ISSUER, ANN, "acme", lifetime=300)
         assert exchange(client, token, audience=people)["expires_in"] == seconds
         assert federated(tmp_path, token, audience=people).get(PROJECT_URL).status_code == 200
 
     def test_a_display_name_is_no_attribute_of_policies(
-        self, cloud: Cloud, client: Client, people: str
+        self, cloud: GoogleCloud, client: Client, people: str
     ) -> None:
-        token = exchange(client, cloud.issuers.mint(ISSUER, ANN, "acme"), audience=people)
-        found = cloud.identity.lookup(token["access_token"])
+        token = exchange(client, cloud[Issuers].mint(ISSUER, ANN, "acme"), audience=people)
+        found = cloud[Identity].lookup(token["access_token"])
         assert found is not None
         assert found.principal.sets == (f"principalSet:{people.partition('/providers/')[0]}/*",)
 
@@ -293,7 +296,7 @@ class TestWorkforcePools:
 
 
 def test_a_repositorys_job_can_be_let_at_its_own_pool(
-    cloud: Cloud, client: Client, tmp_path: Path
+    cloud: GoogleCloud, client: Client, tmp_path: Path
 ) -> None:
     client.federate()
     role = "roles/iam.workloadIdentityPoolViewer"

@@ -14,7 +14,11 @@ from google.auth import impersonated_credentials
 from google.auth.crypt import RSAVerifier
 from google.auth.transport.requests import Request
 
-from simulator.google import Cloud
+from simulator.api.audit import Audit
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.iam.roles import CustomRoles
+from simulator.identity.accounts import Accounts
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import ADMIN, IAM, PROJECT, WORKER, WORKER_NAME, session
 from tests.simulator.support.identity import PROJECT_URL, SCOPE, Client, credentials, key_file
@@ -25,8 +29,8 @@ CREATOR = "roles/iam.serviceAccountTokenCreator"
 
 
 @pytest.fixture
-def admin(cloud: Cloud, running: Running) -> Client:
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", f"serviceAccount:{WORKER}")
+def admin(cloud: GoogleCloud, running: Running) -> Client:
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", f"serviceAccount:{WORKER}")
     return Client(cloud, running)
 
 
@@ -38,9 +42,9 @@ def impersonating(**more: Any) -> Any:
 
 
 @pytest.fixture
-def worker(cloud: Cloud, admin: Client) -> Any:
+def worker(cloud: GoogleCloud, admin: Client) -> Any:
     """The worker, impersonated by the administrator with a key."""
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
     file = key_file(admin.done("POST", KEYS.replace(WORKER, ADMIN), {}))
     return impersonating(source_credentials=credentials(file))
 
@@ -57,13 +61,13 @@ def test_impersonated_credentials_sign_with_googles_key(worker: Any, running: Ru
     assert not RSAVerifier.from_string(pem).verify(b"other", signature)
 
 
-def test_googles_id_tokens_verify(cloud: Cloud, worker: Any) -> None:
+def test_googles_id_tokens_verify(cloud: GoogleCloud, worker: Any) -> None:
     token = impersonated_credentials.IDTokenCredentials(worker, "https://iot.example.com", True)
     token.refresh(Request())
     claims = google.oauth2.id_token.verify_oauth2_token(
         token.token, Request(), "https://iot.example.com"
     )
-    account = cloud.accounts.find(WORKER)
+    account = cloud[Accounts].find(WORKER)
     assert account is not None
     assert (claims["sub"], claims["email"]) == (account.unique_id, WORKER)
     assert claims["exp"] - claims["iat"] == 3600
@@ -80,8 +84,8 @@ def test_a_key_gets_an_id_token_too(admin: Client) -> None:
     assert claims["email"] == WORKER
 
 
-def test_a_signed_jwt_is_the_payload_under_googles_key(cloud: Cloud, admin: Client) -> None:
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
+def test_a_signed_jwt_is_the_payload_under_googles_key(cloud: GoogleCloud, admin: Client) -> None:
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
     claims = {"sub": WORKER, "exp": int(cloud.clock.now()) + 12 * 3600}
     answer = admin.done("POST", f"{CREDENTIALS}:signJwt", {"payload": json.dumps(claims)})
     url = f"https://www.googleapis.com/service_accounts/v1/metadata/x509/{WORKER}"
@@ -112,29 +116,29 @@ SIGNING = (
 
 @pytest.mark.parametrize(("verb", "body", "permission"), SIGNING)
 def test_each_credential_has_its_own_permission(
-    cloud: Cloud, admin: Client, verb: str, body: dict[str, Any], permission: str
+    cloud: GoogleCloud, admin: Client, verb: str, body: dict[str, Any], permission: str
 ) -> None:
     status, message = admin.refusal("POST", f"{CREDENTIALS}:{verb}", body)
     assert status == 403
     assert f"'{permission}'" in message
     role = f"projects/{PROJECT}/roles/one"
-    cloud.roles.seed(role, [permission])
-    cloud.iam.grant(WORKER_NAME, role, f"serviceAccount:{ADMIN}")
+    cloud[CustomRoles].seed(role, [permission])
+    cloud[Iam].grant(WORKER_NAME, role, f"serviceAccount:{ADMIN}")
     admin.done("POST", f"{CREDENTIALS}:{verb}", body)
 
 
 @pytest.mark.parametrize(("verb", "body", "permission"), SIGNING)
 def test_delegates_are_followed_hop_by_hop(
-    cloud: Cloud, admin: Client, verb: str, body: dict[str, Any], permission: str
+    cloud: GoogleCloud, admin: Client, verb: str, body: dict[str, Any], permission: str
 ) -> None:
-    middle = cloud.accounts.create(PROJECT, "middle")
+    middle = cloud[Accounts].create(PROJECT, "middle")
     body = {**body, "delegates": [f"projects/-/serviceAccounts/{middle.email}"]}
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"serviceAccount:{middle.email}")
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"serviceAccount:{middle.email}")
     status, message = admin.refusal("POST", f"{CREDENTIALS}:{verb}", body)
     assert (status, "iam.serviceAccounts.implicitDelegation" in message) == (403, True)
-    cloud.iam.grant(middle.name, CREATOR, f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant(middle.name, CREATOR, f"serviceAccount:{ADMIN}")
     admin.done("POST", f"{CREDENTIALS}:{verb}", body)
-    last = cloud.audit.since(0)[-1]
+    last = cloud[Audit].since(0)[-1]
     assert (last.principal, last.permission) == (f"serviceAccount:{middle.email}", permission)
 
 
@@ -146,9 +150,9 @@ def test_delegates_are_followed_hop_by_hop(
     ],
 )
 def test_a_lifetime_out_of_bounds_is_refused(
-    cloud: Cloud, admin: Client, lifetime: str, said: str
+    cloud: GoogleCloud, admin: Client, lifetime: str, said: str
 ) -> None:
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
     body = {"scope": [SCOPE], "lifetime": lifetime}
     status, message = admin.refusal("POST", f"{CREDENTIALS}:generateAccessToken", body)
     assert status == 400
@@ -156,9 +160,9 @@ def test_a_lifetime_out_of_bounds_is_refused(
 
 
 def test_an_impersonated_token_has_the_scopes_it_was_asked_for(
-    cloud: Cloud, running: Running, admin: Client
+    cloud: GoogleCloud, running: Running, admin: Client
 ) -> None:
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
     scope = "https://www.googleapis.com/auth/devstorage.read_only"
     url = f"{CREDENTIALS}:generateAccessToken"
     token = admin.done("POST", url, {"scope": [scope]})["accessToken"]

@@ -10,8 +10,12 @@ from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import resourcemanager_v3
 
+from simulator.api.audit import Audit
 from simulator.core.clock import Clock
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.identity.tokens import Identity
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import ADMIN, CRM, PROJECT, WORKER, WORKER_NAME, session
 
@@ -22,10 +26,10 @@ SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 CREATOR = "roles/iam.serviceAccountTokenCreator"
 
 
-def person(cloud: Cloud) -> google.oauth2.credentials.Credentials:
+def person(cloud: GoogleCloud) -> google.oauth2.credentials.Credentials:
     return google.oauth2.credentials.Credentials(
         None,
-        refresh_token=cloud.identity.refresh_token(ANN),
+        refresh_token=cloud[Identity].refresh_token(ANN),
         token_uri="https://oauth2.googleapis.com/token",
         client_id="client",
         client_secret="secret",
@@ -36,27 +40,29 @@ def impersonating(source: object) -> google.auth.impersonated_credentials.Creden
     return google.auth.impersonated_credentials.Credentials(source, WORKER, SCOPES, lifetime=3600)
 
 
-def test_a_persons_credentials_become_access(cloud: Cloud, running: Running) -> None:
+def test_a_persons_credentials_become_access(cloud: GoogleCloud, running: Running) -> None:
     assert AuthorizedSession(person(cloud)).get(USERINFO).json()["email"] == ANN
 
 
-def test_impersonation_works_with_permission_on_the_account(cloud: Cloud, running: Running) -> None:
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"user:{ANN}")
+def test_impersonation_works_with_permission_on_the_account(
+    cloud: GoogleCloud, running: Running
+) -> None:
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"user:{ANN}")
     client = AuthorizedSession(impersonating(person(cloud)))
     assert client.get(USERINFO).json()["email"] == WORKER
-    [entry] = cloud.audit.since(0)
+    [entry] = cloud[Audit].since(0)
     assert entry.permission == "iam.serviceAccounts.getAccessToken"
     assert (entry.principal, entry.resource) == (f"user:{ANN}", WORKER_NAME)
 
 
-def test_impersonation_without_permission_is_denied(cloud: Cloud, running: Running) -> None:
+def test_impersonation_without_permission_is_denied(cloud: GoogleCloud, running: Running) -> None:
     with pytest.raises(RefreshError, match=r"iam\.serviceAccounts\.getAccessToken"):
         AuthorizedSession(impersonating(person(cloud))).get(USERINFO)
 
 
-def test_a_google_client_is_served_unmodified(cloud: Cloud, running: Running) -> None:
+def test_a_google_client_is_served_unmodified(cloud: GoogleCloud, running: Running) -> None:
     project = f"projects/{PROJECT}"
-    cloud.iam.grant(project, "roles/viewer", f"user:{ANN}")
+    cloud[Iam].grant(project, "roles/viewer", f"user:{ANN}")
     client = resourcemanager_v3.ProjectsClient(credentials=person(cloud), transport="rest")
     assert client.get_project(name=project).project_id == PROJECT
     wanted = ["aiplatform.endpoints.get", "aiplatform.endpoints.create"]
@@ -65,27 +71,27 @@ def test_a_google_client_is_served_unmodified(cloud: Cloud, running: Running) ->
 
 
 @pytest.fixture
-def creator(cloud: Cloud, running: Running) -> requests.Session:
+def creator(cloud: GoogleCloud, running: Running) -> requests.Session:
     """A client of the administrator, who may impersonate the worker (an owner may not)."""
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
-    return session(running, cloud.identity.access_token(ADMIN))
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
+    return session(running, cloud[Identity].access_token(ADMIN))
 
 
-def test_an_owner_cannot_impersonate(cloud: Cloud, running: Running) -> None:
-    client = session(running, cloud.identity.access_token(ADMIN))
+def test_an_owner_cannot_impersonate(cloud: GoogleCloud, running: Running) -> None:
+    client = session(running, cloud[Identity].access_token(ADMIN))
     assert client.post(GENERATE, json={"scope": SCOPES}).status_code == 403
 
 
-def test_a_chain_of_delegates_needs_every_hop(cloud: Cloud, running: Running) -> None:
+def test_a_chain_of_delegates_needs_every_hop(cloud: GoogleCloud, running: Running) -> None:
     admin_name = f"projects/{PROJECT}/serviceAccounts/{ADMIN}"
-    client = session(running, cloud.identity.access_token(ANN))
+    client = session(running, cloud[Identity].access_token(ANN))
     body = {"scope": SCOPES, "delegates": [f"projects/-/serviceAccounts/{ADMIN}"]}
     assert client.post(GENERATE, json=body).status_code == 403
-    cloud.iam.grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant(WORKER_NAME, CREATOR, f"serviceAccount:{ADMIN}")
     assert "implicitDelegation" in client.post(GENERATE, json=body).text
-    cloud.iam.grant(admin_name, CREATOR, f"user:{ANN}")
+    cloud[Iam].grant(admin_name, CREATOR, f"user:{ANN}")
     assert client.post(GENERATE, json=body).status_code == 200
-    cloud.iam.withheld = {(ADMIN, "iam.serviceAccounts.getAccessToken")}
+    cloud[Iam].withheld = {(ADMIN, "iam.serviceAccounts.getAccessToken")}
     assert client.post(GENERATE, json=body).status_code == 403
 
 
@@ -96,7 +102,7 @@ def test_a_lifetime_beyond_an_hour_is_refused(creator: requests.Session, lifetim
 
 
 def test_a_short_lifetime_is_kept(
-    cloud: Cloud, running: Running, creator: requests.Session
+    cloud: GoogleCloud, running: Running, creator: requests.Session
 ) -> None:
     token = creator.post(GENERATE, json={"scope": SCOPES, "lifetime": "60s"}).json()["accessToken"]
     worker = session(running, token)
@@ -106,14 +112,14 @@ def test_a_short_lifetime_is_kept(
 
 
 def test_a_disabled_or_missing_account_gets_no_token(
-    cloud: Cloud, creator: requests.Session
+    cloud: GoogleCloud, creator: requests.Session
 ) -> None:
-    worker = cloud.accounts.find(WORKER)
+    worker = cloud[Accounts].find(WORKER)
     assert worker is not None
     worker.disabled = True
     disabled = creator.post(GENERATE, json={"scope": SCOPES}).json()["error"]
     assert disabled["status"] == "FAILED_PRECONDITION"
-    cloud.accounts.delete(worker)
+    cloud[Accounts].delete(worker)
     missing = creator.post(GENERATE, json={"scope": SCOPES}).json()["error"]
     assert missing["message"] == f"Not found; Gaia id not found for email {WORKER}"
 
@@ -136,18 +142,20 @@ def test_a_grant_that_is_no_good_has_oauths_error(
     assert (answer.status_code, answer.json()["error"]) == (400, error)
 
 
-def test_tokeninfo_describes_a_token(cloud: Cloud, running: Running) -> None:
-    token = cloud.identity.access_token(WORKER)
+def test_tokeninfo_describes_a_token(cloud: GoogleCloud, running: Running) -> None:
+    token = cloud[Identity].access_token(WORKER)
     url = "https://oauth2.googleapis.com/tokeninfo"
     answer = session(running).get(url, params={"access_token": token}).json()
     assert (answer["email"], answer["expires_in"]) == (WORKER, "3600")
     assert session(running).get(url, params={"access_token": "x"}).status_code == 400
 
 
-def test_tokens_are_never_in_the_audit_or_the_statistics(cloud: Cloud, running: Running) -> None:
-    client: requests.Session = session(running, token := cloud.identity.access_token(ADMIN))
+def test_tokens_are_never_in_the_audit_or_the_statistics(
+    cloud: GoogleCloud, running: Running
+) -> None:
+    client: requests.Session = session(running, token := cloud[Identity].access_token(ADMIN))
     client.get(f"{CRM}/v1/projects/{PROJECT}")
-    kept = repr([entry.json() for entry in cloud.audit.since(0)]) + repr(cloud.requests)
+    kept = repr([entry.json() for entry in cloud[Audit].since(0)]) + repr(cloud.requests)
     assert token not in kept
 
 

@@ -10,8 +10,13 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.issuers import Issuers
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
 from simulator.serve.proxy import Running
+from simulator.services.serviceusage import Services
 from tests.simulator.support.core import ADMIN, CRM, IAM, NUMBER, PROJECT, USAGE, session
 from tests.simulator.support.identity import (
     FULL_NAME,
@@ -28,8 +33,8 @@ PEOPLE = "locations/global/workforcePools/acme-people"
 ISSUER, ANN = "https://login.example.com", "ann@example.com"
 
 
-def person(cloud: Cloud, running: Running, email: str = ANN) -> requests.Session:
-    return session(running, cloud.identity.access_token(email))
+def person(cloud: GoogleCloud, running: Running, email: str = ANN) -> requests.Session:
+    return session(running, cloud[Identity].access_token(email))
 
 
 def reason(answer: requests.Response) -> tuple[str, str]:
@@ -39,38 +44,41 @@ def reason(answer: requests.Response) -> tuple[str, str]:
 
 
 @pytest.fixture
-def people(cloud: Cloud) -> str:
+def people(cloud: GoogleCloud) -> str:
     """The audience of a workforce provider."""
     provider = {
         "id": "company",
         "oidc": {"issuerUri": ISSUER, "clientId": "acme"},
         "attributeMapping": {"google.subject": "assertion.email"},
     }
-    cloud.seed(
+    plant(
+        cloud,
         {
             "issuers": {ISSUER: {ANN: {"email": ANN}}},
             "pools": [{"name": PEOPLE, "providers": [provider]}],
             "projects": [{"id": "acme-quota", "number": "888"}],
-        }
+        },
     )
     return f"//iam.googleapis.com/{PEOPLE}/providers/company"
 
 
 @pytest.mark.parametrize("api", ["orgpolicy", "cloudbilling"])
 def test_an_accounts_own_project_counts_and_is_shown_by_number(
-    cloud: Cloud, admin: requests.Session, api: str
+    cloud: GoogleCloud, admin: requests.Session, api: str
 ) -> None:
-    cloud.iam.grant("organizations/1", "roles/orgpolicy.policyAdmin", f"serviceAccount:{ADMIN}")
-    cloud.iam.grant("projects/other", "roles/viewer", f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant("organizations/1", "roles/orgpolicy.policyAdmin", f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant("projects/other", "roles/viewer", f"serviceAccount:{ADMIN}")
     url = ORG_POLICY if api == "orgpolicy" else BILLING
-    cloud.services.withheld = {f"{api}.googleapis.com"}
+    cloud[Services].withheld = {f"{api}.googleapis.com"}
     assert reason(admin.get(url)) == ("SERVICE_DISABLED", f"projects/{NUMBER}")
-    cloud.services.withheld = set()
-    cloud.services.seed(PROJECT, [f"{api}.googleapis.com"])
+    cloud[Services].withheld = set()
+    cloud[Services].seed(PROJECT, [f"{api}.googleapis.com"])
     assert admin.get(url).status_code == 200
 
 
-def test_a_person_needs_a_quota_project_for_org_policies(cloud: Cloud, running: Running) -> None:
+def test_a_person_needs_a_quota_project_for_org_policies(
+    cloud: GoogleCloud, running: Running
+) -> None:
     ann = person(cloud, running)
     error = ann.get(ORG_POLICY).json()["error"]
     # golang/oauth2#702
@@ -81,23 +89,25 @@ def test_a_person_needs_a_quota_project_for_org_policies(cloud: Cloud, running: 
         "https://cloud.google.com/docs/authentication/adc-troubleshooting/user-creds ."
     )
     assert reason(ann.get(ORG_POLICY)) == ("SERVICE_DISABLED", "projects/764086051850")
-    cloud.services.seed(PROJECT, ["orgpolicy.googleapis.com"])
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/serviceusage.serviceUsageConsumer", f"user:{ANN}")
-    cloud.iam.grant("organizations/1", "roles/orgpolicy.policyViewer", f"user:{ANN}")
+    cloud[Services].seed(PROJECT, ["orgpolicy.googleapis.com"])
+    cloud[Iam].grant(
+        f"projects/{PROJECT}", "roles/serviceusage.serviceUsageConsumer", f"user:{ANN}"
+    )
+    cloud[Iam].grant("organizations/1", "roles/orgpolicy.policyViewer", f"user:{ANN}")
     named = {"x-goog-user-project": PROJECT}
     assert ann.get(ORG_POLICY, headers=named).status_code == 200
 
 
 def test_a_workloads_project_is_that_of_its_pool(
-    cloud: Cloud, running: Running, tmp_path: Path
+    cloud: GoogleCloud, running: Running, tmp_path: Path
 ) -> None:
     Client(cloud, running).federate()
     cloud.clock.step(60)
     everyone = f"principalSet://iam.googleapis.com/{FULL_NAME}/*"
-    cloud.iam.grant("projects/other", "roles/viewer", everyone)
+    cloud[Iam].grant("projects/other", "roles/viewer", everyone)
     job = federated(tmp_path, github_token(cloud))
     assert job.get(f"{CRM}/v1/projects/other").status_code == 200
-    cloud.services.change(PROJECT, "cloudresourcemanager.googleapis.com", False)
+    cloud[Services].change(PROJECT, "cloudresourcemanager.googleapis.com", False)
     cloud.clock.step(120)
     job = federated(tmp_path, github_token(cloud))
     refused = job.get(f"{CRM}/v1/projects/other")
@@ -105,22 +115,22 @@ def test_a_workloads_project_is_that_of_its_pool(
 
 
 def test_a_workforce_tokens_user_project_counts_if_its_bearer_may_use_it(
-    cloud: Cloud, running: Running, tmp_path: Path, people: str
+    cloud: GoogleCloud, running: Running, tmp_path: Path, people: str
 ) -> None:
     member = f"principal://iam.googleapis.com/{PEOPLE}/subject/{ANN}"
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", member)
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", member)
     ann = federated(
         tmp_path,
-        cloud.issuers.mint(ISSUER, ANN, "acme", {"email": ANN}),
+        cloud[Issuers].mint(ISSUER, ANN, "acme", {"email": ANN}),
         audience=people,
         subject_token_type="urn:ietf:params:oauth:token-type:id_token",
         workforce_pool_user_project="acme-quota",
     )
     denied = ann.get(PROJECT_URL)
     assert reason(denied) == ("USER_PROJECT_DENIED", "projects/acme-quota")
-    cloud.iam.grant("projects/acme-quota", "roles/serviceusage.serviceUsageConsumer", member)
+    cloud[Iam].grant("projects/acme-quota", "roles/serviceusage.serviceUsageConsumer", member)
     assert reason(ann.get(PROJECT_URL)) == ("SERVICE_DISABLED", "projects/888")
-    cloud.services.seed("acme-quota", ["cloudresourcemanager.googleapis.com"])
+    cloud[Services].seed("acme-quota", ["cloudresourcemanager.googleapis.com"])
     assert ann.get(PROJECT_URL).status_code == 200
 
 
@@ -132,10 +142,10 @@ def test_a_workforce_tokens_user_project_counts_if_its_bearer_may_use_it(
     ],
 )
 def test_other_options_of_a_token_are_refused(
-    cloud: Cloud, running: Running, people: str, options: Any, status: int, said: str
+    cloud: GoogleCloud, running: Running, people: str, options: Any, status: int, said: str
 ) -> None:
     text = options if isinstance(options, str) else quote(json.dumps(options))
-    token = cloud.issuers.mint(ISSUER, ANN, "acme", {"email": ANN})
+    token = cloud[Issuers].mint(ISSUER, ANN, "acme", {"email": ANN})
     client = Client(cloud, running)
     error = exchange(client, token, audience=people, options=text)["error"]
     assert (error["code"], error["message"]) == (status, said)
@@ -156,14 +166,16 @@ def test_other_options_of_a_token_are_refused(
     ],
 )
 def test_services_have_googles_titles(
-    cloud: Cloud, admin: requests.Session, service: str, title: str
+    cloud: GoogleCloud, admin: requests.Session, service: str, title: str
 ) -> None:
     url = f"{USAGE}/v1/projects/{PROJECT}/services/{service}.googleapis.com"
     assert admin.get(url).json()["config"]["title"] == title
 
 
-def test_an_api_that_is_off_says_so_as_google_does(cloud: Cloud, admin: requests.Session) -> None:
-    cloud.services.withheld = {"iam.googleapis.com"}
+def test_an_api_that_is_off_says_so_as_google_does(
+    cloud: GoogleCloud, admin: requests.Session
+) -> None:
+    cloud[Services].withheld = {"iam.googleapis.com"}
     error = admin.get(f"{IAM}/projects/{PROJECT}/roles").json()["error"]
     # openshift/installer#2187, with this project's number.
     assert error["message"] == (

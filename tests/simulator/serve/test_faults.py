@@ -8,9 +8,11 @@ from typing import Any
 
 import requests
 
-from simulator.google import Cloud
+from simulator.api.operations import Operations
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
 from simulator.serve.faults import ANY, CONFLICT, SOMEONE, Faults
-from simulator.serve.proxy import Running
+from simulator.serve.proxy import Running, serve
 from standin.google import Google, new_session
 from tests.simulator.support.core import ADMIN, CRM, IAM, PROJECT, WORKER_NAME, new_cloud, session
 from tests.simulator.support.service import ENDPOINT, OPERATION_SECONDS, Sandbox, deployed
@@ -43,9 +45,9 @@ def asked(directory: Path, urls: list[str], seed: int) -> dict[str, list[int]]:
     """URL -> the statuses it was answered with, in a cloud of its own."""
     cloud = new_cloud()
     statuses: dict[str, list[int]] = {url: [] for url in urls}
-    with cloud.serve(directory) as running:
+    with serve(cloud, directory) as running:
         inject(running, seed=seed, rate=0.5)
-        admin = session(running, cloud.identity.access_token(ADMIN))
+        admin = session(running, cloud[Identity].access_token(ADMIN))
         for url in urls:
             statuses[url].append(status(admin, "GET", url))
     return statuses
@@ -64,10 +66,10 @@ def test_a_seed_decides_by_resource_and_turn_and_not_by_the_order_between_resour
 
 
 def test_every_kind_comes_up_and_only_what_was_let_in_is_carried_out(
-    cloud: Cloud, running: Running
+    cloud: GoogleCloud, running: Running
 ) -> None:
     inject(running, seed=1, rate=1)
-    admin = session(running, cloud.identity.access_token(ADMIN))
+    admin = session(running, cloud[Identity].access_token(ADMIN))
     seen: Counter[str] = Counter()
     for number in range(60):
         account = f"account-{number}"
@@ -87,18 +89,20 @@ def test_every_kind_comes_up_and_only_what_was_let_in_is_carried_out(
     assert set(seen) == set(ANY)
 
 
-def test_the_stand_in_for_the_gcp_plugin_outlives_them_all(cloud: Cloud, running: Running) -> None:
+def test_the_stand_in_for_the_gcp_plugin_outlives_them_all(
+    cloud: GoogleCloud, running: Running
+) -> None:
     inject(running, seed=1, rate=0.3)
-    token = cloud.identity.access_token(ADMIN)
+    token = cloud[Identity].access_token(ADMIN)
     google = Google(new_session(), lambda: token, sleep=lambda seconds: None)
     for _ in range(60):
         assert google.call("GET", PROJECT_URL)["projectId"] == PROJECT
     assert set(told(running)["injected"]) == set(ANY)
 
 
-def test_a_rate_limit_says_when_to_come_again(cloud: Cloud, running: Running) -> None:
+def test_a_rate_limit_says_when_to_come_again(cloud: GoogleCloud, running: Running) -> None:
     inject(running, seed=1, rate=1)
-    admin = session(running, cloud.identity.access_token(ADMIN))
+    admin = session(running, cloud[Identity].access_token(ADMIN))
     while True:
         try:
             answer = admin.get(PROJECT_URL)
@@ -115,10 +119,10 @@ def test_a_rate_limit_says_when_to_come_again(cloud: Cloud, running: Running) ->
 
 
 def test_a_policy_that_changes_after_it_was_read_is_a_conflict_and_the_change_stays(
-    cloud: Cloud, running: Running
+    cloud: GoogleCloud, running: Running
 ) -> None:
     inject(running, seed=1, rate=1)
-    admin = session(running, cloud.identity.access_token(ADMIN))
+    admin = session(running, cloud[Identity].access_token(ADMIN))
     policy: Any = None
     while not told(running)["injected"].get(CONFLICT):
         try:
@@ -134,11 +138,11 @@ def test_a_policy_that_changes_after_it_was_read_is_a_conflict_and_the_change_st
     assert admin.post(f"{PROJECT_URL}:setIamPolicy", json={"policy": now}).status_code == 200
 
 
-def test_signing_in_and_the_controls_are_spared(cloud: Cloud, running: Running) -> None:
+def test_signing_in_and_the_controls_are_spared(cloud: GoogleCloud, running: Running) -> None:
     inject(running, seed=1, rate=1)
     body = {
         "grant_type": "refresh_token",
-        "refresh_token": cloud.identity.refresh_token("me@example.com"),
+        "refresh_token": cloud[Identity].refresh_token("me@example.com"),
     }
     for _ in range(20):
         answer = session(running).post("https://oauth2.googleapis.com/token", data=body)
@@ -149,29 +153,29 @@ def test_signing_in_and_the_controls_are_spared(cloud: Cloud, running: Running) 
 def test_a_deployment_that_fails_late_leaves_nothing_and_can_be_asked_for_again(
     sandbox: Sandbox, endpoint: str, model: str
 ) -> None:
-    sandbox.cloud.operations.faults = Faults(sandbox.cloud, seed=1, rate=1)
+    sandbox.cloud[Operations].faults = Faults(sandbox.cloud, seed=1, rate=1)
     body = {"endpoint": ENDPOINT, "deployed_model": deployed(model, "1")}
     operation = sandbox.endpoints().deploy_model(**body)
     sandbox.cloud.clock.step(OPERATION_SECONDS)
     error = operation.exception(timeout=1)
     assert error is not None and error.code in (500, 503)
-    sandbox.cloud.operations.faults = None
+    sandbox.cloud[Operations].faults = None
     assert sandbox.deploy(model, "1").id == "1"
 
 
 def test_an_endpoint_that_could_not_be_made_may_be_asked_for_again(sandbox: Sandbox) -> None:
-    sandbox.cloud.operations.faults = Faults(sandbox.cloud, seed=1, rate=1)
+    sandbox.cloud[Operations].faults = Faults(sandbox.cloud, seed=1, rate=1)
     body = {"endpoint": {"display_name": "pm"}, "endpoint_id": "1234567890"}
     operation = sandbox.endpoints().create_endpoint(
         parent=ENDPOINT.rpartition("/endpoints")[0], **body
     )
     sandbox.cloud.clock.step(OPERATION_SECONDS)
     assert operation.exception(timeout=1) is not None
-    sandbox.cloud.operations.faults = None
+    sandbox.cloud[Operations].faults = None
     assert sandbox.endpoint().endswith("/endpoints/1234567890")
 
 
-def test_a_rate_that_is_none_is_refused(cloud: Cloud, running: Running) -> None:
+def test_a_rate_that_is_none_is_refused(cloud: GoogleCloud, running: Running) -> None:
     runner = session(running, running.control_token)
     answer = runner.post(f"{running.control_url}/faults", json={"seed": 1, "rate": 2})
     assert (answer.status_code, "between 0 and 1" in answer.text) == (400, True)

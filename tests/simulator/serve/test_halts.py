@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.google import Cloud
+from simulator.api.operations import Operations
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.identity.tokens import Identity
 from simulator.serve.dump import dump
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import ADMIN, CRM, IAM, PROJECT, new_cloud, session
@@ -20,8 +24,8 @@ PROJECT_URL = f"{CRM}/v1/projects/{PROJECT}"
 class Client:
     """An administrator's calls, and those of the runner that steers the cloud."""
 
-    def __init__(self, cloud: Cloud, running: Running) -> None:
-        self.token, self.running = cloud.identity.access_token(ADMIN), running
+    def __init__(self, cloud: GoogleCloud, running: Running) -> None:
+        self.token, self.running = cloud[Identity].access_token(ADMIN), running
         self._runner = session(running, running.control_token)
 
     def create(self, account: str) -> int:
@@ -45,7 +49,7 @@ class Client:
 
 
 @pytest.fixture
-def client(cloud: Cloud, running: Running) -> Client:
+def client(cloud: GoogleCloud, running: Running) -> Client:
     return Client(cloud, running)
 
 
@@ -61,7 +65,7 @@ def in_thread(client: Client, *accounts: str) -> tuple[threading.Thread, list[in
 
 
 def test_the_change_is_made_its_answer_withheld_and_nothing_else_let_in(
-    cloud: Cloud, client: Client
+    cloud: GoogleCloud, client: Client
 ) -> None:
     client.control("POST", "/halt", {"after": 2})
     first, told = in_thread(client, "first-one", "second-one")
@@ -81,7 +85,7 @@ def test_the_change_is_made_its_answer_withheld_and_nothing_else_let_in(
 
 
 def test_nothing_that_waits_at_the_gate_is_carried_out_later(
-    cloud: Cloud, client: Client, running: Running
+    cloud: GoogleCloud, client: Client, running: Running
 ) -> None:
     client.control("POST", "/halt", {"after": 1})
     thread, _ = in_thread(client, "first-one")
@@ -123,18 +127,18 @@ def test_clouds_that_hold_the_same_are_equal_whenever_it_was_made() -> None:
     other.clock.step(5000)
     other.unique_id()
     for cloud in (one, other):
-        cloud.accounts.create(PROJECT, "made-later")
-        cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", "user:someone@example.com")
+        cloud[Accounts].create(PROJECT, "made-later")
+        cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", "user:someone@example.com")
     assert dump(one) == dump(other)
 
 
 def test_a_dump_shows_every_difference() -> None:
     cloud = new_cloud()
     before = dump(cloud)
-    cloud.iam.grant(f"projects/{PROJECT}", "roles/viewer", "user:someone@example.com")
+    cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", "user:someone@example.com")
     granted = dump(cloud)
     assert granted["policies"] != before["policies"]
-    cloud.accounts.create(PROJECT, "one-more")
-    assert dump(cloud)["accounts"] != granted["accounts"]
-    cloud.operations.start("operations/1", metadata={"@type": "x.Unfinished"}, run=dict)
+    cloud[Accounts].create(PROJECT, "one-more")
+    assert dump(cloud)["Accounts"] != granted["Accounts"]
+    cloud[Operations].start("operations/1", metadata={"@type": "x.Unfinished"}, run=dict)
     assert dump(cloud)["operations"] == ["x.Unfinished"]

@@ -13,7 +13,8 @@ from typing import cast
 
 import pytest
 
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.identity.tokens import Identity
 from simulator.serve.dispatch import Answer, Dispatcher, Request
 from simulator.serve.faults import Faults
 from simulator.serve.proxy import Running
@@ -29,8 +30,8 @@ WAIT_SECONDS = 20
 class Raw:
     """A TLS connection to one host behind the proxy."""
 
-    def __init__(self, cloud: Cloud, running: Running, host: str = HOST) -> None:
-        self._host, self._token = host, cloud.identity.access_token(ADMIN)
+    def __init__(self, cloud: GoogleCloud, running: Running, host: str = HOST) -> None:
+        self._host, self._token = host, cloud[Identity].access_token(ADMIN)
         port = int(running.proxy_url.rpartition(":")[2])
         plain = socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS)
         plain.sendall(f"CONNECT {host}:443 HTTP/1.1\r\n\r\n".encode())
@@ -79,13 +80,13 @@ class _Kept:
 
 
 @pytest.fixture
-def raw(cloud: Cloud, running: Running) -> Iterator[Raw]:
+def raw(cloud: GoogleCloud, running: Running) -> Iterator[Raw]:
     with Raw(cloud, running) as raw:
         yield raw
 
 
 @pytest.fixture
-def iam(cloud: Cloud, running: Running) -> Iterator[Raw]:
+def iam(cloud: GoogleCloud, running: Running) -> Iterator[Raw]:
     with Raw(cloud, running, IAM_HOST) as raw:
         yield raw
 
@@ -123,7 +124,7 @@ def test_an_answer_that_waits_is_not_overtaken(
 
 
 def test_what_waits_at_a_halt_is_dropped_with_all_that_was_sent_behind_it(
-    iam: Raw, cloud: Cloud, running: Running
+    iam: Raw, cloud: GoogleCloud, running: Running
 ) -> None:
     control = session(running, running.control_token)
     assert control.post(f"{running.control_url}/halt", json={"after": 1}).ok
@@ -161,7 +162,7 @@ def test_a_client_that_asks_first_is_told_to_send_its_body(iam: Raw) -> None:
     assert iam.answer()[0].status == 200
 
 
-def test_a_large_body_arrives_whole(cloud: Cloud, running: Running) -> None:
+def test_a_large_body_arrives_whole(cloud: GoogleCloud, running: Running) -> None:
     body = json.dumps({"policy": {"bindings": []}, "nonsense": "x" * 20_000_000}).encode()
     with Raw(cloud, running) as raw:
         path = f"{PROJECT_PATH}:setIamPolicy"
@@ -213,7 +214,7 @@ def test_what_is_no_http_is_refused_after_the_answers_before_it(raw: Raw, nonsen
 
 
 def test_a_client_that_leaves_amid_a_request_changes_nothing(
-    iam: Raw, cloud: Cloud, running: Running
+    iam: Raw, cloud: GoogleCloud, running: Running
 ) -> None:
     body = account("half-sent")
     iam.send(iam.head(f"POST {ACCOUNTS_PATH} HTTP/1.1", f"Content-Length: {len(body)}"))

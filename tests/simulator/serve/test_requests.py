@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 import requests
 
-from simulator.api.calls import Principal
-from simulator.core.audit import Audit, Via
-from simulator.google import Cloud
+from simulator.api.audit import Audit, Via
+from simulator.core.principal import Principal
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.tokens import Identity
 from simulator.serve.proxy import Running
+from simulator.services.resourcemanager import Projects
+from simulator.services.serviceusage import Services
 from tests.simulator.support.core import (
     ADMIN,
     CRM,
@@ -25,12 +29,12 @@ from tests.simulator.support.core import (
 
 
 @pytest.fixture
-def worker(cloud: Cloud, running: Running) -> requests.Session:
-    return session(running, cloud.identity.access_token(WORKER))
+def worker(cloud: GoogleCloud, running: Running) -> requests.Session:
+    return session(running, cloud[Identity].access_token(WORKER))
 
 
 def test_an_api_answers_once_it_is_enabled_and_that_has_propagated(
-    cloud: Cloud, admin: requests.Session
+    cloud: GoogleCloud, admin: requests.Session
 ) -> None:
     endpoints = f"{VERTEX}/{LOCATION}/endpoints"
     info = admin.get(endpoints).json()["error"]["details"][0]
@@ -51,10 +55,10 @@ def test_an_api_answers_once_it_is_enabled_and_that_has_propagated(
 
 
 def test_an_api_withheld_from_the_run_is_enabled_but_never_serves(
-    cloud: Cloud, admin: requests.Session
+    cloud: GoogleCloud, admin: requests.Session
 ) -> None:
-    cloud.services.withheld = {"aiplatform.googleapis.com"}
-    cloud.services.seed(PROJECT, ["aiplatform.googleapis.com"])
+    cloud[Services].withheld = {"aiplatform.googleapis.com"}
+    cloud[Services].seed(PROJECT, ["aiplatform.googleapis.com"])
     service = f"{USAGE}/v1/projects/{PROJECT}/services/aiplatform.googleapis.com"
     assert admin.get(service).json()["state"] == "ENABLED"
     assert admin.get(f"{VERTEX}/{LOCATION}/endpoints").status_code == 403
@@ -68,24 +72,24 @@ def test_an_unknown_project_is_an_invalid_consumer(admin: requests.Session) -> N
 
 
 def test_calls_about_other_projects_count_on_the_callers_own(
-    cloud: Cloud, admin: requests.Session
+    cloud: GoogleCloud, admin: requests.Session
 ) -> None:
-    cloud.iam.grant("projects/other", "roles/viewer", f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant("projects/other", "roles/viewer", f"serviceAccount:{ADMIN}")
     assert admin.get(f"{CRM}/v1/projects/other").status_code == 200
-    cloud.services.withheld = {"cloudresourcemanager.googleapis.com"}
+    cloud[Services].withheld = {"cloudresourcemanager.googleapis.com"}
     error = admin.get(f"{CRM}/v1/projects/other").json()["error"]
     assert error["details"][0]["metadata"]["consumer"] == f"projects/{NUMBER}"
 
 
 def test_naming_a_quota_project_takes_permission_to_use_it(
-    cloud: Cloud, admin: requests.Session
+    cloud: GoogleCloud, admin: requests.Session
 ) -> None:
     named = {"x-goog-user-project": "other"}
     error = admin.get(f"{CRM}/v1/projects/{PROJECT}", headers=named).json()["error"]
     assert error["details"][0]["reason"] == "USER_PROJECT_DENIED"
-    cloud.services.seed("other", ["cloudresourcemanager.googleapis.com"])
+    cloud[Services].seed("other", ["cloudresourcemanager.googleapis.com"])
     role = "roles/serviceusage.serviceUsageConsumer"
-    cloud.iam.grant("projects/other", role, f"serviceAccount:{ADMIN}")
+    cloud[Iam].grant("projects/other", role, f"serviceAccount:{ADMIN}")
     assert admin.get(f"{CRM}/v1/projects/{PROJECT}", headers=named).status_code == 200
 
 
@@ -97,7 +101,7 @@ def test_without_a_live_token_the_answer_is_401(running: Running, header: str | 
     assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
 
 
-def test_a_token_expires(cloud: Cloud, admin: requests.Session) -> None:
+def test_a_token_expires(cloud: GoogleCloud, admin: requests.Session) -> None:
     cloud.clock.step(3599)
     assert admin.get(f"{CRM}/v1/projects/{PROJECT}").status_code == 200
     cloud.clock.step(1)
@@ -117,7 +121,7 @@ def test_a_disabled_accounts_token_is_no_good(
     assert worker.get(userinfo).status_code == 401
 
 
-def test_what_is_not_simulated_says_so_by_name(cloud: Cloud, admin: requests.Session) -> None:
+def test_what_is_not_simulated_says_so_by_name(cloud: GoogleCloud, admin: requests.Session) -> None:
     answer = admin.get(f"https://pubsub.googleapis.com/v1/projects/{PROJECT}/snapshots")
     assert answer.status_code == 501
     assert answer.json()["error"]["message"] == "pubsub.projects.snapshots.list is not simulated."
@@ -197,11 +201,11 @@ def test_an_account_can_be_named_without_its_project(admin: requests.Session) ->
 
 
 def test_every_check_is_audited_with_its_binding_and_outcome(
-    cloud: Cloud, admin: requests.Session, worker: requests.Session
+    cloud: GoogleCloud, admin: requests.Session, worker: requests.Session
 ) -> None:
     admin.get(f"{CRM}/v1/projects/{PROJECT}")
     worker.get(f"{CRM}/v1/projects/{PROJECT}")
-    granted, denied = (entry.json() for entry in cloud.audit.since(0))
+    granted, denied = (entry.json() for entry in cloud[Audit].since(0))
     assert granted == {
         "time": cloud.clock.now(),
         "principal": f"serviceAccount:{ADMIN}",
@@ -219,7 +223,7 @@ def test_every_check_is_audited_with_its_binding_and_outcome(
     }
     assert (denied["granted"], denied["via"], denied["status"]) == (False, None, 403)
     used = {"resourcemanager.projects.get": [f"projects/{PROJECT}"]}
-    assert cloud.audit.usage() == {f"serviceAccount:{ADMIN}": used}
+    assert cloud[Audit].usage() == {f"serviceAccount:{ADMIN}": used}
 
 
 def test_the_audit_keeps_the_newest_entries_and_their_numbers() -> None:
@@ -234,7 +238,9 @@ def test_the_audit_keeps_the_newest_entries_and_their_numbers() -> None:
 @pytest.mark.parametrize(
     "host", ["example.com", "storage.mtls.googleapis.com", "unknown.googleapis.com", "127.0.0.1"]
 )
-def test_every_other_host_is_refused_and_counted(cloud: Cloud, running: Running, host: str) -> None:
+def test_every_other_host_is_refused_and_counted(
+    cloud: GoogleCloud, running: Running, host: str
+) -> None:
     with pytest.raises(requests.exceptions.ProxyError, match="403"):
         session(running).get(f"https://{host}/")
     assert cloud.refused_hosts[host] == 1
@@ -263,7 +269,7 @@ def test_the_directory_is_private_and_holds_no_key(
 
 
 def test_a_client_that_does_not_trust_the_sandbox_is_not_served(
-    cloud: Cloud, running: Running
+    cloud: GoogleCloud, running: Running
 ) -> None:
     client = session(running)
     client.verify = True
@@ -273,7 +279,7 @@ def test_a_client_that_does_not_trust_the_sandbox_is_not_served(
 
 
 def test_a_fault_of_the_simulator_is_a_500(
-    cloud: Cloud, admin: requests.Session, monkeypatch: pytest.MonkeyPatch
+    cloud: GoogleCloud, admin: requests.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cloud.projects, "get", None)
+    monkeypatch.setattr(cloud[Projects], "get", None)
     assert admin.get(f"{CRM}/v1/projects/{PROJECT}").status_code == 500

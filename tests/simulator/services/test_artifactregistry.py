@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.services.serviceusage import Services
 from tests.simulator.support.service import LOCATION, PROJECT, Sandbox, email
 
 API = "https://artifactregistry.googleapis.com/v1"
@@ -15,7 +18,7 @@ CREATE = f"{API}/{LOCATION}/repositories?repositoryId=serving"
 
 @pytest.fixture(autouse=True)
 def enabled(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.seed(PROJECT, ["artifactregistry.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["artifactregistry.googleapis.com"])
 
 
 def make(sandbox: Sandbox) -> None:
@@ -89,7 +92,7 @@ def test_repositories_are_listed_by_name_with_wildcards(
 
 def test_a_repository_with_a_key_needs_the_agent_to_be_allowed_to_use_it(sandbox: Sandbox) -> None:
     """hashicorp/terraform-provider-google#11913, #15572."""
-    sandbox.cloud.services.seed(PROJECT, ["cloudkms.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["cloudkms.googleapis.com"])
     kms, ring = "https://cloudkms.googleapis.com/v1", f"{LOCATION}/keyRings/state"
     key, client = f"{ring}/cryptoKeys/images", sandbox.http()
     client.post(f"{kms}/{LOCATION}/keyRings?keyRingId=state")
@@ -108,10 +111,10 @@ def test_a_repository_with_a_key_needs_the_agent_to_be_allowed_to_use_it(sandbox
         "service account has been authorized to use the configured key.",
     }
     assert outcome()["error"] == denied
-    agent = sandbox.cloud.accounts.create_agent("artifactregistry", PROJECT)
+    agent = sandbox.cloud[Accounts].create_agent("artifactregistry", PROJECT)
     assert outcome()["error"] == denied
     assert sandbox.cloud.state()["repositories"] == []
-    sandbox.cloud.iam.grant(key, "roles/cloudkms.cryptoKeyEncrypterDecrypter", agent.member)
+    sandbox.cloud[Iam].grant(key, "roles/cloudkms.cryptoKeyEncrypterDecrypter", agent.member)
     assert outcome()["response"]["kmsKeyName"] == key
 
 

@@ -8,7 +8,9 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from simulator.api.calls import Principal
+from simulator.core.principal import Principal
+from simulator.iam.decisions import Iam
+from simulator.services.bigquery.state import BigQuery
 from tests.simulator.support.service import NUMBER, PROJECT, Sandbox, email
 
 API = f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets"
@@ -38,7 +40,7 @@ def dataset(sandbox: Sandbox) -> dict[str, Any]:
 
 def holds(sandbox: Sandbox, name: str, permission: str = READ, on: str = DATASET) -> bool:
     principal = Principal(f"serviceAccount:{email(name)}")
-    return sandbox.cloud.iam.decide(principal, permission, on) is not None
+    return sandbox.cloud[Iam].decide(principal, permission, on) is not None
 
 
 def table(sandbox: Sandbox) -> Any:
@@ -46,7 +48,7 @@ def table(sandbox: Sandbox) -> Any:
     client = sandbox.bigquery()
     client.create_table(bigquery.Table(f"{PROJECT}.telemetry.readings", schema=COLUMNS))
     row = {"device": "d1", "at": 1_767_225_600.5, "values": [1.5, 2], "ok": True}
-    sandbox.cloud.bigquery.table(TABLE).rows += [row | {"place": {"line": 7}}, {"device": "d2"}]
+    sandbox.cloud[BigQuery].table(TABLE).rows += [row | {"place": {"line": 7}}, {"device": "d2"}]
     return client
 
 
@@ -243,8 +245,8 @@ def test_a_dataset_with_tables_is_deleted_only_with_its_contents(
     with pytest.raises(exceptions.BadRequest, match="is still in use"):
         client.delete_dataset("telemetry")
     client.delete_dataset("telemetry", delete_contents=True)
-    assert sandbox.cloud.bigquery.live() == {"datasets": [], "tables": []}
-    assert "bindings" not in sandbox.cloud.iam.get_policy(DATASET)
+    assert sandbox.cloud[BigQuery].live() == {"datasets": [], "tables": []}
+    assert "bindings" not in sandbox.cloud[Iam].get_policy(DATASET)
 
 
 def test_rows_read_back_with_their_types(sandbox: Sandbox, dataset: dict[str, Any]) -> None:

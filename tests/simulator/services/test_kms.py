@@ -9,6 +9,8 @@ import google_crc32c
 import pytest
 import requests
 
+from simulator.iam.decisions import Iam
+from simulator.services.serviceusage import Services
 from tests.simulator.support.service import LOCATION, PROJECT, Sandbox, email
 
 API = "https://cloudkms.googleapis.com/v1"
@@ -19,7 +21,7 @@ DAY = 86_400
 
 @pytest.fixture(autouse=True)
 def kms(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.seed(PROJECT, ["cloudkms.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["cloudkms.googleapis.com"])
     made = sandbox.http().post(f"{API}/{LOCATION}/keyRings?keyRingId=state")
     assert made.json()["name"] == RING
 
@@ -186,7 +188,7 @@ def test_a_condition_on_a_key_tells_it_from_its_neighbour(sandbox: Sandbox) -> N
     condition = {"title": "t", "expression": f"resource.name == '{KEY}'"}
     role = "roles/cloudkms.cryptoKeyEncrypter"
     member = f"serviceAccount:{email('serving')}"
-    sandbox.cloud.iam.grant(f"projects/{PROJECT}", role, member, condition)
+    sandbox.cloud[Iam].grant(f"projects/{PROJECT}", role, member, condition)
     assert "ciphertext" in encrypt(sandbox.http("serving"))
     sandbox.http().post(
         f"{API}/{RING}/cryptoKeys?cryptoKeyId=other", json={"purpose": "ENCRYPT_DECRYPT"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.services.serviceusage import Services
 from tests.simulator.support.observe import (
     LOGGING,
     MONITORING,
@@ -230,7 +231,7 @@ def test_a_request_for_entries_says_what_is_wrong(sandbox: Sandbox) -> None:
 
 
 def test_a_call_to_an_api_that_is_off_is_counted_but_not_logged(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.withheld = {"aiplatform.googleapis.com"}
+    sandbox.cloud[Services].withheld = {"aiplatform.googleapis.com"}
     assert create_endpoint(sandbox, "admin")[0] == 403
     assert entries(sandbox, REFUSED) == []
     [found] = series(

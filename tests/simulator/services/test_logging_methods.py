@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.api.calls import Principal
+from simulator.api.audit import Audit, Handled
 from simulator.api.discovery import Discovery
-from simulator.core.audit import Handled
+from simulator.core.principal import Principal
 from simulator.services.logging.auditlog import entry
 from simulator.services.logging.methods import log_type, method_name
 from tests.simulator.support.core import LOCATION, PROJECT, new_cloud
@@ -43,7 +43,7 @@ VERTEX = ("us-central1-aiplatform.googleapis.com", f"/v1/{LOCATION}")
             "bigquery",
             "POST",
             "/bigquery/v2/projects/p/datasets",
-            "google.cloud.bigquery.v2.DatasetService.InsertDataset",
+            "google.cloud[BigQuery].v2.DatasetService.InsertDataset",
             "ADMIN_WRITE",
         ),
         (
@@ -111,8 +111,8 @@ def test_a_federated_caller_has_a_subject_and_no_address() -> None:
     cloud, member = new_cloud(), "principal://iam.googleapis.com/projects/1/subject/x"
     method, _ = DISCOVERY.route(VERTEX[0], "POST", f"{VERTEX[1]}/endpoints")
     who = Principal(member, ("principalSet://iam.googleapis.com/projects/1/*",))
-    cloud.audit.record(0, who, "aiplatform.endpoints.create", LOCATION, None, method.id)
-    checks = cloud.audit.since(0)
+    cloud[Audit].record(0, who, "aiplatform.endpoints.create", LOCATION, None, method.id)
+    checks = cloud[Audit].since(0)
     found = entry(
         cloud,
         Handled(0, 0, method, who, LOCATION, f"projects/{PROJECT}", 403, 7, "no", "ua", checks),

@@ -16,7 +16,7 @@ ENTRY = {
     "labels": {"team": "iot", "a.b/c": "x"},
     "jsonPayload": {"size": 12, "ok": True, "ratio": 0.5, "gone": None},
     "protoPayload": {
-        "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
+        "@type": "type.googleapis.com/google.cloud[Audit].AuditLog",
         "status": {"code": 7},
         "serviceName": "aiplatform.googleapis.com",
         "authorizationInfo": [

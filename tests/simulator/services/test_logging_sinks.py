@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from simulator.iam.decisions import Iam
+from simulator.services.logging.state import Logging
 from tests.simulator.support.observe import LOGGING, PARENT, ask, done, entries, refused, write
 from tests.simulator.support.service import NUMBER, PROJECT, TRAINING, Sandbox
 
@@ -26,7 +28,7 @@ def test_a_sink_has_the_writer_that_was_asked_for(sandbox: Sandbox) -> None:
         "writerIdentity": agent,
     }
     # It can be given a role, as it exists from now on.
-    sandbox.cloud.iam.grant(PARENT, "roles/bigquery.dataEditor", agent)
+    sandbox.cloud[Iam].grant(PARENT, "roles/bigquery.dataEditor", agent)
     shared = done(sandbox, "POST", SINKS, body | {"name": "old"})
     assert shared["writerIdentity"] == "serviceAccount:cloud-logs@system.gserviceaccount.com"
     bucket = f"logging.googleapis.com/{PARENT}/locations/global/buckets/_Default"
@@ -88,7 +90,7 @@ def test_the_default_sink_is_taken_over_as_the_official_provider_does(sandbox: S
     assert restored.items() >= back.items()
     assert "writerIdentity" not in restored
     # It is no sink of anybody's stack.
-    assert sandbox.cloud.logging.live()["logSinks"] == []
+    assert sandbox.cloud[Logging].live()["logSinks"] == []
 
 
 def test_nobody_deletes_the_first_sinks_or_changes_what_is_required(sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from simulator.services.monitoring.aggregation import percentile
+from simulator.services.vertex.state import Vertex
 from tests.simulator.support.observe import (
     ENDPOINT_TYPE,
     MONITORING,
@@ -124,7 +125,7 @@ def test_latencies_are_distributions_of_what_was_measured(serving: Sandbox) -> N
     text = f'{online("prediction_latencies")} AND metric.labels.latency_type="total"'
     [worst] = series(serving, text, perSeriesAligner="ALIGN_PERCENTILE_99", **MINUTE)
     assert (worst["metricKind"], worst["valueType"]) == ("GAUGE", "DOUBLE")
-    measured = [s.model_ms + s.overhead_ms for s in serving.cloud.vertex.served]
+    measured = [s.model_ms + s.overhead_ms for s in serving.cloud[Vertex].served]
     assert values([worst])[0][0] == pytest.approx(percentile(99)(measured))
 
 

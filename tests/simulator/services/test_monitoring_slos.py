@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulator.services.monitoring.state import Monitoring
 from tests.simulator.support.observe import MONITORING, PARENT, PREDICTIONS, ask, done, refused
 from tests.simulator.support.service import NUMBER, PROJECT, Sandbox
 
@@ -103,7 +104,7 @@ def test_an_objective_lives_below_its_service(sandbox: Sandbox, service: str) ->
     assert refused(sandbox, "POST", slos, SLO, serviceLevelObjectiveId="avail")[0] == 409
 
     assert done(sandbox, "DELETE", service) == {}
-    assert sandbox.cloud.monitoring.live()["serviceLevelObjectives"] == []
+    assert sandbox.cloud[Monitoring].live()["serviceLevelObjectives"] == []
     message = f"There is no service with id 'pm' in project '{NUMBER}'"
     assert refused(sandbox, "GET", service) == (404, message)
     assert refused(sandbox, "POST", slos, SLO)[0] == 404

@@ -8,9 +8,23 @@ import pytest
 import requests
 
 from simulator.api.errors import ApiError
-from simulator.google import Cloud
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
 from simulator.serve.proxy import Running
-from simulator.services.orgpolicy.state import ACCOUNTS, DOMAINS, KEYS, PRIVATE, UNIFORM, OrgPolicy
+from simulator.services.orgpolicy.state import (
+    ACCOUNTS,
+    DOMAINS,
+    KEYS,
+    PRIVATE,
+    UNIFORM,
+    OrgPolicies,
+    OrgPolicy,
+)
+from simulator.services.serviceusage import Services
+from simulator.services.storage.state import Storage
 from tests.simulator.support.core import (
     ADMIN,
     CRM,
@@ -33,9 +47,10 @@ MANAGED = f"iam.managed.{KEYS.removeprefix('iam.')}"
 
 
 @pytest.fixture
-def cloud() -> Cloud:
+def cloud() -> GoogleCloud:
     cloud = new_cloud()
-    cloud.seed(
+    plant(
+        cloud,
         {
             "organization": {"id": "1", "customer": "C0abc", "domains": ["example.com"]},
             "projects": [{"id": "stray", "number": "777"}],
@@ -47,16 +62,16 @@ def cloud() -> Cloud:
                 {"name": f"projects/{project}/locations/global/workloadIdentityPools/github"}
                 for project in (PROJECT, "stray")
             ],
-        }
+        },
     )
-    cloud.services.seed(PROJECT, ["orgpolicy.googleapis.com"])
-    cloud.iam.grant("organizations/1", "roles/orgpolicy.policyAdmin", f"serviceAccount:{ADMIN}")
+    cloud[Services].seed(PROJECT, ["orgpolicy.googleapis.com"])
+    cloud[Iam].grant("organizations/1", "roles/orgpolicy.policyAdmin", f"serviceAccount:{ADMIN}")
     return cloud
 
 
-def put(cloud: Cloud, constraint: str, spec: dict[str, Any], on: str = HERE) -> None:
+def put(cloud: GoogleCloud, constraint: str, spec: dict[str, Any], on: str = HERE) -> None:
     """Set a policy and let it propagate."""
-    cloud.org_policies.save(OrgPolicy(f"{on}/policies/{constraint}", {"spec": spec}))
+    cloud[OrgPolicies].save(OrgPolicy(f"{on}/policies/{constraint}", {"spec": spec}))
     cloud.clock.step(60)
 
 
@@ -130,9 +145,11 @@ class TestTheApi:
         assert (status, reason) == (400, "INVALID_ARGUMENT")
         assert message in text
 
-    def test_an_owner_may_read_but_not_set_policies(self, cloud: Cloud, running: Running) -> None:
-        cloud.iam.grant(HERE, "roles/owner", f"serviceAccount:{WORKER}")
-        owner = session(running, cloud.identity.access_token(WORKER))
+    def test_an_owner_may_read_but_not_set_policies(
+        self, cloud: GoogleCloud, running: Running
+    ) -> None:
+        cloud[Iam].grant(HERE, "roles/owner", f"serviceAccount:{WORKER}")
+        owner = session(running, cloud[Identity].access_token(WORKER))
         answer = owner.post(f"{API}/{HERE}/policies", json={"name": POLICY, "spec": ENFORCE})
         assert error(answer) == (
             403,
@@ -142,7 +159,7 @@ class TestTheApi:
         )
 
     def test_the_effective_policy_has_what_is_inherited_and_no_conditions(
-        self, admin: requests.Session, cloud: Cloud
+        self, admin: requests.Session, cloud: GoogleCloud
     ) -> None:
         url = f"{API}/{HERE}/policies/{DOMAINS}:getEffectivePolicy"
         name = f"projects/{NUMBER}/policies/{DOMAINS}"
@@ -160,29 +177,29 @@ class TestTheApi:
 
 class TestTheHierarchy:
     @pytest.mark.parametrize("above", [HERE, "folders/2", "organizations/1"])
-    def test_a_policy_reaches_everything_below_it(self, cloud: Cloud, above: str) -> None:
+    def test_a_policy_reaches_everything_below_it(self, cloud: GoogleCloud, above: str) -> None:
         put(cloud, KEYS, ENFORCE, above)
-        assert cloud.org_policies.enforced(KEYS, WORKER_NAME)
-        assert not cloud.org_policies.enforced(ACCOUNTS, WORKER_NAME)
-        assert cloud.org_policies.enforced(KEYS, "projects/other") is (above == "organizations/1")
+        assert cloud[OrgPolicies].enforced(KEYS, WORKER_NAME)
+        assert not cloud[OrgPolicies].enforced(ACCOUNTS, WORKER_NAME)
+        assert cloud[OrgPolicies].enforced(KEYS, "projects/other") is (above == "organizations/1")
 
     @pytest.mark.parametrize("nearer", [{"rules": [{"enforce": False}]}, {"reset": True}])
     def test_the_nearest_policy_on_a_boolean_constraint_decides(
-        self, cloud: Cloud, nearer: dict[str, Any]
+        self, cloud: GoogleCloud, nearer: dict[str, Any]
     ) -> None:
         put(cloud, KEYS, ENFORCE, "organizations/1")
         put(cloud, KEYS, nearer)
-        assert not cloud.org_policies.enforced(KEYS, HERE)
-        assert cloud.org_policies.enforced(KEYS, "folders/2")
+        assert not cloud[OrgPolicies].enforced(KEYS, HERE)
+        assert cloud[OrgPolicies].enforced(KEYS, "folders/2")
 
-    def test_a_rule_whose_condition_is_true_goes_first(self, cloud: Cloud) -> None:
+    def test_a_rule_whose_condition_is_true_goes_first(self, cloud: GoogleCloud) -> None:
         exempt = {"expression": "resource.matchTag('1/keys', 'allowed')"}
         rules = [{"enforce": False, "condition": exempt}, {"enforce": True}]
         put(cloud, KEYS, {"rules": rules}, "organizations/1")
-        assert cloud.org_policies.enforced(KEYS, WORKER_NAME)
-        cloud.seed({"tags": {WORKER_NAME: {"1/keys": "allowed"}}})
-        assert not cloud.org_policies.enforced(KEYS, WORKER_NAME)
-        assert cloud.org_policies.enforced(KEYS, HERE)
+        assert cloud[OrgPolicies].enforced(KEYS, WORKER_NAME)
+        plant(cloud, {"tags": {WORKER_NAME: {"1/keys": "allowed"}}})
+        assert not cloud[OrgPolicies].enforced(KEYS, WORKER_NAME)
+        assert cloud[OrgPolicies].enforced(KEYS, HERE)
 
     @pytest.mark.parametrize(
         ("spec", "allowed"),
@@ -197,36 +214,36 @@ class TestTheHierarchy:
         ],
     )
     def test_lists_are_inherited_only_where_the_policy_says_so(
-        self, cloud: Cloud, spec: dict[str, Any], allowed: str
+        self, cloud: GoogleCloud, spec: dict[str, Any], allowed: str
     ) -> None:
         put(cloud, DOMAINS, {"rules": [{"values": {"allowedValues": ["a"]}}]}, "folders/2")
         put(cloud, DOMAINS, spec)
-        found = [name for name in "abc" if cloud.org_policies.allowed(DOMAINS, HERE, [name])]
+        found = [name for name in "abc" if cloud[OrgPolicies].allowed(DOMAINS, HERE, [name])]
         assert "".join(found) == allowed
 
-    def test_a_dry_run_enforces_nothing(self, admin: requests.Session, cloud: Cloud) -> None:
+    def test_a_dry_run_enforces_nothing(self, admin: requests.Session, cloud: GoogleCloud) -> None:
         admin.post(f"{API}/{HERE}/policies", json={"name": POLICY, "dryRunSpec": ENFORCE})
         cloud.clock.step(60)
-        assert not cloud.org_policies.enforced(KEYS, HERE)
+        assert not cloud[OrgPolicies].enforced(KEYS, HERE)
 
     def test_a_change_takes_effect_when_it_has_propagated(
-        self, admin: requests.Session, cloud: Cloud
+        self, admin: requests.Session, cloud: GoogleCloud
     ) -> None:
         admin.post(f"{API}/{HERE}/policies", json={"name": POLICY, "spec": ENFORCE})
         cloud.clock.step(59)
-        assert not cloud.org_policies.enforced(KEYS, HERE)
+        assert not cloud[OrgPolicies].enforced(KEYS, HERE)
         cloud.clock.step(1)
-        assert cloud.org_policies.enforced(KEYS, HERE)
+        assert cloud[OrgPolicies].enforced(KEYS, HERE)
         admin.delete(f"{API}/{POLICY}")
         cloud.clock.step(59)
-        assert cloud.org_policies.enforced(KEYS, HERE)
+        assert cloud[OrgPolicies].enforced(KEYS, HERE)
         cloud.clock.step(1)
-        assert not cloud.org_policies.enforced(KEYS, HERE)
+        assert not cloud[OrgPolicies].enforced(KEYS, HERE)
 
 
 class TestServiceAccounts:
     def test_a_key_is_refused_with_googles_error(
-        self, admin: requests.Session, cloud: Cloud
+        self, admin: requests.Session, cloud: GoogleCloud
     ) -> None:
         url = f"https://iam.googleapis.com/v1/{WORKER_NAME}/keys"
         assert admin.post(url, json={}).status_code == 200
@@ -248,13 +265,13 @@ class TestServiceAccounts:
             }
         ]
 
-    def test_the_managed_constraint_refuses_with_another_sentence(self, cloud: Cloud) -> None:
+    def test_the_managed_constraint_refuses_with_another_sentence(self, cloud: GoogleCloud) -> None:
         put(cloud, MANAGED, ENFORCE)
         with pytest.raises(ApiError, match=f"denied by org policy on resource '{WORKER_NAME}'"):
-            cloud.org_policies.check_key_creation(WORKER_NAME)
+            cloud[OrgPolicies].check_key_creation(WORKER_NAME)
 
     def test_no_account_is_created_where_that_is_forbidden(
-        self, admin: requests.Session, cloud: Cloud
+        self, admin: requests.Session, cloud: GoogleCloud
     ) -> None:
         accounts = f"{IAM}/{HERE}/serviceAccounts"
         assert admin.post(accounts, json={"accountId": "before"}).status_code == 200
@@ -267,14 +284,14 @@ class TestServiceAccounts:
         )
         [violation] = answer.json()["error"]["details"][0]["violations"]
         assert violation["subject"] == f"{HERE}/serviceAccounts/?configvalue="
-        assert not cloud.accounts.exists(f"after-it@{PROJECT}.iam.gserviceaccount.com")
+        assert not cloud[Accounts].exists(f"after-it@{PROJECT}.iam.gserviceaccount.com")
 
 
 class TestDomainRestriction:
     @pytest.fixture(autouse=True)
-    def restricted(self, cloud: Cloud) -> None:
+    def restricted(self, cloud: GoogleCloud) -> None:
         rules = [{"values": {"allowedValues": ["C0abc"]}}]
-        cloud.iam.grant(HERE, "roles/viewer", "user:old@elsewhere.com")
+        cloud[Iam].grant(HERE, "roles/viewer", "user:old@elsewhere.com")
         put(cloud, DOMAINS, {"rules": rules}, "organizations/1")
 
     def add(self, admin: requests.Session, member: str) -> requests.Response:
@@ -314,7 +331,7 @@ class TestDomainRestriction:
         ],
     )
     def test_members_from_outside_are_refused_with_googles_error(
-        self, admin: requests.Session, cloud: Cloud, member: str
+        self, admin: requests.Session, cloud: GoogleCloud, member: str
     ) -> None:
         answer = self.add(admin, member)
         assert error(answer) == (
@@ -329,7 +346,7 @@ class TestDomainRestriction:
             "subject": f"orgpolicy:{HERE}?configvalue={name}",
             "description": f"User {name} is not in permitted organization.",
         }
-        assert member not in str(cloud.iam.get_policy(HERE, 3))
+        assert member not in str(cloud[Iam].get_policy(HERE, 3))
 
     def test_other_services_refuse_with_a_hint_at_the_policy(self, admin: requests.Session) -> None:
         policy = {"bindings": [{"role": "roles/viewer", "members": [OUTSIDE]}]}
@@ -342,7 +359,7 @@ class TestDomainRestriction:
         )
 
     def test_the_organisation_can_be_named_instead_of_the_customer(
-        self, admin: requests.Session, cloud: Cloud
+        self, admin: requests.Session, cloud: GoogleCloud
     ) -> None:
         values = {"allowedValues": ["principalSet://iam.googleapis.com/organizations/1"]}
         put(cloud, DOMAINS, {"rules": [{"values": values}]})
@@ -350,7 +367,9 @@ class TestDomainRestriction:
         assert self.add(admin, f"serviceAccount:{WORKER}").status_code == 200
         assert self.add(admin, OUTSIDE).status_code == 400
 
-    def test_an_exception_lets_everyone_in(self, admin: requests.Session, cloud: Cloud) -> None:
+    def test_an_exception_lets_everyone_in(
+        self, admin: requests.Session, cloud: GoogleCloud
+    ) -> None:
         put(cloud, DOMAINS, {"rules": [{"allowAll": True}]})
         assert self.add(admin, "allUsers").status_code == 200
 
@@ -373,7 +392,7 @@ class TestBuckets:
         changed = sandbox.http().patch(f"{url}/before", json=access)
         assert (changed.status_code, changed.json()["error"]["message"]) == refused
         sandbox.bucket("after")
-        assert {"before", "after"} == set(sandbox.cloud.storage.buckets)
+        assert {"before", "after"} == set(sandbox.cloud[Storage].buckets)
 
     def test_no_bucket_is_made_public(self, sandbox: Sandbox) -> None:
         sandbox.bucket()

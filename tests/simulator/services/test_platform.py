@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.api.calls import Principal
-from simulator.google import Cloud
+from simulator.core.principal import Principal
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.iam.roles import CustomRoles
+from simulator.identity.accounts import Accounts
+from simulator.identity.tokens import Identity
+from simulator.services.resourcemanager import Projects
+from simulator.services.serviceusage import Services
 from tests.simulator.support.core import (
     ADMIN,
     CRM,
@@ -76,7 +82,7 @@ class TestCustomRoles:
         assert make_role(admin, GET, role_id=role_id).status_code == 400
 
     def test_a_deleted_role_blocks_its_id_until_undeleted_and_patched(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         make_role(admin, GET)
         assert admin.delete(f"{IAM}/{ROLE}").json()["deleted"] is True
@@ -91,12 +97,12 @@ class TestCustomRoles:
         assert patched["includedPermissions"] == [CREATE]
 
     def test_after_seven_days_a_deleted_role_is_gone(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         make_role(admin, GET)
         admin.delete(f"{IAM}/{ROLE}")
         cloud.clock.step(7 * 86_400 + 1)
-        fresh = {"Authorization": f"Bearer {cloud.identity.access_token(ADMIN)}"}
+        fresh = {"Authorization": f"Bearer {cloud[Identity].access_token(ADMIN)}"}
         gone = admin.post(f"{IAM}/{ROLE}:undelete", json={}, headers=fresh)
         assert gone.status_code == 404
 
@@ -110,14 +116,14 @@ class TestCustomRoles:
         ],
     )
     def test_a_deleted_roles_id_is_free_again_after_37_days(
-        self, cloud: Cloud, admin: requests.Session, days: int, said: str
+        self, cloud: GoogleCloud, admin: requests.Session, days: int, said: str
     ) -> None:
         make_role(admin, GET)
         worker = Principal(f"serviceAccount:{WORKER}")
-        cloud.iam.grant(f"projects/{PROJECT}", ROLE, worker.member)
+        cloud[Iam].grant(f"projects/{PROJECT}", ROLE, worker.member)
         admin.delete(f"{IAM}/{ROLE}")
         cloud.clock.step(days * 86_400)
-        admin.headers["Authorization"] = f"Bearer {cloud.identity.access_token(ADMIN)}"
+        admin.headers["Authorization"] = f"Bearer {cloud[Identity].access_token(ADMIN)}"
         made = make_role(admin, GET, CREATE)
         if said:
             status, text = message(made)
@@ -126,32 +132,32 @@ class TestCustomRoles:
         assert made.json()["includedPermissions"] == [GET, CREATE]
         cloud.clock.step(60)
         # The bindings went with the first role of this name.
-        assert cloud.iam.test(worker, f"projects/{PROJECT}", [GET]) == []
+        assert cloud[Iam].test(worker, f"projects/{PROJECT}", [GET]) == []
 
     @pytest.mark.parametrize(("days", "bound"), [(6, True), (7, False)])
     def test_a_deleted_roles_bindings_stay_until_it_is_gone_for_good(
-        self, cloud: Cloud, admin: requests.Session, days: int, bound: bool
+        self, cloud: GoogleCloud, admin: requests.Session, days: int, bound: bool
     ) -> None:
         make_role(admin, GET)
-        cloud.iam.grant(f"projects/{PROJECT}", ROLE, f"serviceAccount:{WORKER}")
+        cloud[Iam].grant(f"projects/{PROJECT}", ROLE, f"serviceAccount:{WORKER}")
         admin.delete(f"{IAM}/{ROLE}")
         cloud.clock.step(days * 86_400)
-        admin.headers["Authorization"] = f"Bearer {cloud.identity.access_token(ADMIN)}"
+        admin.headers["Authorization"] = f"Bearer {cloud[Identity].access_token(ADMIN)}"
         policy = admin.post(f"{CRM}/v1/projects/{PROJECT}:getIamPolicy", json={}).json()
         assert (ROLE in {binding["role"] for binding in policy["bindings"]}) == bound
 
     def test_deleted_roles_count_as_roles_of_the_project(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         for number in range(300):
-            cloud.roles.seed(f"projects/{PROJECT}/roles/role{number}", [GET])
+            cloud[CustomRoles].seed(f"projects/{PROJECT}/roles/role{number}", [GET])
         admin.delete(f"{IAM}/projects/{PROJECT}/roles/role0")
         assert message(make_role(admin, GET)) == (
             429,
             "Maximum number of roles reached. Maximum is: 300",
         )
         cloud.clock.step(7 * 86_400)
-        admin.headers["Authorization"] = f"Bearer {cloud.identity.access_token(ADMIN)}"
+        admin.headers["Authorization"] = f"Bearer {cloud[Identity].access_token(ADMIN)}"
         assert make_role(admin, GET).status_code == 200
 
     def test_a_stale_etag_is_refused(self, admin: requests.Session) -> None:
@@ -219,7 +225,7 @@ class TestServiceAccounts:
         assert (answer.status_code, answer.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
 
     def test_acting_as_an_account_is_granted_on_the_account(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         url = f"{IAM}/{WORKER_NAME}"
         policy = admin.post(f"{url}:getIamPolicy").json()
@@ -229,16 +235,16 @@ class TestServiceAccounts:
         assert admin.post(f"{url}:setIamPolicy", json={"policy": policy}).status_code == 200
         stale = admin.post(f"{url}:setIamPolicy", json={"policy": policy})
         assert stale.json()["error"]["status"] == "ABORTED"
-        cloud.iam.set_policy(f"projects/{PROJECT}", {})
+        cloud[Iam].set_policy(f"projects/{PROJECT}", {})
         cloud.clock.step(60)
         wanted = {"permissions": ["iam.serviceAccounts.actAs", "iam.serviceAccounts.delete"]}
         held = admin.post(f"{url}:testIamPermissions", json=wanted).json()
         assert held == {"permissions": ["iam.serviceAccounts.actAs"]}
 
     def test_accounts_are_listed_in_pages_without_googles_own(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
-        cloud.accounts.create_agent("aiplatform", PROJECT)
+        cloud[Accounts].create_agent("aiplatform", PROJECT)
         first = admin.get(ACCOUNTS, params={"pageSize": 1}).json()
         second = admin.get(
             ACCOUNTS, params={"pageSize": 1, "pageToken": first["nextPageToken"]}
@@ -255,7 +261,7 @@ class TestServiceAccounts:
         ],
     )
     def test_googles_agents_that_every_project_has_can_be_granted_to(
-        self, cloud: Cloud, admin: requests.Session, email: str
+        self, cloud: GoogleCloud, admin: requests.Session, email: str
     ) -> None:
         url = f"{CRM}/v1/projects/{PROJECT}"
         policy = admin.post(f"{url}:getIamPolicy", json={}).json()
@@ -271,7 +277,7 @@ class TestServiceAccounts:
         assert email in cloud.state()["serviceAgents"]
 
     def test_compute_engines_account_comes_with_its_api(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         email = f"{NUMBER}-compute@developer.gserviceaccount.com"
         url = f"{ACCOUNTS}/{email}"
@@ -299,7 +305,7 @@ class TestProjects:
         assert (v3["name"], v3["parent"]) == (f"projects/{NUMBER}", "folders/2")
 
     def test_a_policy_is_read_and_written_as_the_official_provider_does(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         url = f"{CRM}/v1/projects/{PROJECT}"
         options = {"options": {"requestedPolicyVersion": 3}}
@@ -312,13 +318,13 @@ class TestProjects:
         assert written["bindings"] == policy["bindings"]
         cloud.clock.step(60)
         worker = Principal(member)
-        assert cloud.iam.test(worker, f"projects/{PROJECT}", [GET]) == [GET]
+        assert cloud[Iam].test(worker, f"projects/{PROJECT}", [GET]) == [GET]
 
     def test_folders_and_organizations_have_policies_too(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         role = "roles/resourcemanager.organizationAdmin"
-        cloud.iam.grant("organizations/1", role, f"serviceAccount:{ADMIN}")
+        cloud[Iam].grant("organizations/1", role, f"serviceAccount:{ADMIN}")
         assert admin.get(f"{CRM}/v3/organizations/1").json()["state"] == "ACTIVE"
         assert admin.get(f"{CRM}/v3/folders/2").json()["name"] == "folders/2"
         policy = admin.post(f"{CRM}/v3/organizations/1:getIamPolicy", json={}).json()
@@ -351,11 +357,11 @@ class TestProjects:
         ],
     )
     def test_projects_are_found_by_who_may_read_them(
-        self, cloud: Cloud, admin: requests.Session, query: str, found: list[str]
+        self, cloud: GoogleCloud, admin: requests.Session, query: str, found: list[str]
     ) -> None:
         for project in ("other", "secret"):
-            cloud.projects.add(project, parent="organizations/1").labels["env"] = "prod"
-        cloud.iam.grant("projects/other", "roles/browser", f"serviceAccount:{ADMIN}")
+            cloud[Projects].add(project, parent="organizations/1").labels["env"] = "prod"
+        cloud[Iam].grant("projects/other", "roles/browser", f"serviceAccount:{ADMIN}")
         for url, name in ((f"{CRM}/v1/projects", "filter"), (f"{CRM}/v3/projects:search", "query")):
             answer = admin.get(url, params={name: query, "pageSize": 1}).json()
             projects = answer.get("projects", [])
@@ -366,11 +372,11 @@ class TestProjects:
         assert not projects or projects[0] == admin.get(f"{CRM}/v3/projects/{found[0]}").json()
 
     def test_projects_of_a_parent_are_for_who_may_list_them(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         url = f"{CRM}/v3/projects"
         assert admin.get(url, params={"parent": "organizations/1"}).status_code == 403
-        cloud.iam.grant("organizations/1", "roles/browser", f"serviceAccount:{ADMIN}")
+        cloud[Iam].grant("organizations/1", "roles/browser", f"serviceAccount:{ADMIN}")
         listed = admin.get(url, params={"parent": "organizations/1"}).json()["projects"]
         assert [item["projectId"] for item in listed] == ["other"]
         assert admin.get(url, params={"parent": "projects/other"}).status_code == 400
@@ -394,7 +400,9 @@ class TestServiceUsage:
         answer = admin.get(self.SERVICES, params={"filter": "state:ENABLED"}).json()
         return {item["config"]["name"] for item in answer["services"]}
 
-    def test_services_are_enabled_in_batches(self, cloud: Cloud, admin: requests.Session) -> None:
+    def test_services_are_enabled_in_batches(
+        self, cloud: GoogleCloud, admin: requests.Session
+    ) -> None:
         names = ["aiplatform.googleapis.com", "pubsub.googleapis.com"]
         operation = admin.post(f"{self.SERVICES}:batchEnable", json={"serviceIds": names}).json()
         cloud.clock.step(5)
@@ -416,7 +424,7 @@ class TestServiceUsage:
         assert answer.status_code == 400
 
     def test_a_disabled_service_stops_answering_after_a_while(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         admin.post(f"{self.SERVICES}/cloudbilling.googleapis.com:disable", json={})
         cloud.clock.step(5)
@@ -426,10 +434,10 @@ class TestServiceUsage:
         assert admin.get(url).status_code == 403
 
     def test_what_another_service_depends_on_is_not_switched_off_alone(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         names = ["bigquery.googleapis.com", "bigquerystorage.googleapis.com"]
-        cloud.services.seed(PROJECT, names)
+        cloud[Services].seed(PROJECT, names)
         url = f"{self.SERVICES}/bigquery.googleapis.com:disable"
         error = admin.post(url, json={}).json()["error"]
         # hashicorp/terraform-provider-google#5304, with today's "service(s)"; details as
@@ -463,7 +471,7 @@ class TestServiceUsage:
         assert not set(names) & self.enabled(admin)
 
     def test_a_service_brings_along_what_it_depends_on(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         admin.post(f"{self.SERVICES}/container.googleapis.com:enable", json={})
         cloud.clock.step(5)
@@ -493,11 +501,11 @@ class TestServiceUsage:
         )
 
     def test_polling_an_operation_takes_its_own_permission(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
         body = {"serviceIds": ["pubsub.googleapis.com"]}
         name = admin.post(f"{self.SERVICES}:batchEnable", json=body).json()["name"]
-        token = cloud.identity.access_token(WORKER)
+        token = cloud[Identity].access_token(WORKER)
         denied = admin.get(f"{USAGE}/v1/{name}", headers={"Authorization": f"Bearer {token}"})
         assert "serviceusage.operations.get" in message(denied)[1]
 
@@ -507,14 +515,14 @@ class TestServiceUsage:
         assert message(denied) == (403, "Permission denied on resource project nope.")
 
     def test_asking_for_a_service_agent_makes_one_that_holds_nothing(
-        self, cloud: Cloud, admin: requests.Session
+        self, cloud: GoogleCloud, admin: requests.Session
     ) -> None:
-        assert cloud.accounts.agent("aiplatform", PROJECT) is None
+        assert cloud[Accounts].agent("aiplatform", PROJECT) is None
         url = f"{USAGE}/v1beta1/projects/{PROJECT}/services/aiplatform.googleapis.com"
         operation = admin.post(f"{url}:generateServiceIdentity").json()
         assert operation["done"] is True
         assert operation["response"]["email"] == AGENT
-        agent = cloud.accounts.agent("aiplatform", PROJECT)
+        agent = cloud[Accounts].agent("aiplatform", PROJECT)
         assert agent is not None
-        held = cloud.iam.test(agent, f"projects/{PROJECT}", ["storage.objects.get"])
+        held = cloud[Iam].test(agent, f"projects/{PROJECT}", ["storage.objects.get"])
         assert held == []

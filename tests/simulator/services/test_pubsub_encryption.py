@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from simulator.iam.decisions import Iam
+from simulator.services.serviceusage import Services
 from tests.simulator.support.pubsub import DEAD, PULL, TOPIC, Client, agent, grant_agent
 from tests.simulator.support.service import LOCATION, PROJECT, Sandbox
 
@@ -15,7 +17,7 @@ ROLE = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 
 @pytest.fixture(autouse=True)
 def key(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.seed(PROJECT, ["cloudkms.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["cloudkms.googleapis.com"])
     client = sandbox.http()
     client.post(f"{KMS}/{LOCATION}/keyRings?keyRingId=state")
     body = {"purpose": "ENCRYPT_DECRYPT"}
@@ -41,7 +43,7 @@ def test_a_topic_takes_a_key_only_once_the_service_agent_may_use_it(
         f"CryptoKey Encrypter/Decrypter role for the project containing the CryptoKey resource "
         f"{KEY}."
     )
-    sandbox.cloud.iam.grant(KEY, "roles/cloudkms.cryptoKeyEncrypter", f"serviceAccount:{address}")
+    sandbox.cloud[Iam].grant(KEY, "roles/cloudkms.cryptoKeyEncrypter", f"serviceAccount:{address}")
     assert pubsub.refused("PUT", DEAD, {"kmsKeyName": KEY})["message"] == error["message"]
     grant_agent(sandbox, ROLE, KEY)
     assert pubsub.topic(DEAD, kmsKeyName=KEY) == {"name": DEAD, "kmsKeyName": KEY}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google.cloud import bigquery
 
+from simulator.iam.decisions import Iam
 from tests.simulator.support.pubsub import DEAD, HERE, TOPIC, Client, agent, email, grant_agent
 from tests.simulator.support.service import PROJECT, Sandbox
 
@@ -62,7 +63,7 @@ def test_a_writer_without_its_permissions_is_refused_when_the_subscription_is_ma
 ) -> None:
     table(sandbox, DATA)
     grant_agent(sandbox, EDITOR, TABLE)
-    sandbox.cloud.iam.withheld.add((agent(sandbox), lacking))
+    sandbox.cloud[Iam].withheld.add((agent(sandbox), lacking))
     body = {"topic": TOPIC, "bigqueryConfig": CONFIG}
     error = pubsub.refused("PUT", SUBSCRIPTION, body)
     assert (error["code"], error["message"]) == (403, "The caller does not have permission")
@@ -181,14 +182,14 @@ def test_a_writer_that_loses_its_grant_writes_later_when_it_has_it_again(
     client = table(sandbox, DATA)
     grant_agent(sandbox, EDITOR, TABLE)
     pubsub.subscribe(SUBSCRIPTION, bigqueryConfig=CONFIG)
-    sandbox.cloud.iam.withheld.add((agent(sandbox), "bigquery.tables.updateData"))
+    sandbox.cloud[Iam].withheld.add((agent(sandbox), "bigquery.tables.updateData"))
     pubsub.publish("hot")
     seen = pubsub("GET", SUBSCRIPTION)
     assert (seen["state"], seen["bigqueryConfig"]["state"]) == (
         "RESOURCE_ERROR",
         "PERMISSION_DENIED",
     )
-    sandbox.cloud.iam.withheld.clear()
+    sandbox.cloud[Iam].withheld.clear()
     pubsub.wait(9)
     assert rows(client) == []
     pubsub.wait(1)

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.services.bigquery.state import BigQuery
 from tests.simulator.support.pubsub import (
     DEAD,
     HERE,
@@ -50,7 +53,7 @@ def test_telemetry_goes_in_and_a_prediction_comes_out(sandbox: Sandbox, scored: 
         "pubsub.topics.attachSubscription",
         "pubsub.subscriptions.create",
     )
-    sandbox.cloud.accounts.create("iot-prod", "device")
+    sandbox.cloud[Accounts].create("iot-prod", "device")
     sandbox.role("device", "pubsub.topics.publish")
     deployer, device, serving = (
         sandbox.google("pubsub", "v1", name).projects()
@@ -86,7 +89,7 @@ def test_predictions_land_in_bigquery(sandbox: Sandbox, scored: Client) -> None:
     client = sandbox.bigquery()
     client.create_dataset("telemetry")
     columns = [{"name": "data", "type": "JSON"}]
-    sandbox.cloud.bigquery.create_table(
+    sandbox.cloud[BigQuery].create_table(
         f"{HERE}/datasets/telemetry/tables/predictions", {"schema": {"fields": columns}}
     )
     sandbox.grant(f"{HERE}/datasets/telemetry", "roles/bigquery.dataEditor", "serving")
@@ -118,7 +121,7 @@ def test_whoever_attaches_an_account_must_be_allowed_to_act_as_it(
 def test_the_account_needs_both_permissions_when_the_transform_is_declared(
     sandbox: Sandbox, scored: Client, lacking: str
 ) -> None:
-    sandbox.cloud.iam.withheld.add((email("serving"), lacking))
+    sandbox.cloud[Iam].withheld.add((email("serving"), lacking))
     error = scored.refused("PUT", SCORED, steps())
     assert (error["code"], error["message"]) == (403, "The caller does not have permission")
     assert error["details"][0]["metadata"] == {"permission": lacking, "resource": ENDPOINT}
@@ -127,7 +130,7 @@ def test_the_account_needs_both_permissions_when_the_transform_is_declared(
 def test_without_an_account_the_service_agent_asks(sandbox: Sandbox, scored: Client) -> None:
     asking = agent(sandbox)
     assert scored.refused("PUT", SCORED, steps(who=""))["code"] == 403
-    sandbox.cloud.iam.grant(ENDPOINT, "roles/aiplatform.user", f"serviceAccount:{asking}")
+    sandbox.cloud[Iam].grant(ENDPOINT, "roles/aiplatform.user", f"serviceAccount:{asking}")
     scored.topic(SCORED, **steps(who=""))
     scored.publish(json.dumps(READING), topic=SCORED)
     assert sandbox.checks(PREDICT)[-1] == (asking, ENDPOINT, True)
@@ -138,7 +141,7 @@ def test_a_topic_whose_account_lost_its_grant_takes_no_message(
 ) -> None:
     scored.topic(SCORED, **steps())
     scored.subscribe(topic=SCORED)
-    sandbox.cloud.iam.withheld.add((email("serving"), PREDICT))
+    sandbox.cloud[Iam].withheld.add((email("serving"), PREDICT))
     body = {"messages": [{"data": encoded(json.dumps(READING))}]}
     error = scored.refused("POST", f"{SCORED}:publish", body)
     assert error["status"] == "FAILED_PRECONDITION"
@@ -161,9 +164,9 @@ def test_a_failing_transform_of_a_subscription_is_tried_again(
 ) -> None:
     scored.subscribe(**steps())
     scored.publish(json.dumps(READING))
-    sandbox.cloud.iam.withheld.add((email("serving"), PREDICT))
+    sandbox.cloud[Iam].withheld.add((email("serving"), PREDICT))
     assert scored.pull() == []
-    sandbox.cloud.iam.withheld.clear()
+    sandbox.cloud[Iam].withheld.clear()
     (received,) = scored.pull()
     assert json_of(received)["original_message"] == READING
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulator.services.pubsub.state import PubSub
 from tests.simulator.support.pubsub import DEAD, HERE, PULL, TOPIC, Client, email
 from tests.simulator.support.service import Sandbox
 
@@ -156,7 +157,7 @@ def test_detaching_takes_a_permission_on_the_topic_and_drops_what_waits(
     sandbox.role("deployer", "pubsub.topics.detachSubscription", on=TOPIC)
     deployer("POST", f"{PULL}:detach")
     assert pubsub("GET", PULL)["detached"] is True
-    assert sandbox.cloud.pubsub.subscriptions[PULL].backlog == {}
+    assert sandbox.cloud[PubSub].subscriptions[PULL].backlog == {}
     assert pubsub.refused("POST", f"{PULL}:pull", {"maxMessages": 1})["status"] == (
         "FAILED_PRECONDITION"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulator.services.serviceusage import Services
 from tests.simulator.support.pubsub import DEAD, HERE, PULL, TOPIC, Client, email, encoded
 from tests.simulator.support.service import Sandbox
 
@@ -181,6 +182,6 @@ def test_messages_that_google_does_not_take_are_refused_together(
 
 
 def test_an_api_that_is_not_enabled_is_said_first(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.withheld.add("pubsub.googleapis.com")
+    sandbox.cloud[Services].withheld.add("pubsub.googleapis.com")
     error = Client(sandbox).refused("PUT", TOPIC, {})
     assert error["details"][0]["reason"] == "SERVICE_DISABLED"

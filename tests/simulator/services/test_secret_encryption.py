@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import requests
 
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.services.serviceusage import Services
 from tests.simulator.support.service import LOCATION, PROJECT, Sandbox
 
 API = "https://secretmanager.googleapis.com/v1"
@@ -20,7 +23,7 @@ ROLE = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 @pytest.fixture(autouse=True)
 def enabled(sandbox: Sandbox) -> None:
     services = ["secretmanager.googleapis.com", "cloudkms.googleapis.com"]
-    sandbox.cloud.services.seed(PROJECT, services)
+    sandbox.cloud[Services].seed(PROJECT, services)
 
 
 def make_key(sandbox: Sandbox, location: str = GLOBAL, key_id: str = "secrets") -> str:
@@ -54,9 +57,9 @@ def message(answer: requests.Response) -> tuple[int, str]:
 
 
 def grant(sandbox: Sandbox, *keys: str) -> None:
-    agent = sandbox.cloud.accounts.create_agent("secretmanager", PROJECT)
+    agent = sandbox.cloud[Accounts].create_agent("secretmanager", PROJECT)
     for key in keys:
-        sandbox.cloud.iam.grant(key, ROLE, agent.member)
+        sandbox.cloud[Iam].grant(key, ROLE, agent.member)
 
 
 def switch(sandbox: Sandbox, key: str, state: str, version: int = 1) -> None:

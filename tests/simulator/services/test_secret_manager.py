@@ -9,6 +9,8 @@ import google_crc32c
 import pytest
 import requests
 
+from simulator.iam.decisions import Iam
+from simulator.services.serviceusage import Services
 from tests.simulator.support.service import NUMBER, PROJECT, Sandbox, email
 
 API = "https://secretmanager.googleapis.com/v1"
@@ -20,7 +22,7 @@ DAY = 86_400
 
 @pytest.fixture(autouse=True)
 def enabled(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.seed(PROJECT, ["secretmanager.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["secretmanager.googleapis.com"])
 
 
 def make(sandbox: Sandbox, **fields: Any) -> dict[str, Any]:
@@ -263,7 +265,7 @@ def test_a_condition_sees_the_projects_number(sandbox: Sandbox) -> None:
     role, member = "roles/secretmanager.secretAccessor", f"serviceAccount:{email('serving')}"
     for name, status in ((SECRET, 403), (SHOWN, 200)):
         condition = {"title": "t", "expression": f"resource.name.startsWith('{name}/versions/')"}
-        sandbox.cloud.iam.grant(f"projects/{PROJECT}", role, member, condition)
+        sandbox.cloud[Iam].grant(f"projects/{PROJECT}", role, member, condition)
         assert read(sandbox.http("serving")).status_code == status
 
 

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import requests
 
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.services.serviceusage import Services
 from tests.simulator.support.pubsub import TOPIC, Client, json_of
 from tests.simulator.support.service import NUMBER, PROJECT, Sandbox
 
@@ -19,14 +22,14 @@ DAY = 86_400
 
 @pytest.fixture
 def listening(sandbox: Sandbox, pubsub: Client) -> Client:
-    sandbox.cloud.services.seed(PROJECT, ["secretmanager.googleapis.com"])
+    sandbox.cloud[Services].seed(PROJECT, ["secretmanager.googleapis.com"])
     pubsub.subscribe()
     return pubsub
 
 
 def allow(sandbox: Sandbox) -> None:
-    agent = sandbox.cloud.accounts.create_agent("secretmanager", PROJECT)
-    sandbox.cloud.iam.grant(TOPIC, "roles/pubsub.publisher", agent.member)
+    agent = sandbox.cloud[Accounts].create_agent("secretmanager", PROJECT)
+    sandbox.cloud[Iam].grant(TOPIC, "roles/pubsub.publisher", agent.member)
 
 
 def make(sandbox: Sandbox, **fields: Any) -> requests.Response:
@@ -49,7 +52,7 @@ def told(client: Client) -> list[tuple[str, str]]:
 
 def test_a_topic_has_to_take_what_the_agent_publishes(sandbox: Sandbox, listening: Client) -> None:
     assert make(sandbox).status_code == 400
-    sandbox.cloud.accounts.create_agent("secretmanager", PROJECT)
+    sandbox.cloud[Accounts].create_agent("secretmanager", PROJECT)
     assert make(sandbox).status_code == 400
     allow(sandbox)
     missing = {"topics": [{"name": f"projects/{PROJECT}/topics/nowhere"}]}

@@ -9,8 +9,10 @@ import pytest
 from google.api_core import exceptions
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from simulator.api.calls import Principal
 from simulator.api.errors import ApiError
+from simulator.core.principal import Principal
+from simulator.iam.decisions import Iam
+from simulator.services.storage.state import Storage
 from tests.simulator.support.service import NUMBER, PROJECT, TRAINING, Sandbox, email
 
 API = "https://storage.googleapis.com/storage/v1"
@@ -72,7 +74,7 @@ def test_a_bucket_name_is_taken_everywhere(sandbox: Sandbox, bucket: Any) -> Non
 def test_a_bad_name_or_location_is_refused(sandbox: Sandbox, change: dict[str, str]) -> None:
     answer = sandbox.http().post(f"{API}/b?project={PROJECT}", json=OFFICIAL | change)
     assert answer.status_code == 400
-    assert not sandbox.cloud.storage.buckets
+    assert not sandbox.cloud[Storage].buckets
 
 
 def test_making_a_bucket_takes_its_permission_on_the_project(sandbox: Sandbox) -> None:
@@ -106,7 +108,7 @@ def test_owners_of_the_project_reach_the_bucket_through_its_own_policy(
 ) -> None:
     assert bucket.get_iam_policy().bindings
     sandbox.http().put(f"{API}/b/{NAME}/iam", json={"version": 3}).raise_for_status()
-    via = sandbox.cloud.iam.decide(
+    via = sandbox.cloud[Iam].decide(
         Principal(f"serviceAccount:{email('admin')}"), "storage.objects.get", BUCKET
     )
     # roles/owner itself has no storage.objects.get: it came from the default bindings.
@@ -325,7 +327,7 @@ def test_the_official_providers_upload_and_clean_up_work(sandbox: Sandbox, bucke
         )
         assert gone.status_code == 204
     assert client.delete(f"{API}/b/{NAME}?alt=json").status_code == 204
-    assert sandbox.cloud.storage.live() == {"buckets": [], "objects": []}
+    assert sandbox.cloud[Storage].live() == {"buckets": [], "objects": []}
 
 
 def test_a_deleted_bucket_is_kept_for_its_retention_and_its_policy_is_not(
@@ -348,7 +350,7 @@ def test_what_is_not_simulated_says_so(sandbox: Sandbox, bucket: Any) -> None:
 
 
 def test_reading_for_another_service_needs_list_and_get(sandbox: Sandbox, bucket: Any) -> None:
-    storage, reader = sandbox.cloud.storage, Principal(f"serviceAccount:{email('serving')}")
+    storage, reader = sandbox.cloud[Storage], Principal(f"serviceAccount:{email('serving')}")
     bucket.blob("v1/model.joblib").upload_from_string(b"weights")
     bucket.blob("v10/model.joblib").upload_from_string(b"others")
     with pytest.raises(ApiError, match=r"storage\.objects\.list"):

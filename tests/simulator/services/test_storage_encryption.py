@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import requests
 
-from simulator.api.calls import Principal
 from simulator.api.errors import ApiError
+from simulator.core.principal import Principal
+from simulator.services.storage.state import Storage
 from tests.simulator.support.service import ENCRYPTER, NUMBER, PROJECT, Sandbox, email
 
 API = "https://storage.googleapis.com/storage/v1"
@@ -53,7 +54,7 @@ def test_a_bucket_is_not_made_with_a_key_that_its_agent_may_not_use(sandbox: San
     key = sandbox.key(granted=False)
     assert refusal(make(sandbox, key)) == (403, DENIED)
     assert refusal(make(sandbox, f"{key}-gone")) == (403, DENIED)
-    assert not sandbox.cloud.storage.buckets
+    assert not sandbox.cloud[Storage].buckets
     before = make(sandbox).json()
     change = {"encryption": {"defaultKmsKeyName": key}, "labels": {"a": "b"}}
     assert refusal(sandbox.http().patch(BUCKET, json=change)) == (403, DENIED)
@@ -90,12 +91,12 @@ def test_without_its_key_an_object_cannot_be_read_by_anyone(sandbox: Sandbox, ke
     sandbox.http().post(UPLOAD, data=b"weights").raise_for_status()
     reader = Principal(f"serviceAccount:{email('serving')}")
     sandbox.grant(f"projects/_/buckets/{NAME}", "roles/storage.objectViewer", "serving")
-    assert sandbox.cloud.storage.read(f"gs://{NAME}/", reader) == {"o": b"weights"}
+    assert sandbox.cloud[Storage].read(f"gs://{NAME}/", reader) == {"o": b"weights"}
     ungrant(sandbox, key)
     assert refusal(sandbox.http().get(f"{OBJECT}?alt=media")) == (403, DENIED)
     assert refusal(sandbox.http().post(f"{OBJECT}/copyTo/b/{NAME}/o/c", json={})) == (403, DENIED)
     with pytest.raises(ApiError, match="Permission denied on Cloud KMS key"):
-        sandbox.cloud.storage.read(f"gs://{NAME}/", reader)
+        sandbox.cloud[Storage].read(f"gs://{NAME}/", reader)
     # What is not sealed stays in sight, and the object can go.
     assert sandbox.http().get(OBJECT).json()["size"] == "7"
     assert sandbox.http().delete(OBJECT).status_code == 204

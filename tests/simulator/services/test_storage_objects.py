@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import requests
 
+from simulator.iam.decisions import Iam
+from simulator.iam.roles import CustomRoles
 from tests.simulator.support.service import PROJECT, Sandbox
 
 API = "https://storage.googleapis.com/storage/v1"
@@ -117,10 +119,10 @@ def test_the_layout_is_for_who_may_list_a_prefix(sandbox: Sandbox) -> None:
     layout = f"{BUCKET}/storageLayout"
     assert sandbox.http("serving").get(layout).status_code == 403
     role = f"projects/{PROJECT}/roles/lister"
-    sandbox.cloud.roles.seed(role, ["storage.objects.list"])
+    sandbox.cloud[CustomRoles].seed(role, ["storage.objects.list"])
     condition = {"title": "a", "expression": f"resource.name.startsWith('{RESOURCE}/objects/a/')"}
     member = "serviceAccount:serving@iot-prod.iam.gserviceaccount.com"
-    sandbox.cloud.iam.grant(RESOURCE, role, member, condition)
+    sandbox.cloud[Iam].grant(RESOURCE, role, member, condition)
     assert sandbox.http("serving").get(layout).status_code == 403
     answer = sandbox.http("serving").get(f"{layout}?prefix=a/").json()
     assert (answer["location"], answer["locationType"]) == ("US-CENTRAL1", "region")

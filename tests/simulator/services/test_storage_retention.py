@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from simulator.services.storage.state import Storage
 from tests.simulator.support.service import PROJECT, Sandbox
 
 API = "https://storage.googleapis.com/storage/v1"
@@ -227,7 +228,7 @@ def test_enabling_object_retention_takes_a_permission_of_its_own(sandbox: Sandbo
     body, url = {"name": NAME}, f"{API}/b?project={PROJECT}&enableObjectRetention=true"
     denied = sandbox.http("deployer").post(url, json=body)
     assert "storage.buckets.enableObjectRetention" in refusal(denied)[2]
-    assert not sandbox.cloud.storage.buckets
+    assert not sandbox.cloud[Storage].buckets
     sandbox.role("deployer", "storage.buckets.enableObjectRetention")
     assert sandbox.http("deployer").post(url, json=body).status_code == 200
 

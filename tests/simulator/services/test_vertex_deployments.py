@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
 from simulator.services.vertex.resources import CPU_QUOTA
+from simulator.services.vertex.state import Vertex
 from tests.simulator.support.service import (
     AGENT,
     ENDPOINT,
@@ -23,7 +26,7 @@ from tests.simulator.support.service import (
     artifact,
     deployed,
     email,
-    serve,
+    sandboxed,
 )
 
 BUCKET = "projects/_/buckets/iot-prod-models"
@@ -32,7 +35,7 @@ DEPLOY = ("aiplatform.endpoints.deploy", "aiplatform.endpoints.get", "aiplatform
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    yield from serve(tmp_path, monkeypatch, quotas={CPU_QUOTA: 8})
+    yield from sandboxed(tmp_path, monkeypatch, quotas={CPU_QUOTA: 8})
 
 
 def test_a_deployed_model_shows_once_it_runs(sandbox: Sandbox, model: str, endpoint: str) -> None:
@@ -70,7 +73,7 @@ def test_a_traffic_split_is_whole_and_over_what_is_deployed(
 ) -> None:
     with pytest.raises(exceptions.BadRequest, match=message):
         sandbox.deploy(model, split=split)
-    assert not sandbox.cloud.vertex.endpoints[ENDPOINT].deployed
+    assert not sandbox.cloud[Vertex].endpoints[ENDPOINT].deployed
 
 
 @pytest.mark.parametrize(
@@ -158,10 +161,10 @@ def test_the_container_reads_its_artifact_as_the_account_it_runs_as(
     fields = {"service_account": email("serving")}
     with pytest.raises(exceptions.PermissionDenied, match=email("serving")):
         sandbox.deploy(model, **fields)
-    assert not sandbox.cloud.vertex.endpoints[ENDPOINT].deployed
+    assert not sandbox.cloud[Vertex].endpoints[ENDPOINT].deployed
     sandbox.grant(BUCKET, "roles/storage.objectViewer", "serving")
     sandbox.deploy(model, **fields)
-    sandbox.cloud.accounts.find(email("serving")).disabled = True
+    sandbox.cloud[Accounts].find(email("serving")).disabled = True
     with pytest.raises(exceptions.FailedPrecondition, match="disabled"):
         sandbox.deploy(model, "2", **fields)
 
@@ -169,13 +172,13 @@ def test_the_container_reads_its_artifact_as_the_account_it_runs_as(
 def test_the_agent_needs_tokens_of_a_serving_account_in_another_project(
     sandbox: Sandbox, model: str, endpoint: str
 ) -> None:
-    account = sandbox.cloud.accounts.create(TRAINING, "serving")
+    account = sandbox.cloud[Accounts].create(TRAINING, "serving")
     member = f"serviceAccount:{account.email}"
-    sandbox.cloud.iam.grant(BUCKET, "roles/storage.objectViewer", member)
+    sandbox.cloud[Iam].grant(BUCKET, "roles/storage.objectViewer", member)
     fields = {"service_account": account.email}
     with pytest.raises(exceptions.PermissionDenied, match=r"iam\.serviceAccounts\.getAccessToken"):
         sandbox.deploy(model, **fields)
-    sandbox.cloud.iam.grant(
+    sandbox.cloud[Iam].grant(
         account.name, "roles/iam.serviceAccountTokenCreator", f"serviceAccount:{AGENT}"
     )
     assert sandbox.deploy(model, **fields).service_account == account.email
@@ -184,7 +187,7 @@ def test_the_agent_needs_tokens_of_a_serving_account_in_another_project(
 def test_an_artifact_the_agent_may_no_longer_read_fails_inside_the_operation(
     sandbox: Sandbox, model: str, endpoint: str
 ) -> None:
-    sandbox.cloud.iam.withheld.add((AGENT, "storage.objects.get"))
+    sandbox.cloud[Iam].withheld.add((AGENT, "storage.objects.get"))
     with pytest.raises(exceptions.PermissionDenied, match=f"{AGENT} does not have storage.objects"):
         sandbox.deploy(model, split={"0": 100})
     seen = sandbox.endpoints().get_endpoint(name=ENDPOINT)
@@ -221,7 +224,7 @@ def test_a_model_of_another_project_needs_grants_for_caller_and_agent_there(
     sandbox.grant(f"projects/{TRAINING}", "roles/aiplatform.viewer", "deployer")
     with pytest.raises(exceptions.PermissionDenied, match=f"{AGENT} does not have storage"):
         sandbox.deploy(model, who="deployer")
-    sandbox.cloud.iam.grant(
+    sandbox.cloud[Iam].grant(
         "projects/_/buckets/iot-training-models",
         "roles/storage.objectViewer",
         f"serviceAccount:{AGENT}",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
+from simulator.services.serviceusage import Services
 from tests.simulator.support.service import (
     ENDPOINT,
     LOCATION,
@@ -219,6 +220,6 @@ def test_operations_are_listed_where_they_are(sandbox: Sandbox, endpoint: str) -
 
 
 def test_a_disabled_api_stops_everything(sandbox: Sandbox) -> None:
-    sandbox.cloud.services.withheld.add("aiplatform.googleapis.com")
+    sandbox.cloud[Services].withheld.add("aiplatform.googleapis.com")
     answer = sandbox.http().get(f"{VERTEX}/v1/{LOCATION}/endpoints").json()
     assert answer["error"]["details"][0]["reason"] == "SERVICE_DISABLED"

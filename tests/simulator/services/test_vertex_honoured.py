@@ -8,6 +8,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
+from simulator.iam.decisions import Iam
 from simulator.serve.dump import dump
 from tests.simulator.support.service import (
     AGENT,
@@ -199,7 +200,7 @@ def test_a_key_has_to_be_one_that_the_agent_may_use(sandbox: Sandbox, what: str)
     refused = outcome()["error"]
     assert refused["code"] == 7
     assert "'cloudkms.cryptoKeyVersions.useToEncrypt' denied on resource" in refused["message"]
-    sandbox.cloud.iam.grant(key, ENCRYPTER, f"serviceAccount:{AGENT}")
+    sandbox.cloud[Iam].grant(key, ENCRYPTER, f"serviceAccount:{AGENT}")
     assert "response" in outcome()
 
 

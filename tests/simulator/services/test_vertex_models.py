@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
+from simulator.services.vertex.state import Vertex
 from tests.simulator.support.service import (
     AGENT,
     ENDPOINT,
@@ -81,7 +84,7 @@ def test_uploading_takes_its_permission_on_the_location(sandbox: Sandbox) -> Non
 
 
 def test_the_service_agent_reads_the_artifact_and_is_made_on_first_use(sandbox: Sandbox) -> None:
-    assert sandbox.cloud.accounts.agent("aiplatform", PROJECT) is None
+    assert sandbox.cloud[Accounts].agent("aiplatform", PROJECT) is None
     sandbox.upload(sandbox.bucket())
     reads = sandbox.checks("storage.objects.get")
     assert (AGENT, f"{BUCKET}/objects/v1/model.joblib", True) in reads
@@ -92,7 +95,7 @@ def test_a_bucket_that_the_agent_cannot_read_is_refused_in_googles_words(
 ) -> None:
     """As GoogleCloudPlatform/vertex-ai-samples#3710 reports it, of an agent of this number."""
     uri = sandbox.bucket("iot-models-artifacts")
-    sandbox.cloud.accounts.create_agent("aiplatform", PROJECT, granted=False)
+    sandbox.cloud[Accounts].create_agent("aiplatform", PROJECT, granted=False)
     request = {
         "modelId": "churn",
         "model": {
@@ -112,9 +115,9 @@ def test_a_bucket_that_the_agent_cannot_read_is_refused_in_googles_words(
         "bucket owned by your project, or grant the required IAM permission(s) to the service "
         "account."
     )
-    assert not sandbox.cloud.vertex.reserved
+    assert not sandbox.cloud[Vertex].reserved
     folder = "resource.name.startsWith('projects/_/buckets/iot-models-artifacts/objects/v1')"
-    sandbox.cloud.iam.grant(
+    sandbox.cloud[Iam].grant(
         "projects/_/buckets/iot-models-artifacts",
         "roles/storage.objectViewer",
         f"serviceAccount:{AGENT}",
@@ -125,14 +128,14 @@ def test_a_bucket_that_the_agent_cannot_read_is_refused_in_googles_words(
 
 def test_what_the_agent_may_not_list_fails_inside_the_operation(sandbox: Sandbox) -> None:
     uri = sandbox.bucket()
-    sandbox.cloud.iam.withheld.add((AGENT, "storage.objects.list"))
+    sandbox.cloud[Iam].withheld.add((AGENT, "storage.objects.list"))
     with pytest.raises(
         exceptions.PermissionDenied, match=rf"^403 {AGENT} does not have storage\.objects\.list"
     ):
         sandbox.upload(uri)
-    assert sandbox.cloud.vertex.live()["models"] == []
+    assert sandbox.cloud[Vertex].live()["models"] == []
     # The name is free again.
-    sandbox.cloud.iam.withheld.clear()
+    sandbox.cloud[Iam].withheld.clear()
     sandbox.upload(uri)
 
 
@@ -169,7 +172,7 @@ def test_a_private_image_needs_the_agents_access_to_its_repository(sandbox: Sand
         f": Vertex AI Service Agent {AGENT} does not have permission to access Artifact Registry "
         f"repository {repository}."
     )
-    sandbox.cloud.iam.grant(repository, "roles/artifactregistry.reader", f"serviceAccount:{AGENT}")
+    sandbox.cloud[Iam].grant(repository, "roles/artifactregistry.reader", f"serviceAccount:{AGENT}")
     assert sandbox.upload(uri, model=custom)
 
 
@@ -215,7 +218,7 @@ def test_a_deployed_model_and_a_default_version_stay(
         client.get_model(name=f"{model}@1")
     sandbox.finish(sandbox.endpoints().undeploy_model(endpoint=ENDPOINT, deployed_model_id="7"))
     sandbox.finish(client.delete_model(name=model))
-    assert sandbox.cloud.vertex.live()["models"] == []
+    assert sandbox.cloud[Vertex].live()["models"] == []
 
 
 def test_a_model_changes_by_mask_only(sandbox: Sandbox, model: str) -> None:

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
+from simulator.api.audit import Audit
+from simulator.iam.decisions import Iam
+from simulator.services.bigquery.state import BigQuery
+from simulator.services.vertex.state import Vertex
 from tests.simulator.support.service import (
     AGENT,
     ENDPOINT,
@@ -201,20 +205,20 @@ def test_a_log_that_cannot_be_written_stops_no_prediction_and_is_counted(
 ) -> None:
     sandbox.endpoint(**logging(f"bq://{PROJECT}.telemetry.rr"))
     sandbox.deploy(model, "1", {"0": 100})
-    failures = sandbox.cloud.vertex.logging_failures
+    failures = sandbox.cloud[Vertex].logging_failures
     assert list(predict(sandbox).predictions) == [1, 0]
     assert failures == {f"Not found: Dataset {PROJECT}:telemetry": 1}
     sandbox.bigquery().create_dataset("telemetry")
-    sandbox.cloud.iam.withheld.add((AGENT, "bigquery.tables.updateData"))
+    sandbox.cloud[Iam].withheld.add((AGENT, "bigquery.tables.updateData"))
     predict(sandbox)
     (denied,) = failures.keys() - {f"Not found: Dataset {PROJECT}:telemetry"}
     assert "bigquery.tables.updateData" in denied
-    sandbox.cloud.iam.withheld.clear()
+    sandbox.cloud[Iam].withheld.clear()
     sandbox.bigquery().delete_table(f"{PROJECT}.telemetry.rr")
     sandbox.bigquery().create_table(f"{PROJECT}.telemetry.rr")
     predict(sandbox)
     assert failures[f"{LOG} does not have the columns of a prediction log."] == 1
-    assert not list(sandbox.cloud.bigquery.table(LOG).rows)
+    assert not list(sandbox.cloud[BigQuery].table(LOG).rows)
 
 
 def test_the_sampling_rate_says_how_many_are_logged(sandbox: Sandbox, model: str) -> None:
@@ -224,11 +228,11 @@ def test_the_sampling_rate_says_how_many_are_logged(sandbox: Sandbox, model: str
     url, client = f"{VERTEX}/v1/{ENDPOINT}:predict", sandbox.http()
     for _ in range(200):
         client.post(url, json={"instances": ROWS}).raise_for_status()
-    assert 30 <= len(sandbox.cloud.bigquery.table(LOG).rows) <= 70
+    assert 30 <= len(sandbox.cloud[BigQuery].table(LOG).rows) <= 70
 
 
 def test_predicting_account_needs_nothing_but_predict(sandbox: Sandbox, serving: str) -> None:
     sandbox.role("serving", PREDICT, on=ENDPOINT)
     predict(sandbox, name="serving")
-    used = sandbox.cloud.audit.usage()[f"serviceAccount:{email('serving')}"]
+    used = sandbox.cloud[Audit].usage()[f"serviceAccount:{email('serving')}"]
     assert used == {PREDICT: [ENDPOINT]}

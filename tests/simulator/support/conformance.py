@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from simulator.api.discovery import Document, Method
+from simulator.api.discovery import Discovery, Document, Method
 from simulator.serve import dispatch
 
 # int64 and bytes are text in JSON, whatever a client may send.
@@ -90,7 +90,7 @@ def held_to_documents(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     def handle(self: dispatch.Dispatcher, request: dispatch.Request) -> dispatch.Answer:
         answer = original(self, request)
         if answer.status == 200 and "fields=" not in request.query and answer.body[:1] == b"{":
-            method, _ = self.cloud.discovery.route(request.host, request.verb, request.path)
+            method, _ = self.cloud[Discovery].route(request.host, request.verb, request.path)
             if "alt=media" not in request.query:
                 found.extend(problems(method, json.loads(answer.body)))
         return answer

@@ -5,7 +5,9 @@ from __future__ import annotations
 import requests
 
 from simulator.core.clock import Clock
-from simulator.google import Cloud, Delays
+from simulator.core.delays import Delays
+from simulator.google import GoogleCloud
+from simulator.seed import plant
 from simulator.serve.proxy import Running
 
 PROJECT, NUMBER = "iot-prod", "123456789012"
@@ -21,9 +23,10 @@ VERTEX = "https://us-central1-aiplatform.googleapis.com/v1"
 LOCATION = f"projects/{PROJECT}/locations/us-central1"
 
 
-def new_cloud() -> Cloud:
-    cloud = Cloud(clock=Clock(running=False), delays=Delays(iam=60, api=120, operation=5))
-    cloud.seed(
+def new_cloud() -> GoogleCloud:
+    cloud = GoogleCloud(clock=Clock(running=False), delays=Delays(iam=60, api=120, operation=5))
+    plant(
+        cloud,
         {
             "organization": {"id": "1"},
             "folders": [{"id": "2", "parent": "organizations/1"}],
@@ -44,7 +47,7 @@ def new_cloud() -> Cloud:
                     "member": f"serviceAccount:{ADMIN}",
                 }
             ],
-        }
+        },
     )
     return cloud
 

@@ -14,8 +14,9 @@ import requests
 from google.auth.exceptions import OAuthError
 from google.auth.transport.requests import AuthorizedSession
 
-from simulator.google import Cloud
-from simulator.identity.issuers import GITHUB
+from simulator.google import GoogleCloud
+from simulator.identity.issuers import GITHUB, Issuers
+from simulator.identity.tokens import Identity
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import ADMIN, CRM, IAM, NUMBER, PROJECT, WORKER, session
 
@@ -50,10 +51,10 @@ ACTIONS: dict[str, Any] = {
 class Client:
     """Plain calls with one account's token: `call` returns (status, answer)."""
 
-    def __init__(self, cloud: Cloud, running: Running, email: str = ADMIN) -> None:
+    def __init__(self, cloud: GoogleCloud, running: Running, email: str = ADMIN) -> None:
         self._made_of = cloud, running, email
         self.running = running
-        self._session = session(running, cloud.identity.access_token(email))
+        self._session = session(running, cloud[Identity].access_token(email))
 
     def renewed(self) -> Client:
         """The same with a new token: an hour ends the old one."""
@@ -81,11 +82,11 @@ class Client:
         self.done("POST", f"{POOL}/providers", body, workloadIdentityPoolProviderId="actions")
 
 
-def github_token(cloud: Cloud, subject: str = SUBJECT, **claims: Any) -> str:
+def github_token(cloud: GoogleCloud, subject: str = SUBJECT, **claims: Any) -> str:
     """What a job of a repository gets from GitHub; `audience` and `lifetime` can be given."""
     audience = claims.pop("audience", f"https:{AUDIENCE}")
     lifetime = claims.pop("lifetime", 300)
-    return cloud.issuers.mint(
+    return cloud[Issuers].mint(
         GITHUB,
         subject,
         audience,
@@ -121,7 +122,7 @@ def federated(folder: Path, token: str, **more: Any) -> AuthorizedSession:
     return AuthorizedSession(credentials)
 
 
-def refusal(cloud: Cloud, folder: Path, token: str, **more: Any) -> str:
+def refusal(cloud: GoogleCloud, folder: Path, token: str, **more: Any) -> str:
     """Code and description with which the token service refuses, as google-auth shows them."""
     with pytest.raises(OAuthError) as caught:
         federated(folder, token, **more).get(PROJECT_URL)

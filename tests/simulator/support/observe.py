@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simulator.iam.decisions import Iam
 from tests.simulator.support.service import LOCATION, PROJECT, VERTEX, Sandbox, email
 
 LOGGING = "https://logging.googleapis.com/v2"
@@ -99,7 +100,7 @@ def log_denials(sandbox: Sandbox, **fields: Any) -> dict[str, Any]:
 
 def audit(sandbox: Sandbox, *configs: dict[str, Any], on: str = PARENT) -> None:
     """Set the audit configurations of a project or of what is above it."""
-    sandbox.cloud.iam.set_policy(on, {"auditConfigs": list(configs)}, "auditConfigs")
+    sandbox.cloud[Iam].set_policy(on, {"auditConfigs": list(configs)}, "auditConfigs")
 
 
 def data_access(log_type: str, *exempted: str, service: str = "allServices") -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import requests
 
+from simulator.iam.decisions import Iam
+from simulator.identity.accounts import Accounts
 from tests.simulator.support.service import PROJECT, Sandbox, email
 
 HOST = "https://pubsub.googleapis.com"
@@ -88,11 +90,11 @@ def json_of(received: dict[str, Any]) -> Any:
 
 def agent(sandbox: Sandbox) -> str:
     """The address of the project's Pub/Sub service agent, which exists from now on."""
-    return sandbox.cloud.accounts.create_agent("pubsub", PROJECT).email
+    return sandbox.cloud[Accounts].create_agent("pubsub", PROJECT).email
 
 
 def grant_agent(sandbox: Sandbox, role: str, on: str) -> None:
-    sandbox.cloud.iam.grant(on, role, f"serviceAccount:{agent(sandbox)}")
+    sandbox.cloud[Iam].grant(on, role, f"serviceAccount:{agent(sandbox)}")
 
 
 __all__ = ["DEAD", "HERE", "HOST", "PROJECT", "PULL", "TOPIC", "Client", "email"]

@@ -19,9 +19,16 @@ from googleapiclient import discovery
 from googleapiclient.http import build_http
 from sklearn.linear_model import LogisticRegression
 
+from simulator.api.audit import Audit
 from simulator.core.clock import Clock
-from simulator.google import Cloud, Delays
-from simulator.serve.proxy import Running
+from simulator.core.delays import Delays
+from simulator.google import GoogleCloud
+from simulator.iam.decisions import Iam
+from simulator.iam.roles import CustomRoles
+from simulator.identity.accounts import Accounts
+from simulator.identity.tokens import Identity
+from simulator.seed import plant
+from simulator.serve.proxy import Running, serve
 
 PROJECT, NUMBER = "iot-prod", "123456789012"
 TRAINING, TRAINING_NUMBER = "iot-training", "210987654321"
@@ -59,22 +66,22 @@ def artifact(weight: float = 1.0) -> bytes:
 
 @dataclass
 class Sandbox:
-    cloud: Cloud
+    cloud: GoogleCloud
     running: Running
     opened: ExitStack = field(default_factory=ExitStack)
     """Clients that have to be closed."""
 
     def grant(self, resource: str, role: str, name: str) -> None:
-        self.cloud.iam.grant(resource, role, f"serviceAccount:{email(name)}")
+        self.cloud[Iam].grant(resource, role, f"serviceAccount:{email(name)}")
 
     def role(self, name: str, *permissions: str, on: str = f"projects/{PROJECT}") -> None:
         """A custom role of exactly these permissions for the account `name`."""
         role = f"projects/{PROJECT}/roles/r{self.cloud.unique_id()}"
-        self.cloud.roles.seed(role, list(permissions))
+        self.cloud[CustomRoles].seed(role, list(permissions))
         self.grant(on, role, name)
 
     def credentials(self, name: str = "admin") -> Any:
-        return Credentials(self.cloud.identity.access_token(email(name)))
+        return Credentials(self.cloud[Identity].access_token(email(name)))
 
     def storage(self, name: str = "admin") -> Any:
         return storage.Client(project=PROJECT, credentials=self.credentials(name))
@@ -101,7 +108,7 @@ class Sandbox:
 
     def http(self, name: str = "admin") -> requests.Session:
         session = requests.Session()
-        token = self.cloud.identity.access_token(email(name))
+        token = self.cloud[Identity].access_token(email(name))
         session.headers["Authorization"] = f"Bearer {token}"
         return session
 
@@ -121,7 +128,7 @@ class Sandbox:
 
     def checks(self, permission: str) -> list[tuple[str, str, bool]]:
         """(principal, resource, granted) of every check of a permission so far."""
-        entries = self.cloud.audit.since(0)
+        entries = self.cloud[Audit].since(0)
         return [
             (e.principal.partition(":")[2], e.resource, e.granted)
             for e in entries
@@ -178,9 +185,9 @@ class Sandbox:
             f"{kms}/{ring}/cryptoKeys?cryptoKeyId=pulumi", json={"purpose": "ENCRYPT_DECRYPT"}
         )
         name: str = made.json()["name"]
-        agent = self.cloud.accounts.create_agent("aiplatform", PROJECT)
+        agent = self.cloud[Accounts].create_agent("aiplatform", PROJECT)
         if granted:
-            self.cloud.iam.grant(name, ENCRYPTER, agent.member)
+            self.cloud[Iam].grant(name, ENCRYPTER, agent.member)
         return name
 
     def endpoint(self, endpoint_id: str = "1234567890", **fields: Any) -> str:
@@ -198,11 +205,14 @@ def deployed(model: str, deployed_id: str = "", **fields: Any) -> dict[str, Any]
     return {"id": deployed_id, "model": model, "dedicated_resources": resources, **fields}
 
 
-def serve(directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Sandbox]:
+def sandboxed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> Iterator[Sandbox]:
     delays = Delays(iam=0, api=0, operation=OPERATION_SECONDS)
-    cloud = Cloud(clock=Clock(running=False, start=1_767_225_600), delays=delays, **options)
+    cloud = GoogleCloud(clock=Clock(running=False, start=1_767_225_600), delays=delays, **options)
     services = [f"{name}.googleapis.com" for name in APIS]
-    cloud.seed(
+    plant(
+        cloud,
         {
             "organization": {"id": "1"},
             "projects": [
@@ -225,9 +235,9 @@ def serve(directory: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> I
                 }
                 for project in (PROJECT, TRAINING)
             ],
-        }
+        },
     )
-    with cloud.serve(directory) as running:
+    with serve(cloud, directory) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         sandbox = Sandbox(cloud, running)

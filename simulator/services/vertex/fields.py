@@ -7,11 +7,11 @@ metadata and schemata of a model. Replicas stay the least that are asked for: no
 by load.
 """
 
-from simulator.api.honoured import honours
+from simulator.api.honoured import Table
 
 BY_PATH = "the path says which one it is, or the id beside it"
 
-honours(
+HONOURED = Table(
     "aiplatform",
     {
         "Endpoint": "displayName description labels etag trafficSplit encryptionSpec "

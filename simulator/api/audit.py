@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from sys import intern
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from simulator.api.calls import Principal
-
-if TYPE_CHECKING:
-    from simulator.api.calls import Call
-    from simulator.api.discovery import Method
+from simulator.api.calls import Call
+from simulator.api.discovery import Method
+from simulator.core.principal import Principal
 
 T = TypeVar("T")
 

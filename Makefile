@@ -58,6 +58,7 @@ lint: setup ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: setup ## Write the code in the project's style
 	$(BIN)/ruff check --fix .

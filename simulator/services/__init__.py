@@ -1,1 +1,1 @@
-"""The simulated services, one module each; importing one registers its handlers."""
+"""The simulated services: one file or folder for each Google API."""

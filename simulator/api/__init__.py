@@ -1,0 +1,1 @@
+"""What every service is written against: discovery documents, calls, errors, bodies, pages."""

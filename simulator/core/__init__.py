@@ -1,0 +1,1 @@
+"""What all stands on: a clock, numbers, who calls, and the place where parts are found."""

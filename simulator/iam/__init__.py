@@ -1,0 +1,1 @@
+"""Who may: allow and deny policies, roles, conditions, and the decisions made by them."""

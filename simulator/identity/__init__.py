@@ -1,0 +1,1 @@
+"""Who calls: service accounts, keys, tokens, identity pools and what they federate."""

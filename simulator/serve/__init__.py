@@ -1,0 +1,1 @@
+"""The way in: a proxy on loopback, TLS, HTTP, one request through the cloud, control."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.core.cloud import Cloud
-from simulator.identity.jwt import Key, PublicKey, public_keys
+from simulator.identity.jwt import Key, PublicKey
 
 GITHUB = "https://token.actions.githubusercontent.com"
 GOOGLE = "https://accounts.google.com"
@@ -29,7 +29,8 @@ class Issuers:
 
     def keys(self, issuer: str) -> dict[str, PublicKey]:
         """What the issuer's `jwks_uri` would show; KeyError for one that is not played."""
-        return public_keys(self.key(issuer).jwks())
+        key = self.key(issuer)
+        return {key.id: key.pair}
 
     def mint(
         self,

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
+from joserfc.jwk import RSAKey
 
 from simulator.api.calls import Call, Methods, Service
 from simulator.api.discovery import Method
@@ -59,17 +60,17 @@ class AccountKey:
     pair: Key | None = None
 
     @property
-    def public(self) -> rsa.RSAPublicKey:
+    def public(self) -> RSAKey:
         key = self.certificate.public_key()
         assert isinstance(key, rsa.RSAPublicKey)
-        return key
+        return RSAKey.import_key(key)
 
     def json(self, account: Account) -> dict[str, Any]:
         answer: dict[str, Any] = {
             "name": f"{account.name}/keys/{self.id}",
             "validAfterTime": _stamp(self.certificate.not_valid_before_utc),
             "validBeforeTime": _stamp(self.certificate.not_valid_after_utc),
-            "keyAlgorithm": f"KEY_ALG_RSA_{self.public.key_size}",
+            "keyAlgorithm": f"KEY_ALG_RSA_{self.public.public_key.key_size}",
             "keyOrigin": self.origin,
             "keyType": self.kind,
         }
@@ -196,14 +197,11 @@ def create(call: Call) -> dict[str, Any]:
 
 
 def _file(account: Account, pair: Key) -> bytes:
-    text = pair.private.private_bytes(
-        PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     content = {
         "type": "service_account",
         "project_id": account.project,
         "private_key_id": pair.id,
-        "private_key": text.decode(),
+        "private_key": pair.pair.as_pem(private=True).decode(),
         "client_email": account.email,
         "client_id": account.unique_id,
         "auth_uri": "https://accounts.google.com/o/oauth2/auth",
@@ -216,10 +214,11 @@ def _file(account: Account, pair: Key) -> bytes:
 
 
 def _pkcs12(key: AccountKey, pair: Key) -> bytes:
-    assert isinstance(pair.private, rsa.RSAPrivateKey)
+    private = pair.pair.private_key
+    assert isinstance(private, rsa.RSAPrivateKey)
     sealed = serialization.BestAvailableEncryption(b"notasecret")
     return pkcs12.serialize_key_and_certificates(
-        b"privatekey", pair.private, key.certificate, None, sealed
+        b"privatekey", private, key.certificate, None, sealed
     )
 
 
@@ -241,7 +240,8 @@ def upload(call: Call) -> dict[str, Any]:
     public = certificate.public_key()
     if not isinstance(public, rsa.RSAPublicKey):
         raise invalid("The certificate does not hold an RSA public key.")
-    key = AccountKey(key_id(public), account.email, certificate, origin="USER_PROVIDED")
+    id = key_id(RSAKey.import_key(public))
+    key = AccountKey(id, account.email, certificate, origin="USER_PROVIDED")
     call.cloud[Keys].of(account)[key.id] = key
     return key.json(account)
 
@@ -259,8 +259,7 @@ def get(call: Call) -> dict[str, Any]:
         case "TYPE_X509_PEM_FILE":
             data = key.certificate.public_bytes(PEM)
         case "TYPE_RAW_PUBLIC_KEY":
-            form = serialization.PublicFormat.SubjectPublicKeyInfo
-            data = key.public.public_bytes(PEM, form)
+            data = key.public.as_pem()
         case _:
             return answer
     return {**answer, "publicKeyData": base64.b64encode(data).decode()}

@@ -241,7 +241,7 @@ def account_certificates(call: Call) -> dict[str, Any]:
 
 @method("oauth.account.jwks", permission=None, authenticated=False)
 def account_jwks(call: Call) -> dict[str, Any]:
-    return {"keys": [{**jwk(key.public), "kid": id} for id, key in _keys(call).items()]}
+    return {"keys": [jwk(key.public, id) for id, key in _keys(call).items()]}
 
 
 def _keys(call: Call) -> dict[str, Any]:

@@ -220,9 +220,12 @@ def test_an_uploaded_certificate_signs_in(admin: Client) -> None:
     key = admin.done("POST", f"{KEYS}:upload", body)
     assert key["keyOrigin"] == "USER_PROVIDED"
     file = key_file(admin.done("POST", KEYS.replace(WORKER, ADMIN), {}))
-    private = file | {"private_key_id": key["name"].rpartition("/")[2], "client_email": WORKER}
+    private = file | {
+        "private_key": pair.pair.as_pem(private=True).decode(),
+        "private_key_id": key["name"].rpartition("/")[2],
+        "client_email": WORKER,
+    }
     own = credentials(private)
-    own._signer = pair._signer
     assert AuthorizedSession(own).get(PROJECT_URL).status_code == 200
     nonsense = {"publicKeyData": base64.b64encode(b"x").decode()}
     assert admin.refusal("POST", f"{KEYS}:upload", nonsense)[0] == 400

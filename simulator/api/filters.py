@@ -10,23 +10,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple, NoReturn
+from functools import cache, lru_cache
+from typing import Any
+
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken, v_args
 
 from simulator.api.errors import ApiError, invalid
 
 Path = tuple[str, ...]
-TOKEN = re.compile(
-    r"""(?P<space>\s+|--[^\n]*)
-    |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<operator><=|>=|!=|!~|=~|[<>=:])
-    |(?P<mark>[(),.-])
-    |(?P<word>[^\s"'()=!<>:,~.\\-][^\s"'()=!<>:,~.\\]*)""",
-    re.VERBOSE,
-)
+# `every{t}` is said of terms, and of values on the right of an operator: `a=(b OR c)`.
+GRAMMAR = r"""
+    filter: every{term}?
+    ?every{t}: some{t} ("AND"? some{t})*
+    ?some{t}: part{t} ("OR" part{t})*
+    ?part{t}: t | "(" every{t} ")" | "NOT" part{t} -> negation
+
+    ?term: (name | call) -> bare
+        | name OPERATOR (value | "(" every{value} ")") -> comparison
+        | "-" part{term} -> negation
+
+    ?value: name | call | MINUS name -> negative
+    call: dotted "(" (value ("," value)*)? ")"
+    ?name: dotted | STRING -> text
+    dotted: (WORD | (WORD | STRING) ("." (WORD | STRING))+) -> text
+
+    STRING: /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/
+    OPERATOR: "<=" | ">=" | "!=" | "!~" | "=~" | /[<>=:]/
+    MINUS: "-"
+    WORD: /[^\s"'()=!<>:,~.\\-][^\s"'()=!<>:,~.\\]*/
+    %ignore /\s+|--[^\n]*/
+"""
 # Other backslashes stay: they belong to regular expressions.
 ESCAPE = re.compile(r"""\\(["'\\])""")
-KEYWORDS = ("AND", "OR", "NOT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +87,20 @@ class Some:
 Node = Compare | Not | Every | Some
 
 
-class Token(NamedTuple):
-    kind: str
-    text: str
-    at: int
-
-
 @lru_cache(maxsize=512)
 def parse(text: str) -> Node:
     """The tree of a filter; no text matches everything. INVALID_ARGUMENT says what is wrong where.
 
     Google's wording of such errors is not recorded; this is ours.
     """
-    parser = _Parser(text)
-    node = parser.filter() if parser.token.kind != "end" else Every(())
-    parser.expect_end()
+    node: Node = _parsed(text, "filter")
     return node
 
 
 @lru_cache(maxsize=512)
 def parse_value(text: str) -> Value:
     """One argument on its own, such as `EXTRACT(jsonPayload.size)`."""
-    parser = _Parser(text)
-    value = parser.value()
-    parser.expect_end()
+    value: Value = _parsed(text, "value")
     return value
 
 
@@ -140,125 +145,65 @@ def unusable(text: str, at: int, why: str) -> ApiError:
     return invalid(f"Unparseable filter: {why} at line {line}, column {column}")
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = self._split()
-        self._next = 0
+@v_args(inline=True)
+class _Tree(Transformer[Token, Node]):
+    # What the grammar's rules make.
+    def filter(self, node: Node | None = None) -> Node:
+        return node or Every(())
 
-    def _split(self) -> list[Token]:
-        tokens, at = [], 0
-        while at < len(self._text):
-            found = TOKEN.match(self._text, at)
-            if found is None:
-                raise unusable(self._text, at, f"syntax error, token '{self._text[at]}',")
-            if found.lastgroup != "space":
-                tokens.append(Token(found.lastgroup or "", found[0], at))
-            at = found.end()
-        return [*tokens, Token("end", "", at)]
+    def every(self, *parts: Node) -> Node:
+        return Every(parts)
 
-    @property
-    def token(self) -> Token:
-        return self._tokens[self._next]
+    def some(self, *parts: Node) -> Node:
+        return Some(parts)
 
-    def _take(self) -> Token:
-        token = self.token
-        self._next += 1
-        return token
+    def negation(self, part: Node) -> Node:
+        return Not(part)
 
-    def _is(self, *texts: str) -> bool:
-        return self.token.kind != "string" and self.token.text in texts
+    def bare(self, value: Value) -> Node:
+        return Compare((), ":", value, value.at)
 
-    def _fail(self) -> NoReturn:
-        token = self.token
-        what = f"syntax error, token '{token.text}'," if token.text else "unexpected end"
-        raise unusable(self._text, token.at, what)
+    def comparison(self, left: Value, operator: Token, right: Value | Node) -> Node:
+        match right:
+            case Value():
+                return Compare(left.path, str(operator), right, left.at)
+            case Not(part):
+                return Not(self.comparison(left, operator, part))
+            case Every(parts):
+                return Every(tuple(self.comparison(left, operator, part) for part in parts))
+            case Some(parts):
+                return Some(tuple(self.comparison(left, operator, part) for part in parts))
+        raise TypeError(right)
 
-    def _close(self) -> None:
-        if not self._is(")"):
-            self._fail()
-        self._take()
+    def text(self, *tokens: Token) -> Value:
+        path = tuple(
+            ESCAPE.sub(r"\1", token[1:-1]) if token.type == "STRING" else str(token)
+            for token in tokens
+        )
+        quoted = len(tokens) == 1 and tokens[0].type == "STRING"
+        return Value(".".join(path), quoted, path, tokens[0].start_pos or 0)
 
-    def expect_end(self) -> None:
-        if self.token.kind != "end":
-            self._fail()
+    def negative(self, minus: Token, number: Value) -> Value:
+        return Value(f"-{number.text}", False, number.path, minus.start_pos or 0)
 
-    def filter(self) -> Node:
-        return self._every(self._term)
+    def call(self, name: Value, *arguments: Value) -> Value:
+        return Value(name.text, False, (), name.at, name.text, arguments)
 
-    def _every(self, term: Callable[[], Node]) -> Node:
-        parts = [self._some(term)]
-        while self.token.kind != "end" and not self._is(")"):
-            if self._is("AND"):
-                self._take()
-            parts.append(self._some(term))
-        return parts[0] if len(parts) == 1 else Every(tuple(parts))
 
-    def _some(self, term: Callable[[], Node]) -> Node:
-        parts = [self._negated(term)]
-        while self._is("OR"):
-            self._take()
-            parts.append(self._negated(term))
-        return parts[0] if len(parts) == 1 else Some(tuple(parts))
+@cache
+def _parser() -> Lark:
+    return Lark(
+        GRAMMAR, parser="lalr", lexer="basic", start=["filter", "value"], transformer=_Tree()
+    )
 
-    def _negated(self, term: Callable[[], Node]) -> Node:
-        if self._is("NOT"):
-            self._take()
-            return Not(self._negated(term))
-        if self._is("("):
-            self._take()
-            node = self._every(term)
-            self._close()
-            return node
-        return term()
 
-    def _term(self) -> Node:
-        if self._is("-"):
-            self._take()
-            return Not(self._negated(self._term))
-        left = self.value()
-        if self.token.kind != "operator" or left.function:
-            return Compare((), ":", left, left.at)
-        operator = self._take().text
-
-        def compare() -> Node:
-            return Compare(left.path, operator, self.value(), left.at)
-
-        # `a=(b OR c)` is `a=b OR a=c`.
-        return self._negated(compare) if self._is("(") else compare()
-
-    def value(self) -> Value:
-        """A text, or names joined by dots, or a call; a minus sign belongs to a number."""
-        first, sign = self.token, ""
-        if self._is("-"):
-            self._take()
-            sign = "-"
-        segments = [self._segment()]
-        quoted = first.kind == "string"
-        while self._is("."):
-            self._take()
-            segments.append(self._segment())
-            quoted = False
-        text = sign + ".".join(segments)
-        if not quoted and self._is("("):
-            return self._call(text, first.at)
-        return Value(text, quoted, tuple(segments), first.at)
-
-    def _segment(self) -> str:
-        token = self.token
-        if token.kind not in ("string", "word") or self._is(*KEYWORDS):
-            self._fail()
-        self._take()
-        return ESCAPE.sub(r"\1", token.text[1:-1]) if token.kind == "string" else token.text
-
-    def _call(self, function: str, at: int) -> Value:
-        self._take()
-        arguments: list[Value] = []
-        while not self._is(")"):
-            if arguments:
-                if not self._is(","):
-                    self._fail()
-                self._take()
-            arguments.append(self.value())
-        self._close()
-        return Value(function, False, (), at, function, tuple(arguments))
+def _parsed(text: str, start: str) -> Any:
+    try:
+        return _parser().parse(text, start)
+    except UnexpectedToken as error:
+        at, token = error.token.start_pos or 0, str(error.token)
+        if error.token.type == "$END":
+            raise unusable(text, len(text), "unexpected end") from None
+    except UnexpectedCharacters as error:
+        at, token = error.pos_in_stream or 0, text[error.pos_in_stream or 0]
+    raise unusable(text, at, f"syntax error, token '{token}',")

@@ -9,16 +9,41 @@ not plain. At most 256 bytes.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
-from simulator.api.errors import ApiError, invalid
+from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+
+from simulator.api.errors import invalid
 
 Attributes = dict[str, str]
 Matcher = Callable[[Attributes], bool]
 
 LONGEST = 256
-TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([\w-]+)|(!=|[()=.:,]))')
+JOINS = {"_AND", "_OR"}
+# A key may be called "AND" or "attributes": words count only where they can stand.
+GRAMMAR = r"""
+    ?filter: term | every | some
+    every: term (_AND term)+
+    some: term (_OR term)+
+    ?term: "(" filter ")" | (_NOT | "-") term -> negation
+        | _ATTRIBUTES ":" key -> has
+        | _ATTRIBUTES "." key "=" value -> equals
+        | _ATTRIBUTES "." key "!=" value -> differs
+        | _HAS_PREFIX "(" _ATTRIBUTES "." key "," value ")" -> has_prefix
+    key: STRING | WORD
+    value: STRING
+
+    _AND: /AND\b/
+    _OR: /OR\b/
+    _NOT: /NOT\b/
+    _ATTRIBUTES: /attributes\b/
+    _HAS_PREFIX: /hasPrefix\b/
+    STRING: /"(?:[^"\\]|\\.)*"/
+    WORD: /\w[\w-]*/
+    %ignore /\s+/
+"""
 
 
 def everything(attributes: Attributes) -> bool:
@@ -31,105 +56,53 @@ def compiled(expression: str) -> Matcher:
         return everything
     if len(expression.encode()) > LONGEST:
         raise invalid(f"The filter is longer than {LONGEST} bytes.")
-    return _Parser(expression).parse()
+    try:
+        matcher: Matcher = _parser().parse(expression)
+    except (UnexpectedInput, ValueError) as error:
+        # Google's own words are not recorded.
+        raise invalid(f"Invalid filter: {expression}{_why(error)}") from None
+    return matcher
 
 
-class _Parser:
-    def __init__(self, expression: str) -> None:
-        self._expression = expression
-        self._tokens = self._split(expression)
-        self._at = 0
+def _why(error: Exception) -> str:
+    """Said of the other one of AND and OR where only one of them can go on."""
+    if not isinstance(error, UnexpectedToken) or error.token.type not in JOINS:
+        return ""
+    mixed = JOINS & set(error.expected)
+    return " (AND and OR need parentheses when they are combined)." if mixed else ""
 
-    def parse(self) -> Matcher:
-        found = self._joined()
-        if self._at < len(self._tokens):
-            raise self._wrong()
-        return found
 
-    def _split(self, expression: str) -> list[str]:
-        tokens: list[str] = []
-        at = 0
-        while expression[at:].strip():
-            found = TOKEN.match(expression, at)
-            if found is None:
-                raise self._wrong()
-            word = found[2] or ""
-            # "-" negates where a term begins and is a letter like any other within a word.
-            tokens += ["-", word[1:]] if len(word) > 1 and word[0] == "-" else [found[0].strip()]
-            at = found.end()
-        return tokens
-
-    def _joined(self) -> Matcher:
-        terms, operator = [self._term()], ""
-        while self._peek() in ("AND", "OR"):
-            if operator not in ("", self._peek()):
-                raise self._wrong("AND and OR need parentheses when they are combined")
-            operator = self._next()
-            terms.append(self._term())
-        if operator == "OR":
-            return lambda attributes: any(term(attributes) for term in terms)
+@v_args(inline=True)
+class _Matchers(Transformer[Token, Matcher]):
+    # What the grammar's rules make.
+    def every(self, *terms: Matcher) -> Matcher:
         return lambda attributes: all(term(attributes) for term in terms)
 
-    def _term(self) -> Matcher:
-        token = self._next()
-        if token in ("NOT", "-"):
-            negated = self._term()
-            return lambda attributes: not negated(attributes)
-        if token == "(":
-            inner = self._joined()
-            self._take(")")
-            return inner
-        if token == "hasPrefix":
-            self._take("(", "attributes", ".")
-            key = self._text()
-            self._take(",")
-            prefix = self._text(quoted=True)
-            self._take(")")
-            return lambda attributes: (
-                attributes.get(key, "").startswith(prefix) and (key in attributes)
-            )
-        if token != "attributes":
-            raise self._wrong()
-        return self._comparison()
+    def some(self, *terms: Matcher) -> Matcher:
+        return lambda attributes: any(term(attributes) for term in terms)
 
-    def _comparison(self) -> Matcher:
-        sign = self._next()
-        key = self._text()
-        if sign == ":":
-            return lambda attributes: key in attributes
-        if sign != ".":
-            raise self._wrong()
-        operator = self._next()
-        if operator not in ("=", "!="):
-            raise self._wrong()
-        value = self._text(quoted=True)
-        return lambda attributes: (attributes.get(key) == value) is (operator == "=")
+    def negation(self, term: Matcher) -> Matcher:
+        return lambda attributes: not term(attributes)
 
-    def _text(self, *, quoted: bool = False) -> str:
-        token = self._next()
-        if token.startswith('"'):
-            try:
-                return str(json.loads(token))
-            except ValueError:
-                raise self._wrong() from None
-        if quoted or not re.fullmatch(r"[\w-]+", token):
-            raise self._wrong()
-        return token
+    def has(self, key: str) -> Matcher:
+        return lambda attributes: key in attributes
 
-    def _peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+    def equals(self, key: str, value: str) -> Matcher:
+        return lambda attributes: attributes.get(key) == value
 
-    def _next(self) -> str:
-        if self._at == len(self._tokens):
-            raise self._wrong()
-        self._at += 1
-        return self._tokens[self._at - 1]
+    def differs(self, key: str, value: str) -> Matcher:
+        return lambda attributes: attributes.get(key) != value
 
-    def _take(self, *tokens: str) -> None:
-        for token in tokens:
-            if self._next() != token:
-                raise self._wrong()
+    def has_prefix(self, key: str, prefix: str) -> Matcher:
+        return lambda attributes: key in attributes and attributes[key].startswith(prefix)
 
-    def _wrong(self, why: str = "") -> ApiError:
-        # Google's own words are not recorded.
-        return invalid(f"Invalid filter: {self._expression}" + (f" ({why})." if why else ""))
+    def key(self, token: Token) -> str:
+        return str(token) if token.type == "WORD" else str(json.loads(token))
+
+    value = key
+
+
+@cache
+def _parser() -> Any:
+    # Not typed as Lark: its `parse` is said to make a tree, whatever the transformer makes of it.
+    return Lark(GRAMMAR, start="filter", parser="lalr", lexer="contextual", transformer=_Matchers())

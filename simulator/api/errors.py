@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -174,12 +173,3 @@ def permission_denied(
         "": [],
     }
     return ApiError(403, "PERMISSION_DENIED", message, infos[line.details], line.reason)
-
-
-def mask_paths(mask: str | None) -> set[str]:
-    """The fields of an update mask, in camelCase whichever way they were sent; label keys stay."""
-    paths = set()
-    for name in filter(None, (part.strip() for part in (mask or "").split(","))):
-        fields, *key = re.split(r"(?<=[lL]abels\.)", name, maxsplit=1)
-        paths.add("".join([re.sub(r"_([a-z0-9])", lambda m: m[1].upper(), fields), *key]))
-    return paths

@@ -20,7 +20,8 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from simulator.api.discovery import Method
-from simulator.api.errors import mask_paths, unimplemented
+from simulator.api.errors import unimplemented
+from simulator.api.patching import mask_paths
 
 Verdict = Literal["honoured", "ignored", "refused"]
 

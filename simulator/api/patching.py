@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+
+from simulator.api.bodies import camel
 
 
 def merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
@@ -17,6 +20,15 @@ def merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
             merge(target[key], value)
         else:
             target[key] = value
+
+
+def mask_paths(mask: str | None) -> set[str]:
+    """The fields of an update mask, in camelCase whichever way they were sent; label keys stay."""
+    paths = set()
+    for name in filter(None, (part.strip() for part in (mask or "").split(","))):
+        fields, *key = re.split(r"(?<=[lL]abels\.)", name, maxsplit=1)
+        paths.add("".join([camel(fields), *key]))
+    return paths
 
 
 def copy_paths(

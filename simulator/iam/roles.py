@@ -14,7 +14,6 @@ from simulator.api.errors import (
     already_exists,
     failed_precondition,
     invalid,
-    mask_paths,
     not_found,
     resource_exhausted,
     unimplemented,
@@ -22,6 +21,7 @@ from simulator.api.errors import (
 from simulator.api.honoured import Table
 from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.patching import mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.iam.decisions import Iam
 

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.api.calls import Call, Methods, Service
-from simulator.api.errors import (
-    aborted,
-    already_exists,
-    failed_precondition,
-    invalid,
-    mask_paths,
-    not_found,
-)
+from simulator.api.errors import aborted, already_exists, failed_precondition, invalid, not_found
 from simulator.api.honoured import Table
 from simulator.api.listing import listing
+from simulator.api.patching import mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Apis, Constraints, Containers
 from simulator.core.principal import Principal

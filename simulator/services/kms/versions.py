@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.api.calls import Call, Methods
-from simulator.api.errors import failed_precondition, invalid, mask_paths, unimplemented
+from simulator.api.errors import failed_precondition, invalid, unimplemented
 from simulator.api.listing import listing
+from simulator.api.patching import mask_paths
 from simulator.api.selecting import selected
 from simulator.services.kms.state import Key, Kms, Version, seconds
 

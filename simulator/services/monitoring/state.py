@@ -8,8 +8,8 @@ from copy import deepcopy
 from typing import Any
 
 from simulator.api.calls import Call
-from simulator.api.errors import ApiError, invalid, mask_paths
-from simulator.api.patching import copy_paths
+from simulator.api.errors import ApiError, invalid
+from simulator.api.patching import copy_paths, mask_paths
 from simulator.core.cloud import Cloud, Holding
 
 Info = dict[str, Any]

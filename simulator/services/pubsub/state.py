@@ -9,15 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from simulator.api.calls import Call
-from simulator.api.errors import (
-    ApiError,
-    error_info,
-    invalid,
-    mask_paths,
-    not_found,
-    permission_service,
-)
-from simulator.api.patching import copy_paths
+from simulator.api.errors import ApiError, error_info, invalid, not_found, permission_service
+from simulator.api.patching import copy_paths, mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers
 from simulator.core.principal import Principal

@@ -6,15 +6,9 @@ import re
 from typing import Any
 
 from simulator.api.calls import Call, Guard, Methods, Result
-from simulator.api.errors import (
-    ApiError,
-    already_exists,
-    failed_precondition,
-    invalid,
-    mask_paths,
-    not_found,
-)
+from simulator.api.errors import ApiError, already_exists, failed_precondition, invalid, not_found
 from simulator.api.operations import Operations
+from simulator.api.patching import mask_paths
 from simulator.core.principal import Principal
 from simulator.identity.accounts import Accounts
 from simulator.services.storage.state import Storage

@@ -9,8 +9,9 @@ import re
 from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
-from simulator.api.errors import already_exists, failed_precondition, invalid, mask_paths
+from simulator.api.errors import already_exists, failed_precondition, invalid
 from simulator.api.listing import listing
+from simulator.api.patching import mask_paths
 from simulator.iam.decisions import Iam
 from simulator.services.vertex.models import account_resource
 from simulator.services.vertex.operations import start

@@ -11,10 +11,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 from simulator.api.calls import Call
-from simulator.api.errors import failed_precondition, invalid, mask_paths, not_found, unimplemented
+from simulator.api.errors import failed_precondition, invalid, not_found, unimplemented
 from simulator.api.fields import masked
 from simulator.api.pages import page
-from simulator.api.patching import copy_paths
+from simulator.api.patching import copy_paths, mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers
 from simulator.identity.accounts import Accounts

@@ -32,7 +32,7 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, resource_pb2_g
 from benchmarks.table import Ratio, show_figures
 from policies.rules.examples import BUCKET, PROJECT, account, custom_role, on_project
 from policies.rules.rule import Example
-from pulumi_plugin.plugin import to_struct
+from pulumi_plugin.values import to_struct
 from rehearsal.toolchain import ROOT, pulumi_cli
 from tests.policies.support import PACK, Engine
 

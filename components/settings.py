@@ -30,7 +30,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from components import permissions
-from vertexops.forms import FORMS
+from vertexops import forms
 
 # Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
 # fmt: off
@@ -98,8 +98,8 @@ ProjectId = Annotated[
 BucketName = Annotated[
     str, matches(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", "a bucket name: 3-63 of a-z, 0-9, - and .")
 ]
-ModelId = Annotated[str, matches(*FORMS["model id"])]
-ModelName = Annotated[str, matches(*FORMS["model"])]
+ModelId = Annotated[str, matches(*forms.MODEL_ID)]
+ModelName = Annotated[str, matches(*forms.MODEL)]
 Member = Annotated[
     str,
     matches(

@@ -12,8 +12,8 @@ from typing import Any
 
 from pulumi_policy.proxy import UnknownValueError
 
-from pulumi_plugin.plugin import UNKNOWN as UNKNOWN
-from pulumi_plugin.plugin import Props as Props
+from pulumi_plugin.values import UNKNOWN as UNKNOWN
+from pulumi_plugin.values import Props as Props
 
 
 class CannotJudge(Exception):

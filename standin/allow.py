@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Props, ProviderError
+from pulumi_plugin.kinds import ProviderError
+from pulumi_plugin.values import Props
 from standin.fields import Field
 from standin.google import GoogleError
 from standin.resource import Declared, Spec

@@ -6,7 +6,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Props
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field, at_most_one, exactly_one
 from standin.resource import Rest, Spec
 

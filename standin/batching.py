@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pulumi_plugin.plugin import ProviderError
+from pulumi_plugin.kinds import ProviderError
 from standin.google import Sleep
 
 WINDOW: Final = 0.2  # seconds; the official plugin waits for 10

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import UNKNOWN, Change, Context, Failure, Props, ProviderError
+from pulumi_plugin.kinds import Change, Context, Failure, ProviderError
+from pulumi_plugin.values import UNKNOWN, Props
 from standin.allow import CONDITION, Policy
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field
 from standin.iam import DATASET_TARGET, Member

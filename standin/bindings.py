@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, Props, ProviderError, Resource
+from pulumi_plugin.kinds import Context, ProviderError, Resource
+from pulumi_plugin.values import Props
 from standin import allow
 from standin.allow import CONDITION, Modify, OnPolicy, Policy
 from standin.fields import Field, flatten, inputs_of, without_defaults

@@ -8,7 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from pulumi_plugin.plugin import Context, Props, ProviderError, Resource
+from pulumi_plugin.kinds import Context, ProviderError, Resource
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, Field, dig, put
 from standin.google import GoogleError
 from standin.resource import AutoName, Rest, Spec

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from pulumi_plugin.plugin import UNKNOWN, Asset, Failure, Props, is_known
+from pulumi_plugin.kinds import Failure
+from pulumi_plugin.values import UNKNOWN, Asset, Props, is_known
 from standin.fields import DEFAULTS, Choice, Field
 
 _SAID: Final = {

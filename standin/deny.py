@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from pulumi_plugin.plugin import Props
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, Field
 from standin.resource import AutoName, Rest, Spec
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pulumi_plugin.plugin import UNKNOWN, Props
+from pulumi_plugin.values import UNKNOWN, Props
 
 DEFAULTS: Final = "__defaults"  # names of the inputs that check filled in, as the official bridge
 # writes them beside the inputs of every object

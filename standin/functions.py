@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Props, ProviderError
+from pulumi_plugin.kinds import ProviderError
+from pulumi_plugin.values import Props
 from standin.google import USERINFO, GoogleError
 
 if TYPE_CHECKING:

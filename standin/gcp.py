@@ -9,18 +9,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import (
-    UNKNOWN,
-    Change,
-    Context,
-    Failure,
-    Kind,
-    Plugin,
-    Props,
-    ProviderError,
-    changed_keys,
-    is_known,
-)
+from pulumi_plugin.kinds import Change, Context, Failure, Kind, Plugin, ProviderError
+from pulumi_plugin.values import UNKNOWN, Props, changed_keys, is_known
 from standin import iam, kms, pubsub, secretmanager
 from standin.allow import Policies
 from standin.artifactregistry import Repository

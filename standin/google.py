@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, Props, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import Props
 
 if TYPE_CHECKING:
     import requests

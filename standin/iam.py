@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, Props, ProviderError, Resource
+from pulumi_plugin.kinds import Context, ProviderError, Resource
+from pulumi_plugin.values import Props
 from standin.allow import CONDITION, OnPolicy, Policy, add, has, remove
 from standin.checks import unlike
 from standin.fields import DEFAULTS, PROJECT, Field

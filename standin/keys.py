@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, PartialFailure, Props, ProviderError, Resource
+from pulumi_plugin.kinds import Context, PartialFailure, ProviderError, Resource
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, Field, at_most_one, flatten, inputs_of
 from standin.google import GoogleError
 from standin.resource import Declared, Spec

@@ -6,7 +6,8 @@ import datetime
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, Props, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field
 from standin.google import GoogleError
 from standin.iam import PROJECT_ID, Target

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from pulumi_plugin.plugin import Context, Failure, Props, ProviderError
+from pulumi_plugin.kinds import Context, Failure, ProviderError
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, PROJECT, Field, at_least_one
 from standin.google import GoogleError
 from standin.resource import AutoName, Rest, Spec

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, Failure, Props, ProviderError
+from pulumi_plugin.kinds import Context, Failure, ProviderError
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, PROJECT, Field, exactly_one
 from standin.resource import Rest, Spec
 

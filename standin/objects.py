@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from pulumi_plugin.plugin import Asset, Change, Context, Props, ProviderError, Resource
+from pulumi_plugin.kinds import Change, Context, ProviderError, Resource
+from pulumi_plugin.values import Asset, Props
 from standin.buckets import BUCKETS
 from standin.fields import DELETION_POLICY, Field, exactly_one, expand, flatten, inputs_of
 from standin.google import GoogleError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pulumi_plugin.plugin import Props
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, Field
 from standin.resource import AutoName, Rest, Spec
 

@@ -6,7 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, Props, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, PROJECT, Field, exactly_one
 from standin.google import GoogleError
 from standin.resource import Rest, Spec

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, PartialFailure, Props, ProviderError, Resource
+from pulumi_plugin.kinds import Context, PartialFailure, ProviderError, Resource
+from pulumi_plugin.values import Props
 from standin.checks import at_most_characters
 from standin.fields import DELETION_POLICY, PROJECT, Field, inputs_of
 from standin.google import GoogleError

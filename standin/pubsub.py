@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Context, Props, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field, at_most_one, exactly_one, same
 from standin.iam import Target
 from standin.resource import AutoName, Rest, Spec

@@ -12,17 +12,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from pulumi_plugin.plugin import (
+from pulumi_plugin.kinds import (
     Change,
     Context,
     Failure,
     Kind,
     PartialFailure,
-    Props,
     ProviderError,
     Resource,
-    is_known,
 )
+from pulumi_plugin.values import Props, is_known
 from standin.checks import check
 from standin.fields import (
     DEFAULTS,

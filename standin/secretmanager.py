@@ -6,7 +6,8 @@ import base64
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from pulumi_plugin.plugin import Context, PartialFailure, Props, ProviderError, Resource
+from pulumi_plugin.kinds import Context, PartialFailure, ProviderError, Resource
+from pulumi_plugin.values import Props
 from standin.fields import (
     DELETION_POLICY,
     LABELS,

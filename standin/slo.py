@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pulumi_plugin.plugin import Props
+from pulumi_plugin.values import Props
 from standin.checks import between
 from standin.fields import DELETION_POLICY, PROJECT, Field, at_least_one, dig, exactly_one
 from standin.monitoring import BASE, Named

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pulumi_plugin.plugin import Context, Failure, Kind, Plugin, Props, ProviderError, serve
-from vertexops import schema
+from pulumi_plugin.kinds import Context, Failure, Kind, Plugin, ProviderError
+from pulumi_plugin.server import serve
+from pulumi_plugin.values import Props
+from vertexops import forms, schema
 from vertexops.fixed import FixedSettings
 from vertexops.google import Google
 from vertexops.models import RegisteredModel
@@ -32,7 +34,7 @@ class VertexOps(Plugin):
 
     def check_config(self, inputs: Props, context: Context) -> tuple[Props, list[Failure]]:
         account = inputs.get("impersonateServiceAccount")
-        return inputs, schema.check_form("account", account, "impersonateServiceAccount")
+        return inputs, forms.ACCOUNT.check(account, "impersonateServiceAccount")
 
     def configure(self, inputs: Props, context: Context) -> None:
         self.google = Google(*(inputs.get(key) or "" for key in schema.CONFIG))
@@ -43,7 +45,7 @@ class VertexOps(Plugin):
         return KINDS[token](self.google, self.clock)
 
     def schema(self) -> str:
-        return schema.schema()
+        return schema.PACKAGE.schema()
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from pulumi_plugin.plugin import Props
+from pulumi_plugin.values import Props
+from vertexops import forms
 from vertexops.errors import Json
-from vertexops.forms import parse
 
 CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
 CPU_TARGET = 60
@@ -186,7 +186,7 @@ def in_the_way(endpoint: str, found: dict[str, Props], own: set[str]) -> str:
     if shares:
         shares[max(shares, key=lambda id: shares[id])] += 100 - sum(shares.values())
     split = ",".join(f"{id}={share}" for id, share in shares.items() if share)
-    parts = parse("endpoint", endpoint)
+    parts = forms.ENDPOINT.parse(endpoint)
     lines = [
         f"{endpoint} has models that this stack did not deploy, and Google deletes no endpoint "
         "with models on it. Nothing was taken off. Take these off, and try again:"

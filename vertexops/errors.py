@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Protocol
 
-from pulumi_plugin.plugin import ProviderError
+from pulumi_plugin.kinds import ProviderError
 
 Json = dict[str, Any]
 

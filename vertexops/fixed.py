@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulumi_plugin.plugin import (
-    Change,
-    Context,
-    Failure,
-    Kind,
-    Props,
-    ProviderError,
-    Resource,
-    is_known,
-)
-from vertexops.schema import FIXED_SETTINGS, check_shape
+from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
+from pulumi_plugin.values import Props, is_known
+from vertexops.schema import FIXED_SETTINGS, PACKAGE
 
 
 class FixedSettings(Kind):
@@ -26,7 +18,7 @@ class FixedSettings(Kind):
         self, inputs: Props, old_inputs: Props, context: Context
     ) -> tuple[Props, list[Failure]]:
         """What the state says of a setting decides: the stack that runs is the one that stands."""
-        inputs, failures = check_shape(FIXED_SETTINGS, inputs)
+        inputs, failures = PACKAGE.check(FIXED_SETTINGS, inputs)
         if not is_known(inputs):
             failures.append(Failure("settings", "have to be known before anything is made"))
         if failures:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pulumi_plugin.plugin import ProviderError, is_known
+from pulumi_plugin.kinds import ProviderError
+from pulumi_plugin.values import is_known
 from vertexops.errors import GoogleError, Json, http_error
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

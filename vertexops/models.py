@@ -12,22 +12,12 @@ import hashlib
 import re
 from typing import Protocol
 
-from pulumi_plugin.plugin import (
-    UNKNOWN,
-    Change,
-    Context,
-    Failure,
-    Kind,
-    Props,
-    ProviderError,
-    Resource,
-    changed_keys,
-    is_known,
-)
+from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
+from pulumi_plugin.values import UNKNOWN, Props, changed_keys, is_known
+from vertexops import forms
 from vertexops.errors import GoogleError, Json, explain
-from vertexops.forms import parse
 from vertexops.google import Google
-from vertexops.schema import REGISTERED_MODEL, check_form, check_shape
+from vertexops.schema import PACKAGE, REGISTERED_MODEL
 from vertexops.waiting import ATTEMPTS, Clock, Operations, Waiting
 
 DEADLINE = 1800
@@ -37,13 +27,8 @@ REPLACES = ("model", "project", "location", "modelId", *CONTENT)
 DRIFTS = ("displayName", "description", "labels")
 STABLE = ("name", "versionId", "versionName", "createTime")
 
-HASH = (r"[0-9a-f]{32,128}", "a hex digest such as SHA-256, in lower case")
-ALIAS = (
-    r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]",
-    "2 to 128 letters, digits and hyphens, first a lower-case letter",
-)
 OURS = re.compile(r"sha-[0-9a-f]{12}-[0-9a-f]{8}")
-DESCRIBED = re.compile(r"artifact ([0-9a-f]{32,128})")
+DESCRIBED = re.compile(f"artifact ({forms.DIGEST.pattern})")
 
 
 class Registry(Operations, Protocol):
@@ -71,14 +56,14 @@ class RegisteredModel(Kind):
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
     ) -> tuple[Props, list[Failure]]:
-        inputs, failures = check_shape(REGISTERED_MODEL, inputs)
+        inputs, failures = PACKAGE.check(REGISTERED_MODEL, inputs)
         if "model" in inputs:
             failures += [
                 Failure(key, "cannot be set together with model, which looks up a version")
                 for key in inputs
                 if key != "model"
             ]
-            return inputs, failures + check_form("model", inputs["model"], "model")
+            return inputs, failures + forms.MODEL.check(inputs["model"], "model")
         for key, default in (("project", self.google.project), ("location", self.google.region)):
             if default and key not in inputs:
                 inputs[key] = default
@@ -89,14 +74,14 @@ class RegisteredModel(Kind):
                 Failure("model", f"is missing: give model, or {', '.join(REQUIRED)}"),
             ]
         failures += [Failure(key, "is missing") for key in missing]
-        failures += check_form("model id", inputs.get("modelId"), "modelId")
-        failures += _check_pattern(inputs.get("artifactHash"), "artifactHash", *HASH)
-        failures += check_form("bucket directory", inputs.get("artifactUri"), "artifactUri")
-        failures += check_form("account", inputs.get("serviceAccount"), "serviceAccount")
+        failures += forms.MODEL_ID.check(inputs.get("modelId"), "modelId")
+        failures += forms.DIGEST.check(inputs.get("artifactHash"), "artifactHash")
+        failures += forms.DIRECTORY.check(inputs.get("artifactUri"), "artifactUri")
+        failures += forms.ACCOUNT.check(inputs.get("serviceAccount"), "serviceAccount")
         aliases = inputs.get("versionAliases", [])
         for i, alias in enumerate(aliases if isinstance(aliases, list) else []):
             at = f"versionAliases[{i}]"
-            failures += _check_pattern(alias, at, *ALIAS)
+            failures += forms.ALIAS.check(alias, at)
             if alias == "default" or (isinstance(alias, str) and OURS.fullmatch(alias)):
                 failures.append(Failure(at, f"{alias} is set by this resource itself"))
             elif alias is not UNKNOWN and alias in aliases[:i]:
@@ -115,7 +100,7 @@ class RegisteredModel(Kind):
         if old_outputs:
             known = {key: old_outputs[key] for key in STABLE if key in old_outputs}
         elif is_known(inputs.get("model", UNKNOWN)):
-            parts = parse("model", inputs["model"])
+            parts = forms.MODEL.parse(inputs["model"])
             known["name"] = inputs["model"].partition("@")[0]
             if parts["version"].isdigit():
                 known |= {"versionId": parts["version"], "versionName": inputs["model"]}
@@ -222,7 +207,7 @@ class RegisteredModel(Kind):
     def _look_up(self, name: str, waiting: Waiting) -> Props:
         parent = name.partition("@")[0]
         try:
-            found = waiting.call(self._registry(parse("model", name)["location"]).model, name)
+            found = waiting.call(self._registry(forms.MODEL.parse(name)["location"]).model, name)
         except GoogleError as error:
             raise explain(error, f"looking up {name}", self.google) from error
         return _outputs(found, parent)
@@ -232,7 +217,7 @@ class RegisteredModel(Kind):
         looked_up = inputs.get("model")
         name = looked_up or id
         try:
-            parts = parse("model", name)
+            parts = forms.MODEL.parse(name)
             version = _get(self._registry(parts["location"]), name, waiting)
         except ValueError as error:
             raise ProviderError(f"the id {error}") from error
@@ -279,7 +264,7 @@ class RegisteredModel(Kind):
         waiting = Waiting(context, DEADLINE, self.clock)
         parent, _, version = id.partition("@")
         step = f"deleting {id}"
-        registry = self._registry(parse("model", id)["location"])
+        registry = self._registry(forms.MODEL.parse(id)["location"])
         with self.google.locks[parent]:
             try:
                 waiting.whole(
@@ -311,12 +296,6 @@ class RegisteredModel(Kind):
         waiting.call(registry.merge_aliases, f"{parent}@{others[-1]}", ["default"])
         context.warn(f"version {others[-1]} is now the default of {parent}")
         return waiting.call(registry.delete_version, name)
-
-
-def _check_pattern(value: object, at: str, pattern: str, said: str) -> list[Failure]:
-    if isinstance(value, str) and not re.fullmatch(pattern, value):
-        return [Failure(at, f"is {value!r}, not {said}")]
-    return []
 
 
 def _get(registry: Registry, name: str, waiting: Waiting) -> Json | None:

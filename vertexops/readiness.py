@@ -10,20 +10,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from pulumi_plugin.plugin import (
-    UNKNOWN,
-    Change,
-    Context,
-    Failure,
-    Kind,
-    Props,
-    ProviderError,
-    Resource,
-    changed_keys,
-)
+from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
+from pulumi_plugin.values import UNKNOWN, Props, changed_keys
+from vertexops import forms
 from vertexops.errors import BECOME, TOKENS, GoogleError, Json
 from vertexops.google import SCOPE, Google
-from vertexops.schema import ACCESS_READY, SERVICES_READY, check_form, check_shape
+from vertexops.schema import ACCESS_READY, PACKAGE, SERVICES_READY
 from vertexops.waiting import Clock, Waiting
 
 DEADLINE = 600
@@ -83,7 +75,7 @@ class ServicesReady(Kind):
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
     ) -> tuple[Props, list[Failure]]:
-        inputs, failures = check_shape(SERVICES_READY, inputs)
+        inputs, failures = PACKAGE.check(SERVICES_READY, inputs)
         for key, default in (("project", self.google.project), ("region", self.google.region)):
             if default and key not in inputs:
                 inputs[key] = default
@@ -177,8 +169,8 @@ class AccessReady(Kind):
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
     ) -> tuple[Props, list[Failure]]:
-        inputs, failures = check_shape(ACCESS_READY, inputs)
-        failures += check_form("account", inputs.get("principal"), "principal")
+        inputs, failures = PACKAGE.check(ACCESS_READY, inputs)
+        failures += forms.ACCOUNT.check(inputs.get("principal"), "principal")
         needs = inputs.get("needs")
         for i, need in enumerate(needs if isinstance(needs, list) else []):
             resource = need.get("resource") if isinstance(need, dict) else None

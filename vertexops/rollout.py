@@ -10,18 +10,17 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pulumi_plugin.plugin import (
-    UNKNOWN,
+from pulumi_plugin.kinds import (
     Change,
     Context,
     Failure,
     Kind,
     PartialFailure,
-    Props,
     ProviderError,
     Resource,
-    changed_keys,
 )
+from pulumi_plugin.values import UNKNOWN, Props, changed_keys
+from vertexops import forms
 from vertexops.deployed import (
     MUTABLE,
     defaults,
@@ -35,9 +34,8 @@ from vertexops.deployed import (
     to_outputs,
 )
 from vertexops.errors import GoogleError, Json, explain
-from vertexops.forms import parse
 from vertexops.google import Google
-from vertexops.schema import MODEL_ROLLOUT, check_form, check_shape
+from vertexops.schema import MODEL_ROLLOUT, PACKAGE
 from vertexops.waiting import Clock, Operations, Waiting
 
 DEADLINE = 1800
@@ -66,16 +64,16 @@ class ModelRollout(Kind):
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
     ) -> tuple[Props, list[Failure]]:
-        inputs, failures = check_shape(MODEL_ROLLOUT, inputs)
+        inputs, failures = PACKAGE.check(MODEL_ROLLOUT, inputs)
         endpoint, models = inputs.get("endpoint"), inputs.get("models")
-        malformed = check_form("endpoint", endpoint, "endpoint")
+        malformed = forms.ENDPOINT.check(endpoint, "endpoint")
         failures += malformed
         deadline = inputs.get("deadlineSeconds")
         if isinstance(deadline, int) and deadline <= 0:
             failures.append(Failure("deadlineSeconds", f"is {deadline}, not above 0"))
         if isinstance(models, list):
             known = isinstance(endpoint, str) and not malformed
-            region = parse("endpoint", str(endpoint))["location"] if known else ""
+            region = forms.ENDPOINT.parse(str(endpoint))["location"] if known else ""
             failures += check_models(models, region)
         return inputs, failures
 
@@ -140,7 +138,7 @@ class ModelRollout(Kind):
                 raise explain(error, work.step, self.google) from error
 
     def _endpoints(self, endpoint: str) -> Endpoints:
-        return self.google.vertex(parse("endpoint", endpoint)["location"])
+        return self.google.vertex(forms.ENDPOINT.parse(endpoint)["location"])
 
     def _deadline(self, inputs: Props) -> float:
         return float(inputs.get("deadlineSeconds", DEADLINE))
@@ -283,7 +281,7 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
         if not isinstance(model, dict):
             continue
         at, name = f"models[{i}]", model.get("model")
-        failures += check_form("account", model.get("serviceAccount"), f"{at}.serviceAccount")
+        failures += forms.ACCOUNT.check(model.get("serviceAccount"), f"{at}.serviceAccount")
         for key, (least, most) in RANGES.items():
             value = model.get(key)
             if isinstance(value, int) and not least <= value <= most:
@@ -294,12 +292,12 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
             failures.append(Failure(f"{at}.maxReplicas", f"is {many}, below minReplicas, {fewest}"))
         if not isinstance(name, str):
             continue
-        if malformed := check_form("version", name, f"{at}.model"):
+        if malformed := forms.VERSION.check(name, f"{at}.model"):
             failures += malformed
             continue
         if first.setdefault(name, i) != i:
             failures.append(Failure(f"{at}.model", f"is the same as models[{first[name]}].model"))
-        where = parse("version", name)["location"]
+        where = forms.VERSION.parse(name)["location"]
         if region and where != region:
             failures.append(Failure(f"{at}.model", ELSEWHERE.format(where=where, region=region)))
     shares = [

@@ -1,17 +1,8 @@
-"""The provider's resources as data: what `pulumi package get-schema` answers and checks start from.
-
-Properties are Pulumi package schema. Inputs are outputs too; `OUTPUTS` holds what is added.
-"""
+"""The provider's resources as data."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from pulumi_plugin.plugin import UNKNOWN, Failure, Props
-from vertexops.forms import parse
-
-Property = dict[str, Any]
+from pulumi_plugin.shapes import Package, Property, ResourceShape, Shape
 
 
 def _property(of: Property, description: str) -> Property:
@@ -44,8 +35,8 @@ CONFIG = {
     ),
 }
 
-TYPES: dict[str, tuple[dict[str, Property], tuple[str, ...]]] = {
-    "RolloutModel": (
+TYPES = {
+    "RolloutModel": Shape(
         {
             "model": _property(
                 STRING, "projects/P/locations/L/models/M@V: RegisteredModel's versionName."
@@ -63,7 +54,7 @@ TYPES: dict[str, tuple[dict[str, Property], tuple[str, ...]]] = {
         },
         ("model", "traffic", "machineType"),
     ),
-    "DeployedModel": (
+    "DeployedModel": Shape(
         {
             "id": _property(STRING, "Id of the DeployedModel on the endpoint."),
             "model": _property(STRING, "projects/P/locations/L/models/M@V."),
@@ -78,7 +69,7 @@ TYPES: dict[str, tuple[dict[str, Property], tuple[str, ...]]] = {
         },
         ("id", "model", "traffic"),
     ),
-    "Need": (
+    "Need": Shape(
         {
             "resource": _property(
                 STRING, "projects/P, projects/P/serviceAccounts/EMAIL or projects/_/buckets/B."
@@ -87,7 +78,7 @@ TYPES: dict[str, tuple[dict[str, Property], tuple[str, ...]]] = {
         },
         ("resource", "permissions"),
     ),
-    "Setting": (
+    "Setting": Shape(
         {
             "name": _property(STRING, "As the stack's configuration calls it."),
             "value": _property(STRING, "As text."),
@@ -104,29 +95,31 @@ def list_of(name: str) -> Property:
     return {"type": "array", "items": {"$ref": f"#/types/{NAME}:index:{name}"}}
 
 
-RESOURCES: dict[str, tuple[str, dict[str, Property], tuple[str, ...], dict[str, Property]]] = {
-    REGISTERED_MODEL: (
+RESOURCES = {
+    REGISTERED_MODEL: ResourceShape(
         "One version of a model in the Vertex AI Model Registry: uploaded by us, or looked up with "
         "`model` alone and then left as it is.",
-        {
-            "model": _property(
-                STRING, "Look up projects/P/locations/L/models/M[@version or @alias] instead."
-            ),
-            "project": PROJECT,
-            "location": _property(STRING, "Region; the provider's region unless set."),
-            "modelId": _property(STRING, "Id of the model that this is a version of."),
-            "displayName": _property(STRING, "Display name of the model."),
-            "description": _property(STRING, "Description of the model."),
-            "labels": _property(LABELS, "Labels of the version."),
-            "artifactUri": _property(STRING, "gs:// directory that holds the artifact."),
-            "artifactHash": _property(
-                STRING, "Hex digest of the artifact: another digest is another version."
-            ),
-            "containerImageUri": _property(STRING, "Serving container image."),
-            "versionAliases": _property(STRINGS, "Aliases besides `default` and our own."),
-            "serviceAccount": _property(STRING, "Account that reads the artifact at upload."),
-        },
-        (),
+        Shape(
+            {
+                "model": _property(
+                    STRING, "Look up projects/P/locations/L/models/M[@version or @alias] instead."
+                ),
+                "project": PROJECT,
+                "location": _property(STRING, "Region; the provider's region unless set."),
+                "modelId": _property(STRING, "Id of the model that this is a version of."),
+                "displayName": _property(STRING, "Display name of the model."),
+                "description": _property(STRING, "Description of the model."),
+                "labels": _property(LABELS, "Labels of the version."),
+                "artifactUri": _property(STRING, "gs:// directory that holds the artifact."),
+                "artifactHash": _property(
+                    STRING, "Hex digest of the artifact: another digest is another version."
+                ),
+                "containerImageUri": _property(STRING, "Serving container image."),
+                "versionAliases": _property(STRINGS, "Aliases besides `default` and our own."),
+                "serviceAccount": _property(STRING, "Account that reads the artifact at upload."),
+            },
+            (),
+        ),
         {
             "name": _property(STRING, "projects/P/locations/L/models/M."),
             "versionId": _property(STRING, "Version number."),
@@ -134,15 +127,17 @@ RESOURCES: dict[str, tuple[str, dict[str, Property], tuple[str, ...], dict[str, 
             "createTime": _property(STRING, "When the version was made, RFC 3339."),
         },
     ),
-    MODEL_ROLLOUT: (
+    MODEL_ROLLOUT: ResourceShape(
         "The whole set of models on an endpoint, with their traffic. Models that anyone else "
         "deploys there are drift: the next `pulumi up` undeploys them.",
-        {
-            "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
-            "models": _property(list_of("RolloutModel"), "Traffic adds up to 100."),
-            "deadlineSeconds": _property(INTEGER, "For the whole rollout; default 1800."),
-        },
-        ("endpoint", "models"),
+        Shape(
+            {
+                "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
+                "models": _property(list_of("RolloutModel"), "Traffic adds up to 100."),
+                "deadlineSeconds": _property(INTEGER, "For the whole rollout; default 1800."),
+            },
+            ("endpoint", "models"),
+        ),
         {
             "deployedModels": _property(list_of("DeployedModel"), "What is on the endpoint."),
             "trafficSplit": _property(
@@ -155,137 +150,47 @@ RESOURCES: dict[str, tuple[str, dict[str, Property], tuple[str, ...], dict[str, 
                 STRING, "What went on when a run was cancelled or its deadline passed."
             ),
         },
+        sometimes=("foreignModels", "runningOperation"),
     ),
-    SERVICES_READY: (
+    SERVICES_READY: ResourceShape(
         "Done when every service answers: enabling an API takes minutes to reach all of Google.",
-        {
-            "project": PROJECT,
-            "region": _property(STRING, "The provider's region unless set."),
-            "services": _property(STRINGS, "Such as aiplatform.googleapis.com."),
-            "deadlineSeconds": DEADLINE,
-        },
-        ("services",),
-        {},
+        Shape(
+            {
+                "project": PROJECT,
+                "region": _property(STRING, "The provider's region unless set."),
+                "services": _property(STRINGS, "Such as aiplatform.googleapis.com."),
+                "deadlineSeconds": DEADLINE,
+            },
+            ("services",),
+        ),
     ),
-    ACCESS_READY: (
+    ACCESS_READY: ResourceShape(
         "Done when a service account can be impersonated and holds what it needs: changes of IAM "
         "take minutes to reach all of Google.",
-        {
-            "principal": _property(STRING, "E-mail of the service account."),
-            "needs": _property(list_of("Need"), "Permissions by resource."),
-            "deadlineSeconds": DEADLINE,
-        },
-        ("principal", "needs"),
+        Shape(
+            {
+                "principal": _property(STRING, "E-mail of the service account."),
+                "needs": _property(list_of("Need"), "Permissions by resource."),
+                "deadlineSeconds": DEADLINE,
+            },
+            ("principal", "needs"),
+        ),
         {"email": _property(STRING, "The principal, known once it is ready.")},
     ),
-    FIXED_SETTINGS: (
+    FIXED_SETTINGS: ResourceShape(
         "Refuses changes of settings that a running stack cannot take, before anything happens: "
         "have everything else depend on it.",
-        {"settings": _property(list_of("Setting"), "The settings to watch.")},
-        ("settings",),
-        {},
+        Shape({"settings": _property(list_of("Setting"), "The settings to watch.")}, ("settings",)),
     ),
 }
 
-OPTIONAL_OUTPUTS = ("foreignModels", "runningOperation")
-
-
-def schema() -> str:
-    """The package schema as JSON."""
-    return json.dumps(
-        {
-            "name": NAME,
-            "version": VERSION,
-            "description": "What pulumi-gcp cannot declare about Vertex AI models.",
-            # What code that `pulumi import` writes imports: there is no `pulumi_vertexops`.
-            "language": {"python": {"packageName": "vertexops.sdk"}},
-            "config": {"variables": CONFIG},
-            "provider": {"properties": CONFIG, "inputProperties": CONFIG},
-            "types": {
-                f"{NAME}:index:{name}": {
-                    "type": "object",
-                    "properties": properties,
-                    "required": list(required),
-                }
-                for name, (properties, required) in TYPES.items()
-            },
-            "resources": {
-                token: {
-                    "description": description,
-                    "inputProperties": inputs,
-                    "requiredInputs": list(required),
-                    "properties": inputs | outputs,
-                    "required": [
-                        *required,
-                        *(key for key in outputs if key not in OPTIONAL_OUTPUTS),
-                    ],
-                }
-                for token, (description, inputs, required, outputs) in RESOURCES.items()
-            },
-        }
-    )
-
-
-def check_shape(token: str, inputs: Props) -> tuple[Props, list[Failure]]:
-    """Inputs without nulls, and every name, type and missing property that is wrong in them."""
-    _, properties, required, _ = RESOURCES[token]
-    failures: list[Failure] = []
-    cleaned = _object(inputs, properties, required, token.rpartition(":")[2], "", failures)
-    return cleaned, failures
-
-
-def _object(
-    value: Props,
-    properties: dict[str, Property],
-    required: tuple[str, ...],
-    what: str,
-    at: str,
-    failures: list[Failure],
-) -> Props:
-    prefix = f"{at}." if at else ""
-    for name in required:
-        if value.get(name) is None:
-            failures.append(Failure(prefix + name, "is missing"))
-    cleaned = {}
-    for name, item in value.items():
-        if name not in properties:
-            known = ", ".join(properties)
-            failures.append(Failure(prefix + name, f"is not a property of {what}: {known}"))
-        elif item is not None:
-            cleaned[name] = _value(item, properties[name], prefix + name, failures)
-    return cleaned
-
-
-KINDS: dict[str, tuple[type, str]] = {
-    "string": (str, "a string"),
-    "integer": (int, "a whole number"),
-    "boolean": (bool, "true or false"),
-    "array": (list, "a list"),
-    "object": (dict, "a map"),
-}
-
-
-def _value(value: Any, of: Property, at: str, failures: list[Failure]) -> Any:
-    if value is UNKNOWN:
-        return value
-    kind, said = KINDS[of.get("type", "object")]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        failures.append(Failure(at, f"is {value!r}, not {said}"))
-    elif isinstance(value, dict) and "$ref" in of:
-        name = of["$ref"].rpartition(":")[2]
-        return _object(value, *TYPES[name], name, at, failures)
-    elif isinstance(value, list):
-        return [_value(v, of["items"], f"{at}[{i}]", failures) for i, v in enumerate(value)]
-    elif isinstance(value, dict):
-        of = of["additionalProperties"]
-        return {k: _value(v, of, f"{at}.{k}", failures) for k, v in value.items()}
-    return value
-
-
-def check_form(form: str, value: Any, at: str) -> list[Failure]:
-    if isinstance(value, str):
-        try:
-            parse(form, value)
-        except ValueError as error:
-            return [Failure(at, str(error))]
-    return []
+PACKAGE = Package(
+    name=NAME,
+    version=VERSION,
+    description="What pulumi-gcp cannot declare about Vertex AI models.",
+    config=CONFIG,
+    types=TYPES,
+    resources=RESOURCES,
+    # What code that `pulumi import` writes imports: there is no `pulumi_vertexops`.
+    python="vertexops.sdk",
+)

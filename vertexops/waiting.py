@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from pulumi_plugin.plugin import Context, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
 from vertexops.errors import GoogleError, Json, operation_error
 
 SHORTEST, LONGEST, GROWTH = 0.2, 10.0, 1.6

@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
-from pulumi_plugin.plugin import Context, Props, Resource
+from pulumi_plugin.kinds import Context, Resource
+from pulumi_plugin.values import Props
 from standin.batching import Batch, Batcher
 from standin.fields import dig
 from standin.gcp import Gcp

@@ -11,7 +11,8 @@ import requests
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError
 
-from pulumi_plugin.plugin import UNKNOWN, Context, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import UNKNOWN
 from standin.gcp import Gcp
 from standin.google import Google, GoogleError
 from tests.standin.support import (
@@ -198,12 +199,7 @@ def test_a_configuration_that_is_not_known_yet_calls_nobody_and_still_previews()
 def warned(api: Scripted, config: dict[str, Any]) -> list[str]:
     """What a check of `config` warns of; it fails nowhere."""
     said: list[str] = []
-
-    class Engine:
-        def Log(self, request: Any) -> None:
-            said.append(request.message)
-
-    _, failures = Gcp(lambda: session(api)).check_config(config, Context(engine=Engine()))
+    _, failures = Gcp(lambda: session(api)).check_config(config, Context(warn=said.append))
     assert failures == []
     return said
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import UNKNOWN, Context, Failure, Props, ProviderError
+from pulumi_plugin.kinds import Context, Failure, ProviderError
+from pulumi_plugin.values import UNKNOWN, Props
 from standin.iam import ACCOUNT_NAME
 from tests.standin.support import (
     BUCKET,

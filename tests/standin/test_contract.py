@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import Context, Props, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import Props
 from standin.allow import OnPolicy
 from standin.fields import Field
 from standin.gcp import Gcp

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pulumi_plugin.plugin import Context, Props, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import Props
 from standin.docs import ALWAYS, NEVER, SAMPLES, Asked, first, page, row, sample
 from standin.fields import DEFAULTS
 from standin.gcp import Gcp

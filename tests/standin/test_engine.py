@@ -168,7 +168,7 @@ PLUGIN = """#!{python}
 import sys
 sys.path[:0] = {path!r}
 from tests.standin.support import Scripted, session
-from pulumi_plugin.plugin import serve
+from pulumi_plugin.server import serve
 from standin.gcp import Gcp
 KEY = {{"name": "{account}/keys/1", "privateKeyData": "the private half"}}
 SCRIPT = {{

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import Context, Failure, Props, ProviderError
+from pulumi_plugin.kinds import Context, Failure, ProviderError
+from pulumi_plugin.values import Props
 from tests.standin.support import NO_REGION, Gathering, Scripted, configured, read
 
 POLICY = "POST /v1/projects/p:getIamPolicy"

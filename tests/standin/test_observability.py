@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import Context, Failure, Props, ProviderError
+from pulumi_plugin.kinds import Context, Failure, ProviderError
+from pulumi_plugin.values import Props
 from standin.checks import terraform
 from standin.logs import SHARED_WRITER
 from standin.resource import Declared

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import Context, PartialFailure, Props, ProviderError
+from pulumi_plugin.kinds import Context, PartialFailure, ProviderError
+from pulumi_plugin.values import Props
 from tests.standin.support import DENIED, Scripted, configured, read
 
 POOL = "gcp:iam/workloadIdentityPool:WorkloadIdentityPool"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import Context, Props, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import Props
 from tests.standin.support import Gathering, Scripted, configured
 
 GET, SET = "POST /v1/projects/p:getIamPolicy", "POST /v1/projects/p:setIamPolicy"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import UNKNOWN, Context, Failure, PartialFailure, Props, ProviderError
+from pulumi_plugin.kinds import Context, Failure, PartialFailure, ProviderError
+from pulumi_plugin.values import UNKNOWN, Props
 from standin.resource import Declared
 from tests.standin.support import DENIED, Scripted, configured
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import UNKNOWN, Asset, Context, PartialFailure, Props, ProviderError
+from pulumi_plugin.kinds import Context, PartialFailure, ProviderError
+from pulumi_plugin.values import UNKNOWN, Asset, Props
 from tests.standin.support import (
     BUCKET,
     BUCKET_INPUTS,

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from pulumi_plugin.plugin import Context
+from pulumi_plugin.kinds import Context
 from vertexops.errors import GoogleError
 from vertexops.waiting import Clock
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import UNKNOWN, Context, Props
+from pulumi_plugin.kinds import Context
+from pulumi_plugin.values import UNKNOWN, Props
 from vertexops.fixed import FixedSettings
 
 
@@ -17,11 +17,11 @@ def setting(name: str, value: str, **more: str) -> Props:
 
 def told(old: list[Props], new: list[Props]) -> tuple[list[str], list[str]]:
     """What is refused, and what is only said, when `old` becomes `new`."""
-    logged: list[Any] = []
-    context = Context(engine=SimpleNamespace(Log=logged.append))
+    said: list[str] = []
+    context = Context(warn=said.append)
     state = {"settings": old} if old else {}
     _, failures = FixedSettings().check({"settings": new}, state, context)
-    return [failure.reason for failure in failures], [entry.message for entry in logged]
+    return [failure.reason for failure in failures], said
 
 
 FIXED = setting("region", "us-central1", instead="Make another stack.")

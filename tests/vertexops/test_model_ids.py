@@ -8,7 +8,7 @@ import googleapiclient
 import pytest
 
 from components.settings import SettingsError, parse
-from pulumi_plugin.plugin import Context
+from pulumi_plugin.kinds import Context
 from tests.vertexops.fakes import FakeGoogle
 from vertexops.models import RegisteredModel
 from vertexops.waiting import Clock

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import UNKNOWN, Context, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import UNKNOWN
 from tests.vertexops.fakes import FakeClock, FakeGoogle, FakeVertex
 from vertexops.errors import GoogleError
 from vertexops.models import RegisteredModel, content_alias

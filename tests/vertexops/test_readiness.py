@@ -8,7 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pulumi_plugin.plugin import UNKNOWN, Context, ProviderError
+from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.values import UNKNOWN
 from tests.vertexops.fakes import FakeClock, FakeGoogle
 from vertexops.errors import GoogleError
 from vertexops.readiness import KNOWN, AccessReady, ServicesReady

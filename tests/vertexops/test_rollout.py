@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pulumi_plugin.plugin import UNKNOWN, Change, Context, PartialFailure, ProviderError
+from pulumi_plugin.kinds import Change, Context, PartialFailure, ProviderError
+from pulumi_plugin.values import UNKNOWN
 from tests.vertexops.fakes import OPERATION_SECONDS, FakeClock, FakeGoogle, FakeVertex
 from vertexops.deployed import deployed_model_id
 from vertexops.errors import GoogleError

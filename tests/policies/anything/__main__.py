@@ -5,7 +5,9 @@ It creates nothing. Outputs that Google would make are unknown in a preview.
 
 from typing import Any
 
-from pulumi_plugin.plugin import UNKNOWN, Change, Context, Kind, Plugin, Props, Resource, serve
+from pulumi_plugin.kinds import Change, Context, Kind, Plugin, Resource
+from pulumi_plugin.server import serve
+from pulumi_plugin.values import UNKNOWN, Props
 
 ANYTHING = {"name": "anything", "etag": "roles/editor", "email": "a@b", "member": "user:a@b"}
 """Outputs of every resource; as a role, the etag is a broad one."""

@@ -1,172 +1,19 @@
-"""Allow policies: read, changed and written by one writer at a time, and the changes themselves.
-
-The sequence is the official plugin's (provider-contract/core): one read, one write, three reads
-that have to agree, and one read for each resource that was in the batch. Whatever is part of one
-project's policy, a member, a whole binding or an audit configuration, shares batches with the rest.
-"""
+"""Allow policies as values: what they grant and audit, and changes that leave them alone."""
 
 from __future__ import annotations
 
 import copy
-import re
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from functools import reduce
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from pulumi_plugin.kinds import ProviderError
 from pulumi_plugin.values import Props
-from standin.fields import Field
-from standin.google import GoogleError
-from standin.resource import Declared, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
-    from standin.iam import Target
 
 Policy = dict[str, Any]
 Modify = Callable[[Policy], Policy]  # leaves its argument alone, and a policy it has changed as is
 
 VERSION: Final = 3  # of a policy that something was granted in; the rest keep the one they have
-CONFIRMATIONS: Final = 3
-CONFLICTS: Final = frozenset({409, 412})  # Cloud Storage says 412
-CONFLICT_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds
-ACCOUNT_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 CONDITION: Final = ("title", "description", "expression")
-
-
-class OnPolicy(Declared):
-    """A resource type that is a part of the allow policy of `target`."""
-
-    waits = "the policy to read three times as it was written"
-    plans_project = False
-
-    def __init__(self, gcp: Gcp, target: Target, fields: tuple[Field, ...]) -> None:
-        title = target.token.rpartition(":")[2]
-        spec = Spec(
-            target.token,
-            title,
-            title,
-            (*target.fields, *fields),
-            id=target.path,
-            delete_first=target.delete_first,
-            source=target.source,
-        )
-        super().__init__(gcp, spec)
-        self.target = target
-
-    def modify(self, names: Mapping[str, str], title: str, change: Modify) -> None:
-        """Write the policy with `change`, in one write with others that come within a moment."""
-
-        def send(changes: list[Modify]) -> None:
-            self.gcp.policies.write(self, names, lambda policy: reduce(_apply, changes, policy))
-
-        if not self.target.batched:
-            return send([change])
-        describe = self.target.describe.format_map(names)
-        self.gcp.batcher.run(f"modify the IAM policy of {describe}", title, change, send)
-        return None
-
-    def read_policy(self, names: Mapping[str, str]) -> Policy:
-        method, suffix = self.target.get
-        url = self.target.url.format_map(names) + suffix
-        return self.gcp.google.call(method, url, self.target.get_query, self.target.get_body)
-
-    def write_policy(self, names: Mapping[str, str], policy: Policy) -> None:
-        method, suffix = self.target.set
-        body: Props = {"policy": policy, **self.target.set_body}
-        if not self.target.wrapped:
-            body = policy
-            if "bindings" not in policy:
-                body = {key: value for key, value in policy.items() if key != "etag"}
-        self.gcp.google.call(method, self.target.url.format_map(names) + suffix, None, body)
-
-    def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
-        """The resource may be given by its name or by its whole path."""
-        given = str(inputs[self.target.property])
-        if self.target.whole:
-            given = self.target.whole(given, self.gcp)
-            inputs = {**inputs, self.target.property: given}
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(self.target.path))
-        whole = re.fullmatch(pattern, given)
-        names = super().names("", {**inputs, **(whole.groupdict() if whole else {})}, {})
-        if "{provider_region}" in self.target.url:
-            names["provider_region"] = self.gcp.setting("region")
-        if "location" not in names and self._has("location"):
-            names["location"] = self.gcp.setting("location")
-        return names
-
-    def failed(self, names: Mapping[str, str], error: ProviderError) -> ProviderError:
-        describe = self.target.describe.format_map(names)
-        return ProviderError(f"Error retrieving IAM policy for {describe}: {error}")
-
-
-def _apply(policy: Policy, change: Modify) -> Policy:
-    return change(policy)
-
-
-class Policies:
-    """Writes policies, one writer at a time for each resource within this process."""
-
-    def __init__(self, gcp: Gcp) -> None:
-        self._gcp = gcp
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-
-    def write(self, kind: OnPolicy, names: Mapping[str, str], modify: Modify) -> None:
-        describe = kind.target.describe.format_map(names)
-        with self._locks[describe]:
-            self._write(kind, names, modify, describe)
-            self._confirm(kind, names, modify, describe)
-
-    def _write(
-        self, kind: OnPolicy, names: Mapping[str, str], modify: Modify, describe: str
-    ) -> None:
-        conflicts, absences = iter(CONFLICT_PAUSES), iter(ACCOUNT_PAUSES)
-        while True:
-            try:
-                policy = kind.read_policy(names)
-            except GoogleError as error:
-                if error.status == 404:
-                    raise
-                raise ProviderError(
-                    f"Error retrieving IAM policy for {describe}: {error}"
-                ) from error
-            changed = modify(policy)
-            if kind.target.version != VERSION:
-                changed["version"] = kind.target.version
-            try:
-                return kind.write_policy(names, changed)
-            except GoogleError as error:
-                if error.status in CONFLICTS:
-                    pause, said = next(conflicts, None), "to {}: Too many conflicts.  Latest error"
-                elif error.status == 400 and "does not exist" in error.message:
-                    pause, said = next(absences, None), "for {}"
-                else:
-                    pause, said = None, "for {}"
-                if pause is None:
-                    raise ProviderError(
-                        f"Error applying IAM policy {said.format(describe)}: "
-                        f"Error setting IAM policy for {describe}: {error}"
-                    ) from error
-            self._gcp.google.sleep(pause)
-
-    def _confirm(
-        self, kind: OnPolicy, names: Mapping[str, str], modify: Modify, describe: str
-    ) -> None:
-        """Read until the change has been seen three times: reads may come from an old replica."""
-        seen, pause = 0, 1.0
-        while seen < CONFIRMATIONS:
-            policy = kind.read_policy(names)
-            if same_policy(modify(policy), policy):
-                seen += 1
-                continue
-            if pause > 30.0:
-                raise ProviderError(
-                    f"Error applying IAM policy to {describe}: Waited too long for propagation."
-                )
-            self._gcp.google.sleep(pause)
-            pause *= 2
 
 
 def add(policy: Policy, grant: Props) -> Policy:

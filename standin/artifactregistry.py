@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field, at_most_one, exactly_one
 from standin.resource import Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -189,10 +186,8 @@ REPOSITORY: Final = Spec(
 class Repository(Rest):
     """Where the program gives no location it is the provider's region."""
 
+    spec = REPOSITORY
     provided = MappingProxyType({"project": "project", "location": "region"})
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, REPOSITORY)
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Change, Context, Failure, ProviderError
 from pulumi_plugin.values import UNKNOWN, Props
 from standin.allow import CONDITION, Policy
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field
 from standin.iam import DATASET_TARGET, Member
+from standin.provider import Provider
 from standin.resource import Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 
 def _same_columns(schema: Any) -> list[Props]:
@@ -210,8 +208,7 @@ ENTRIES: Final = {
 
 
 class Dataset(Rest):
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, DATASET)
+    spec = DATASET
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)
@@ -224,10 +221,8 @@ class Dataset(Rest):
 
 
 class Table(Rest):
+    spec = TABLE
     refuses = "`requirePartitionFilter` also in `timePartitioning`"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, TABLE)
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)
@@ -318,8 +313,8 @@ def _tagged(column: Props) -> Props:
 class DatasetMember(Member):
     """Access to a dataset is a list of entries on the dataset, not an IAM policy."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, DATASET_TARGET)
+    def __init__(self, provider: Provider) -> None:
+        super().__init__(provider, DATASET_TARGET)
 
     def read_policy(self, names: Mapping[str, str]) -> Policy:
         bindings = []
@@ -339,10 +334,10 @@ class DatasetMember(Member):
             for member in binding["members"]
         ]
         url = self.target.url.format_map(names)
-        self.gcp.google.call("PATCH", url, DATASET.query, {"access": entries + kept})
+        self.provider.google.call("PATCH", url, DATASET.query, {"access": entries + kept})
 
     def _entries(self, names: Mapping[str, str]) -> list[Any]:
-        found = self.gcp.google.call("GET", self.target.url.format_map(names), DATASET.query)
+        found = self.provider.google.call("GET", self.target.url.format_map(names), DATASET.query)
         return list(found.get("access", []))
 
 

@@ -7,18 +7,17 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, ProviderError, Resource
 from pulumi_plugin.values import Props
 from standin import allow
-from standin.allow import CONDITION, Modify, OnPolicy, Policy
+from standin.allow import CONDITION, Modify, Policy
 from standin.fields import Field, flatten, inputs_of, without_defaults
 from standin.google import GoogleError
 from standin.iam import PROJECT_TARGET, ROLE_FIELDS, member_of
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
+from standin.onpolicy import OnPolicy
+from standin.provider import Provider
 
 
 def same_members(members: Any) -> list[str]:
@@ -129,14 +128,14 @@ class Binding(Whole):
     set_title = 'Set IAM Binding for role "{role}" on {describe}'
     drop_title = 'Delete IAM Binding for role "{role}" on {describe}'
 
-    def __init__(self, gcp: Gcp) -> None:
+    def __init__(self, provider: Provider) -> None:
         target = replace(
             PROJECT_TARGET,
             token="gcp:projects/iAMBinding:IAMBinding",
             source="tpgiamresource/resource_iam_binding.go",
             delete_first=False,
         )
-        super().__init__(gcp, target, BINDING_FIELDS)
+        super().__init__(provider, target, BINDING_FIELDS)
 
     def write(self, part: Props) -> Modify:
         return partial(allow.set_binding, binding=part)
@@ -187,14 +186,14 @@ class AuditConfig(Whole):
     set_title = "Overwrite audit config for service {service} on resource {describe}"
     drop_title = "Delete audit config for service {service} on resource {describe}"
 
-    def __init__(self, gcp: Gcp) -> None:
+    def __init__(self, provider: Provider) -> None:
         target = replace(
             PROJECT_TARGET,
             token="gcp:projects/iAMAuditConfig:IAMAuditConfig",
             source="tpgiamresource/resource_iam_audit_config.go",
             delete_first=False,
         )
-        super().__init__(gcp, target, AUDIT_FIELDS)
+        super().__init__(provider, target, AUDIT_FIELDS)
 
     def write(self, part: Props) -> Modify:
         logs = [_log(log) for log in part["auditLogConfigs"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from pulumi_plugin.kinds import Context, ProviderError, Resource
@@ -13,9 +13,6 @@ from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, Field, dig, put
 from standin.google import GoogleError
 from standin.resource import AutoName, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 BUCKETS: Final = "https://storage.googleapis.com/storage/v1/b"
 # A zero in these conditions means something only when the program says so.
@@ -163,10 +160,8 @@ BUCKET: Final = Spec(
 
 
 class Bucket(Rest):
+    spec = BUCKET
     waits = "create: it is read twice"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, BUCKET)
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)
@@ -185,7 +180,7 @@ class Bucket(Rest):
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
         body = self.body(inputs, {}, update=False) | {"name": names["name"]}
-        self.gcp.google.call("POST", BUCKETS, {"project": names["project"]}, body)
+        self.provider.google.call("POST", BUCKETS, {"project": names["project"]}, body)
         return names["name"], self.read_created(names["name"], inputs, context)
 
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
@@ -196,7 +191,10 @@ class Bucket(Rest):
                 "ANY" if live is None else "LIVE" if live else "ARCHIVED"
             )
         found = super().outputs(id, answer, inputs, created=created)
-        return found | {"url": f"gs://{id}", "project": inputs.get("project") or self.gcp.project}
+        return found | {
+            "url": f"gs://{id}",
+            "project": inputs.get("project") or self.provider.project,
+        }
 
     def read_created(self, id: str, inputs: Props, context: Context) -> Props:
         super().read_created(id, inputs, context)  # the official plugin waits for it, then reads it
@@ -216,7 +214,7 @@ class Bucket(Rest):
         """
         url = f"https://compute.googleapis.com/compute/beta/projects/{found['projectNumber']}"
         try:
-            name = self.gcp.google.call("GET", url).get("name")
+            name = self.provider.google.call("GET", url).get("name")
         except ProviderError:
             name = None
         return {"project": found.get("project") or name}
@@ -240,7 +238,7 @@ class Bucket(Rest):
         planned_outputs = old_outputs | self.preview(inputs, old_outputs)
         if not patch:
             return planned_outputs
-        self.gcp.google.call("PATCH", f"{BUCKETS}/{id}", None, patch)
+        self.provider.google.call("PATCH", f"{BUCKETS}/{id}", None, patch)
         answer = self.get(id, inputs, old_outputs)
         if answer is None:
             raise ProviderError(f"bucket {id} was deleted while it was updated")
@@ -253,7 +251,7 @@ class Bucket(Rest):
         self._delete_caches(id)
         self._delete_objects(id, bool(outputs.get("forceDestroy")))
         try:
-            self.gcp.google.call("DELETE", f"{BUCKETS}/{id}")
+            self.provider.google.call("DELETE", f"{BUCKETS}/{id}")
         except GoogleError as error:
             if error.status != 404:
                 raise
@@ -261,17 +259,17 @@ class Bucket(Rest):
     def _delete_caches(self, bucket: str) -> None:
         url = f"{BUCKETS}/{bucket}/anywhereCaches/"
         try:
-            caches = self.gcp.google.call("GET", url).get("items", [])
+            caches = self.provider.google.call("GET", url).get("items", [])
         except GoogleError:
             return  # as the official plugin: where caches cannot be listed, there are none
         for cache in caches:
-            self.gcp.google.call("POST", f"{url}{cache['anywhereCacheId']}/disable")
+            self.provider.google.call("POST", f"{url}{cache['anywhereCacheId']}/disable")
 
     def _delete_objects(self, bucket: str, force: bool) -> None:
         url = f"{BUCKETS}/{bucket}/o"
         while True:
             try:
-                objects = self.gcp.google.call("GET", url, {"versions": "true"}).get("items")
+                objects = self.provider.google.call("GET", url, {"versions": "true"}).get("items")
             except GoogleError:
                 return  # the bucket may be empty all the same: deleting it will tell
             if not objects:
@@ -282,7 +280,7 @@ class Bucket(Rest):
                     "`force_destroy` set to true"
                 )
             for item in objects:
-                self.gcp.google.call(
+                self.provider.google.call(
                     "DELETE",
                     f"{url}/{quote(item['name'], safe='')}",
                     {"generation": item["generation"]},

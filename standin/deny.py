@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import quote
 
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, Field
 from standin.resource import AutoName, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 DENY_RULE: Final = (
     *(
@@ -66,8 +63,7 @@ DENY_POLICY: Final = Spec(
 class DenyPolicy(Rest):
     """A deny policy. `parent` is a resource's full name encoded to be one part of a path."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, DENY_POLICY)
+    spec = DENY_POLICY
 
     def url(self, id: str, names: Mapping[str, str]) -> str:
         path = f"policies/{names['parent']}/denypolicies/{names['name']}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from standin.fields import Choice, Field
 from standin.gcp import Gcp
+from standin.provider import Provider
 from standin.resource import Declared
 
 INTRODUCTION: Final = """\
@@ -62,8 +63,8 @@ NEEDED_WHEN: Final = {
 }
 
 
-class Asked(Gcp):
-    """A plugin that has every setting, and notes which were asked for, and for what property."""
+class Asked(Provider):
+    """A provider that has every setting, and notes which were asked for, and for what property."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,12 +86,12 @@ def page() -> str:
 
 
 def row(token: str) -> list[str]:
-    gcp = Asked()
-    kind = gcp.kind(token)
+    provider = Asked()
+    kind = Gcp(provider).kind(token)
     assert isinstance(kind, Declared)
     kind.names("", sample(kind), {})
     return [
-        ", ".join(_need(kind, *asked) for asked in gcp.settings.items()) or "-",
+        ", ".join(_need(kind, *asked) for asked in provider.settings.items()) or "-",
         first(kind),
         "; ".join(_waits(kind)) or "-",
         "; ".join(filter(None, [*_refused(kind), kind.refuses, *_unsent(kind)])) or "-",

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import ProviderError
 from pulumi_plugin.values import Props
 from standin.google import USERINFO, GoogleError
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
+from standin.provider import Provider
 
 PERMISSIONS: Final = "https://iam.googleapis.com/v1/permissions:queryTestablePermissions"
 
 
-def project(gcp: Gcp, arguments: Props) -> Props:
-    project = arguments.get("projectId") or gcp.setting("project")
+def project(provider: Provider, arguments: Props) -> Props:
+    project = arguments.get("projectId") or provider.setting("project")
     manager = f"https://cloudresourcemanager.googleapis.com/v1/projects/{project}"
     billing = f"https://cloudbilling.googleapis.com/v1/projects/{project}/billingInfo"
     try:
-        found = gcp.google.call("GET", manager)
-        account = gcp.google.call("GET", billing).get("billingAccountName", "")
+        found = provider.google.call("GET", manager)
+        account = provider.google.call("GET", billing).get("billingAccountName", "")
     except GoogleError as error:
         raise ProviderError(
             f'Error when reading or editing Project "{project}": {error}'
@@ -45,7 +43,7 @@ def project(gcp: Gcp, arguments: Props) -> Props:
     }
 
 
-def testable_permissions(gcp: Gcp, arguments: Props) -> Props:
+def testable_permissions(provider: Provider, arguments: Props) -> Props:
     """Permissions that can be held on a resource; by default those that a custom role may have."""
     resource = arguments["fullResourceName"]
     support = str(arguments.get("customSupportLevel") or "SUPPORTED").upper()
@@ -54,7 +52,7 @@ def testable_permissions(gcp: Gcp, arguments: Props) -> Props:
     found: list[Props] = []
     while True:
         try:
-            page = gcp.google.call("POST", PERMISSIONS, None, body)
+            page = provider.google.call("POST", PERMISSIONS, None, body)
         except GoogleError as error:
             raise ProviderError(f"Error retrieving permissions: {error}") from error
         for item in page.get("permissions", []):
@@ -82,10 +80,10 @@ def testable_permissions(gcp: Gcp, arguments: Props) -> Props:
     }
 
 
-def user_info(gcp: Gcp, arguments: Props) -> Props:
+def user_info(provider: Provider, arguments: Props) -> Props:
     """Who the provider calls as."""
     try:
-        email = gcp.google.call("GET", USERINFO).get("email", "")
+        email = provider.google.call("GET", USERINFO).get("email", "")
     except GoogleError as error:
         raise ProviderError(
             f"error retrieving userinfo for your provider credentials. {error}"
@@ -93,7 +91,7 @@ def user_info(gcp: Gcp, arguments: Props) -> Props:
     return {"id": email, "email": email}
 
 
-FUNCTIONS: Final[Mapping[str, Callable[[Gcp, Props], Props]]] = {
+FUNCTIONS: Final[Mapping[str, Callable[[Provider, Props], Props]]] = {
     "gcp:organizations/getProject:getProject": project,
     "gcp:iam/getTestablePermissions:getTestablePermissions": testable_permissions,
     "gcp:organizations/getClientOpenIdUserInfo:getClientOpenIdUserInfo": user_info,

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, ProviderError, Resource
 from pulumi_plugin.values import Props
-from standin.allow import CONDITION, OnPolicy, Policy, add, has, remove
+from standin.allow import CONDITION, Policy, add, has, remove
 from standin.checks import unlike
 from standin.fields import DEFAULTS, PROJECT, Field
 from standin.google import GoogleError
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
+from standin.onpolicy import OnPolicy, Target
+from standin.provider import Provider
 
 ALONE: Final = (  # members that are not of the form KIND:NAME
     "projectOwners",
@@ -75,31 +73,6 @@ ROLE_FIELDS: Final = (
     Field("etag", output=True),
 )
 MEMBER_FIELDS: Final = (*ROLE_FIELDS, Field("member", new=True, required=True, valid=member_of))
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a policy is attached to. Texts are templates over the path properties."""
-
-    token: str
-    property: str  # the input that names the resource
-    path: str  # the resource's own path, as it stands in ids: "{project}", "b/{bucket}"
-    describe: str
-    url: str
-    fields: tuple[Field, ...] = ()
-    get: tuple[str, str] = ("POST", ":getIamPolicy")
-    get_query: Mapping[str, str] = field(default_factory=dict)
-    get_body: Any = None
-    set: tuple[str, str] = ("POST", ":setIamPolicy")
-    set_body: Mapping[str, str] = field(default_factory=dict)  # beside the policy
-    wrapped: bool = True  # the policy is a property of the body, not the body
-    version: int = 3
-    batched: bool = False
-    shows_path: bool = True  # the output of `property` is the whole path
-    shows_given: bool = False  # outputs are as the program has them, the provider's project unset
-    whole: Callable[[str, Gcp], str] | None = None  # the one name of what may be named in many ways
-    delete_first: bool = False
-    source: str = ""  # as of Spec
 
 
 PROJECT_TARGET: Final = Target(
@@ -183,8 +156,8 @@ DATASET_TARGET: Final = Target(
 class Member(OnPolicy):
     """A role granted to one member; the rest of the policy is left as it is."""
 
-    def __init__(self, gcp: Gcp, target: Target) -> None:
-        super().__init__(gcp, target, MEMBER_FIELDS)
+    def __init__(self, provider: Provider, target: Target) -> None:
+        super().__init__(provider, target, MEMBER_FIELDS)
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, PartialFailure, ProviderError, Resource
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, Field, at_most_one, flatten, inputs_of
 from standin.google import GoogleError
 from standin.resource import Declared, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 ACCOUNT_KEY: Final = Spec(
     "gcp:serviceaccount/key:Key",
@@ -65,10 +62,8 @@ class AccountKey(Declared):
     The official plugin waits for 10 seconds after the first read; this one does not.
     """
 
+    spec = ACCOUNT_KEY
     waits = "create: until it is found"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, ACCOUNT_KEY)
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         url = f"{self.spec.base}/{self.names('', inputs, {})['account']}/keys"
@@ -78,7 +73,7 @@ class AccountKey(Declared):
         if inputs.get("publicKeyData"):
             url, body = f"{url}:upload", {"publicKeyData": inputs["publicKeyData"]}
         try:
-            made = self.gcp.google.call("POST", url, None, body)
+            made = self.provider.google.call("POST", url, None, body)
         except GoogleError as error:
             raise ProviderError(f"Error creating service account key: {error}") from error
         id, key = made["name"], flatten(self.spec.fields, made, inputs, None)
@@ -87,7 +82,7 @@ class AccountKey(Declared):
             for pause in KEY_PAUSES:
                 if self._get(id, inputs):
                     break
-                self.gcp.google.sleep(pause)
+                self.provider.google.sleep(pause)
             answer = self._get(id, inputs)
         except ProviderError as error:
             raise PartialFailure(id, key, inputs, str(error)) from error
@@ -101,14 +96,14 @@ class AccountKey(Declared):
         if account.startswith("projects/"):
             return {"account": account}
         if "@" not in account:
-            account = f"{account}@{self.gcp.setting('project')}.iam.gserviceaccount.com"
+            account = f"{account}@{self.provider.setting('project')}.iam.gserviceaccount.com"
         return {"account": f"projects/-/serviceAccounts/{account}"}
 
     def _get(self, id: str, given: Props) -> Props | None:
         """The key; IAM answers 403 as well for one that is gone."""
         query = {"publicKeyType": given["publicKeyType"]}
         try:
-            return self.gcp.google.call("GET", f"{self.spec.base}/{id}", query)
+            return self.provider.google.call("GET", f"{self.spec.base}/{id}", query)
         except GoogleError as error:
             if error.status in (403, 404):
                 return None
@@ -136,7 +131,7 @@ class AccountKey(Declared):
         if self.refuses_deletion(id, outputs):
             return
         try:
-            self.gcp.google.call("DELETE", f"{self.spec.base}/{id}")
+            self.provider.google.call("DELETE", f"{self.spec.base}/{id}")
         except GoogleError as error:
             if error.status not in (403, 404):
                 raise ProviderError(f"Error when reading or editing {id}: {error}") from error

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, ProviderError
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field
 from standin.google import GoogleError
-from standin.iam import PROJECT_ID, Target
+from standin.iam import PROJECT_ID
+from standin.onpolicy import Target
+from standin.provider import Provider
 from standin.resource import AutoName, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 BASE: Final = "https://cloudkms.googleapis.com/v1"
 GONE: Final = frozenset({"DESTROYED", "DESTROY_SCHEDULED"})
@@ -96,7 +95,7 @@ CRYPTO_KEY: Final = Spec(
 NAME: Final = "[a-zA-Z0-9_-]{1,63}"
 
 
-def _whole_key(given: str, gcp: Gcp) -> str:
+def _whole_key(given: str, provider: Provider) -> str:
     """The whole name of a key that is given by it, or by its parts alone."""
     words = "projects/", "locations/", "keyRings/", "cryptoKeys/"
     values = f"({PROJECT_ID})", "([a-z0-9-]+)", f"({NAME})", f"({NAME})"
@@ -105,12 +104,12 @@ def _whole_key(given: str, gcp: Gcp) -> str:
     if parts is not None:
         project, location, ring, key = parts.groups()
     elif re.fullmatch(rf"[a-z0-9-]+/{NAME}/{NAME}", given):
-        if gcp.project is None:
+        if provider.project is None:
             raise ProviderError(
                 f"Error parsing resource ID for {given}: The default project for the provider must "
                 "be set when using the `{location}/{keyRingName}/{cryptoKeyName}` id format."
             )
-        project, location, ring, key = gcp.project, *given.split("/")
+        project, location, ring, key = provider.project, *given.split("/")
     else:
         raise ProviderError(
             f"Error parsing resource ID for {given}: Invalid CryptoKey id format, expecting "
@@ -137,14 +136,13 @@ KEY_TARGET: Final = Target(
 class KeyRing(Rest):
     """A key ring stays where it is; a destroy only drops it from the state."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, KEY_RING)
+    spec = KEY_RING
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
         url = f"{self.base(names)}/{self.spec.collection.format_map(names)}"
         try:
-            self.gcp.google.call("POST", url, {"keyRingId": names["name"]})  # no body at all
+            self.provider.google.call("POST", url, {"keyRingId": names["name"]})  # no body at all
         except GoogleError as error:
             raise ProviderError(f"Error creating {self.spec.noun}: {error}") from error
         id = self.spec.id.format_map(names)
@@ -157,8 +155,7 @@ class KeyRing(Rest):
 class CryptoKey(Rest):
     """A key. Destroying it destroys its versions and stops it from making new ones."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, CRYPTO_KEY)
+    spec = CRYPTO_KEY
 
     def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
         skips = str(bool(inputs.get("skipInitialVersionCreation"))).lower()
@@ -176,11 +173,11 @@ class CryptoKey(Rest):
             return
         url = self.url(id, self.names(id, inputs, outputs))
         try:
-            listed = self.gcp.google.call("GET", f"{url}/cryptoKeyVersions")
+            listed = self.provider.google.call("GET", f"{url}/cryptoKeyVersions")
             for version in listed.get("cryptoKeyVersions", []):
                 if version["state"] not in GONE:
                     destroy = f"{BASE}/{version['name']}:destroy"
-                    self.gcp.google.call("POST", destroy, None, {})
+                    self.provider.google.call("POST", destroy, None, {})
         except GoogleError as error:
             if error.status == 404:
                 return
@@ -188,7 +185,7 @@ class CryptoKey(Rest):
         if outputs.get("rotationPeriod"):
             try:
                 mask = {"updateMask": "rotationPeriod,nextRotationTime"}
-                self.gcp.google.call("PATCH", url, mask, {})
+                self.provider.google.call("PATCH", url, mask, {})
             except GoogleError as error:
                 raise ProviderError(
                     "While cryptoKeyVersions were cleared, the provider was unable to disable "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from pulumi_plugin.kinds import Context, Failure, ProviderError
@@ -11,9 +11,6 @@ from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, PROJECT, Field, at_least_one
 from standin.google import GoogleError
 from standin.resource import AutoName, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 BASE: Final = "https://logging.googleapis.com/v2"
 # Who writes for every sink that has no identity of its own.
@@ -157,8 +154,7 @@ WHOLE: Final[Props] = {"destination": "", "filter": "", "disabled": False, "excl
 class Metric(Rest):
     """A log-based metric. Its id is its name, which may hold any character."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, METRIC)
+    spec = METRIC
 
     def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
         """A name that the program changes is sent as it is: Google makes that metric anew."""
@@ -177,10 +173,8 @@ class Metric(Rest):
 class ProjectSink(Rest):
     """A sink. One that is there already, as Google's own are, is taken over."""
 
+    spec = SINK
     refuses = "`bigqueryOptions` where `uniqueWriterIdentity` is false"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SINK)
 
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
@@ -203,11 +197,11 @@ class ProjectSink(Rest):
         names = self.names("", inputs, {})
         id = self.spec.id.format_map(names)
         try:
-            self.gcp.google.call("GET", self.url(id, names))
+            self.provider.google.call("GET", self.url(id, names))
         except GoogleError:  # whatever the reason: creating it will tell
             url = f"{BASE}/{self.spec.collection.format_map(names)}"
             body = self.body(inputs, {}, update=False) | {"name": names["name"]}
-            self.gcp.google.call("POST", url, self._query(inputs), body)
+            self.provider.google.call("POST", url, self._query(inputs), body)
         else:
             self._patch(id, {}, {}, inputs)
         return id, self.read_created(id, inputs, context)
@@ -239,7 +233,7 @@ class ProjectSink(Rest):
         if "bigqueryOptions" not in mask:
             sink.pop("bigqueryOptions", None)
         query = self._query(inputs) | {"updateMask": ",".join(mask)}
-        self.gcp.google.call("PATCH", self.url(id, self.names(id, inputs, {})), query, sink)
+        self.provider.google.call("PATCH", self.url(id, self.names(id, inputs, {})), query, sink)
 
     def _query(self, inputs: Props) -> dict[str, str]:
         query = {"uniqueWriterIdentity": str(bool(inputs.get("uniqueWriterIdentity"))).lower()}
@@ -251,4 +245,4 @@ class ProjectSink(Rest):
         names = self.names(id, inputs, outputs)
         if self.refuses_deletion(id, outputs) or names["name"] in BUILT_IN:
             return
-        self.gcp.google.call("DELETE", self.url(id, names))
+        self.provider.google.call("DELETE", self.url(id, names))

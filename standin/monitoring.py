@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, Failure, ProviderError
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, PROJECT, Field, exactly_one
 from standin.resource import Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 BASE: Final = "https://monitoring.googleapis.com/v3"
 # Labels of a channel that Google shows only in part.
@@ -270,12 +267,13 @@ class Named(Rest):
     def outputs(self, id: str, answer: Props, inputs: Props, *, created: bool) -> Props:
         """Google's name may hold the project's number; the program knows the project by its id."""
         found = super().outputs(id, answer, inputs, created=created)
-        return found | {"project": inputs.get("project") or self.gcp.project or found["project"]}
+        return found | {
+            "project": inputs.get("project") or self.provider.project or found["project"]
+        }
 
 
 class AlertPolicy(Named):
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, ALERT_POLICY)
+    spec = ALERT_POLICY
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         """A condition keeps its name, and with it its open incidents."""
@@ -291,10 +289,8 @@ class AlertPolicy(Named):
 class NotificationChannel(Named):
     """A channel. Its secret labels are inputs of their own, and Google does not show them."""
 
+    spec = NOTIFICATION_CHANNEL
     refuses = "a label that is also in `sensitiveLabels`"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, NOTIFICATION_CHANNEL)
 
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
@@ -337,8 +333,7 @@ class NotificationChannel(Named):
 class Dashboard(Named):
     """A dashboard is its JSON, to which Google adds."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, DASHBOARD)
+    spec = DASHBOARD
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         wanted: Props = json.loads(inputs["dashboardJson"])

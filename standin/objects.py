@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from pulumi_plugin.kinds import Change, Context, ProviderError, Resource
@@ -16,9 +16,6 @@ from standin.buckets import BUCKETS
 from standin.fields import DELETION_POLICY, Field, exactly_one, expand, flatten, inputs_of
 from standin.google import GoogleError
 from standin.resource import AutoName, Declared, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 SIGNATURES: Final = (
     (b"\x1f\x8b\x08", "application/x-gzip"),
@@ -79,8 +76,7 @@ OBJECT: Final = Spec(
 class BucketObject(Declared):
     """An uploaded object. What counts as changed is the MD5 of its content."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, OBJECT)
+    spec = OBJECT
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
         change = super().diff(id, old_inputs, old_outputs, inputs)
@@ -112,7 +108,7 @@ class BucketObject(Declared):
             f"\r\n--{boundary}--\r\n".encode(),
         )
         try:
-            self.gcp.google.call(
+            self.provider.google.call(
                 "POST",
                 f"https://storage.googleapis.com/upload/storage/v1/b/{names['bucket']}/o",
                 query,
@@ -126,7 +122,7 @@ class BucketObject(Declared):
         if "bucket" not in names or "name" not in names:
             raise ProviderError("bucket objects cannot be imported")
         try:
-            answer = self.gcp.google.call("GET", self._url(names))
+            answer = self.provider.google.call("GET", self._url(names))
         except GoogleError as error:
             if error.status == 404:
                 return None
@@ -152,9 +148,9 @@ class BucketObject(Declared):
         else:
             held = [item for item in changes if not (item.local or item.new)]
             if held:
-                whole = self.gcp.google.call("GET", self._url(names))
+                whole = self.provider.google.call("GET", self._url(names))
                 whole |= {item.name: bool(inputs.get(item.name)) for item in held}
-                self.gcp.google.call("PUT", self._url(names), None, whole)
+                self.provider.google.call("PUT", self._url(names), None, whole)
         found = self.read(id, inputs, old_outputs, context)
         if found is None:
             raise ProviderError(f"object {names['name']} was deleted while it was updated")
@@ -165,7 +161,7 @@ class BucketObject(Declared):
             return
         names = self.names("", inputs, outputs)
         try:
-            self.gcp.google.call("DELETE", self._url(names))
+            self.provider.google.call("DELETE", self._url(names))
         except GoogleError as error:
             if error.status != 404:
                 raise ProviderError(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, Field
 from standin.resource import AutoName, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 EXPRESSION: Final = tuple(
     Field(name) for name in ("expression", "title", "description", "location")
@@ -58,8 +55,7 @@ class Policy(Rest):
     """An organization policy. Its name is a whole path in the program and in what is sent, and the
     constraint's name alone in the state."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, POLICY)
+    spec = POLICY
 
     def names(self, id: str, inputs: Props, outputs: Props) -> dict[str, str]:
         names = super().names(id, inputs, outputs)

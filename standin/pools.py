@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, ProviderError
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, PROJECT, Field, exactly_one
 from standin.google import GoogleError
 from standin.resource import Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 
 def same_json(text: Any) -> Any:
@@ -163,10 +160,8 @@ class Pool(SoftDeleted):
     from the discovery document.
     """
 
+    spec = POOL
     waits = "attestationRules: the operation"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, POOL)
 
     def get(self, id: str, inputs: Props, outputs: Props) -> Props | None:
         found = super().get(id, inputs, outputs)
@@ -174,7 +169,7 @@ class Pool(SoftDeleted):
             return None
         url = self.url(id, self.names(id, inputs, outputs))
         try:
-            listed = self.gcp.google.call("GET", f"{url}:listAttestationRules")
+            listed = self.provider.google.call("GET", f"{url}:listAttestationRules")
         except GoogleError as error:
             raise ProviderError(
                 f'Error when reading or editing {self.spec.title} "{id}": {error}'
@@ -209,15 +204,14 @@ class Pool(SoftDeleted):
         ]
         url, body = f"{self.url(id, names)}:setAttestationRules", {"attestationRules": rules}
         try:
-            operation = self.gcp.google.call("POST", url, None, body)
+            operation = self.provider.google.call("POST", url, None, body)
         except GoogleError as error:
             raise ProviderError(f'Error updating {self.spec.noun} "{id}": {error}') from error
         activity = f"Setting the attestation rules of {self.spec.noun}"
-        self.gcp.google.wait(self.base(names), operation, activity, context)
+        self.provider.google.wait(self.base(names), operation, activity, context)
 
 
-class Provider(SoftDeleted):
+class PoolProvider(SoftDeleted):
     """What a pool takes tokens from."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, PROVIDER)
+    spec = PROVIDER

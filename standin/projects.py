@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, PartialFailure, ProviderError, Resource
 from pulumi_plugin.values import Props
@@ -11,9 +11,6 @@ from standin.checks import at_most_characters
 from standin.fields import DELETION_POLICY, PROJECT, Field, inputs_of
 from standin.google import GoogleError
 from standin.resource import AutoName, Declared, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 SERVICE_USAGE: Final = "https://serviceusage.googleapis.com/v1"
 MOST_AT_ONCE: Final = 20  # services that one batchEnable takes
@@ -117,17 +114,15 @@ ACCOUNT: Final = Spec(
 class Service(Declared):
     """An enabled API. Neither listing nor enabling is done for one service at a time."""
 
+    spec = SERVICE
     waits = "create: the operation, and until it is listed as enabled; delete: the operation"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SERVICE)
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
         project, service = names["project"], names["service"]
         id = self.spec.id.format_map(names)
         if service not in self._enabled(project):
-            self.gcp.batcher.run(
+            self.provider.batcher.run(
                 f"enable {project}",
                 f'Enable Project Service "{service}" for project "{project}"',
                 service,
@@ -161,8 +156,8 @@ class Service(Declared):
             body["disableDependentServices"] = True
         url = f"{SERVICE_USAGE}/projects/{names['project']}/services/{names['service']}:disable"
         try:
-            operation = self.gcp.google.call("POST", url, None, body)
-            self.gcp.google.wait(SERVICE_USAGE, operation, "services to be disabled", context)
+            operation = self.provider.google.call("POST", url, None, body)
+            self.provider.google.wait(SERVICE_USAGE, operation, "services to be disabled", context)
         except ProviderError as error:
             raise ProviderError(f"Error disabling service {id!r}: {error}") from error
 
@@ -173,7 +168,7 @@ class Service(Declared):
     def _read(self, project: str, service: str) -> str | None:
         url = f"https://cloudresourcemanager.googleapis.com/v1/projects/{project}"
         try:
-            self.gcp.google.call("GET", url)
+            self.provider.google.call("GET", url)
         except GoogleError as error:
             if error.status == 404:
                 return None
@@ -183,7 +178,7 @@ class Service(Declared):
         return service if service in self._enabled(project) else None
 
     def _enabled(self, project: str) -> frozenset[str]:
-        found: frozenset[str] = self.gcp.batcher.run(
+        found: frozenset[str] = self.provider.batcher.run(
             f"list {project}",
             f"List Project Services {project}",
             None,
@@ -201,7 +196,7 @@ class Service(Declared):
         while True:
             try:
                 url = f"{SERVICE_USAGE}/projects/{project}/services"
-                page = self.gcp.google.call("GET", url, query)
+                page = self.provider.google.call("GET", url, query)
             except GoogleError as error:
                 raise ProviderError(
                     f"Failed to list enabled services for project {project}: {error}"
@@ -218,40 +213,38 @@ class Service(Declared):
             url, body = f"{SERVICE_USAGE}/projects/{project}/services", {"serviceIds": part}
             try:
                 operation = (
-                    self.gcp.google.call("POST", f"{url}:batchEnable", None, body)
+                    self.provider.google.call("POST", f"{url}:batchEnable", None, body)
                     if len(part) > 1
-                    else self.gcp.google.call("POST", f"{url}/{part[0]}:enable", None, {})
+                    else self.provider.google.call("POST", f"{url}/{part[0]}:enable", None, {})
                 )
             except GoogleError as error:
                 raise ProviderError(f"failed to send enable services request: {error}") from error
             activity = f"Enable Project Services {project}: {part}"
-            self.gcp.google.wait(SERVICE_USAGE, operation, activity, context)
+            self.provider.google.wait(SERVICE_USAGE, operation, activity, context)
         for pause in (*CONSISTENCY_PAUSES, None):
             missing = set(wanted) - self._list(project)
             if not missing:
                 return
             if pause is not None:
-                self.gcp.google.sleep(pause)
+                self.provider.google.sleep(pause)
         raise ProviderError(f"Error waiting for services to be enabled: {sorted(missing)}")
 
 
 class ServiceIdentity(Declared):
     """The service agent of an API: made on demand, never read, never deleted."""
 
+    spec = SERVICE_IDENTITY
     waits = "create: the operation"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SERVICE_IDENTITY)
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
         id, base = self.spec.id.format_map(names), "https://serviceusage.googleapis.com/v1beta1"
         try:
-            answer = self.gcp.google.call("POST", f"{base}/{id}:generateServiceIdentity")
+            answer = self.provider.google.call("POST", f"{base}/{id}:generateServiceIdentity")
         except GoogleError as error:
             raise ProviderError(f"Error creating Service Identity: {error}") from error
         activity = "Creating Service Identity"
-        email = self.gcp.google.wait(base, answer, activity, context).get("email", "")
+        email = self.provider.google.wait(base, answer, activity, context).get("email", "")
         found = {name: names[name] for name in ("project", "service")}
         return id, found | {"email": email, "member": f"serviceAccount:{email}" if email else ""}
 
@@ -273,8 +266,7 @@ class CustomRole(Rest):
     reason brings it back, as in the official plugin.
     """
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, CUSTOM_ROLE)
+    spec = CUSTOM_ROLE
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         names = self.names("", inputs, {})
@@ -304,7 +296,7 @@ class CustomRole(Rest):
         if any(not item.local for item in self.changes(old_inputs, old_outputs, inputs)):
             names = self.names(id, inputs, old_outputs)
             try:
-                role = self.gcp.google.call("GET", self.url(id, names))
+                role = self.provider.google.call("GET", self.url(id, names))
             except GoogleError as error:
                 said = f"unable to find custom project role {id} to update: {error}"
                 raise ProviderError(said) from error
@@ -328,7 +320,7 @@ class CustomRole(Rest):
     def _call(self, doing: str, role: str, method: str, url: str, body: Any) -> None:
         """`role` is its path where it is created, and its title from then on."""
         try:
-            self.gcp.google.call(method, url, None, body)
+            self.provider.google.call(method, url, None, body)
         except GoogleError as error:
             raise ProviderError(f"Error {doing} the custom project role {role}: {error}") from error
 
@@ -336,10 +328,8 @@ class CustomRole(Rest):
 class Account(Rest):
     """A service account. IAM is slow to notice one: it is read until it is there."""
 
+    spec = ACCOUNT
     waits = "create: until it is found twice running"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, ACCOUNT)
 
     def preview(self, inputs: Props, old_outputs: Props | None) -> Props:
         known = super().preview(inputs, old_outputs)
@@ -355,7 +345,7 @@ class Account(Rest):
         body = {"accountId": names["accountId"], "serviceAccount": account}
         url = f"{self.spec.base}/{self.spec.collection.format_map(names)}"
         try:
-            id = self.gcp.google.call("POST", url, None, body)["name"]
+            id = self.provider.google.call("POST", url, None, body)["name"]
         except GoogleError as error:
             if not (error.status == 409 and inputs.get("createIgnoreAlreadyExists")):
                 raise ProviderError(f"Error creating service account: {error}") from error
@@ -365,7 +355,7 @@ class Account(Rest):
             for pause in CONSISTENCY_PAUSES:  # found once, and once more from another replica
                 if self.get(id, inputs, {}) and self.get(id, inputs, {}):
                     break
-                self.gcp.google.sleep(pause)
+                self.provider.google.sleep(pause)
             if inputs.get("disabled"):
                 self._enable(id, False)
         except ProviderError as error:
@@ -390,7 +380,7 @@ class Account(Rest):
             if mask:
                 account = {name: inputs[name] for name in masks if inputs.get(name)}
                 body = {"serviceAccount": account, "updateMask": ",".join(mask)}
-                self.gcp.google.call("PATCH", f"{self.spec.base}/{id}", None, body)
+                self.provider.google.call("PATCH", f"{self.spec.base}/{id}", None, body)
         except GoogleError as error:
             raise ProviderError(f"Error updating service account {id!r}: {error}") from error
         if not mask and "disabled" not in differing:
@@ -399,4 +389,4 @@ class Account(Rest):
 
     def _enable(self, id: str, enabled: bool) -> None:
         verb = "enable" if enabled else "disable"
-        self.gcp.google.call("POST", f"{self.spec.base}/{id}:{verb}", None, {})
+        self.provider.google.call("POST", f"{self.spec.base}/{id}:{verb}", None, {})

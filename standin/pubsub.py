@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.kinds import Context, ProviderError
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field, at_most_one, exactly_one, same
-from standin.iam import Target
+from standin.onpolicy import Target
 from standin.resource import AutoName, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 BASE: Final = "https://pubsub.googleapis.com/v1"
 EXISTENCE_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds until a new topic can be read
@@ -345,10 +342,8 @@ SUBSCRIPTION_TARGET: Final = Target(
 class Schema(Rest):
     """A schema: an update commits a new revision."""
 
+    spec = SCHEMA
     waits = "delete: until it was absent ten times running"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SCHEMA)
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         names = self.names("", inputs, outputs)
@@ -369,7 +364,7 @@ class Schema(Rest):
                 raise ProviderError(f"Error waiting to delete Schema: {error}") from error
             if absences == ABSENCES:
                 return
-            self.gcp.google.sleep(ABSENCE_PAUSE)
+            self.provider.google.sleep(ABSENCE_PAUSE)
         raise ProviderError(f"Error waiting to delete Schema: {id!r} can still be read")
 
 
@@ -396,22 +391,18 @@ class Named(Rest):
             with contextlib.suppress(ProviderError):  # the read below will tell
                 if self.get(id, inputs, {}) is not None:
                     break
-            self.gcp.google.sleep(pause)
+            self.provider.google.sleep(pause)
         return super().read_created(id, inputs, context)
 
 
 class Topic(Named):
+    spec = TOPIC
     waits = "create: until it is found"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, TOPIC)
 
 
 class Subscription(Named):
+    spec = SUBSCRIPTION
     waits = "create: until it is found"
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SUBSCRIPTION)
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import quote
 
 from pulumi_plugin.kinds import (
@@ -37,19 +37,9 @@ from standin.fields import (
     without_defaults,
 )
 from standin.google import GoogleError
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
+from standin.provider import NOT_SET, Provider
 
 NAME_LENGTH: Final = 255
-# What a resource may leave to the provider, and what is said where the provider has it neither.
-NOT_SET: Final = {
-    "project": "project: required field is not set",
-    "region": "Cannot determine {}: set in this resource, or set provider-level 'region' or "
-    "'zone'.",
-    "location": "Unable to determine location: region/zone not configured in resource/provider "
-    "config",
-}
 
 
 @dataclass(frozen=True)
@@ -98,15 +88,16 @@ class Declared(Kind):
     open. For docs/stand-in.md: what it waits for and refuses beside what `spec` says.
     """
 
+    spec: Spec
     provided: Mapping[str, str] = MappingProxyType({"project": "project", "region": "region"})
     waits: str = ""
     refuses: str = ""
     plans_project = True  # a preview needs the project already
 
-    def __init__(self, gcp: Gcp, spec: Spec) -> None:
-        self.gcp, self.spec = gcp, spec
-        self.labelled = any(item.name == "effectiveLabels" for item in spec.fields)
-        self.secrets = secrets_of(spec.fields)
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.labelled = self._has("effectiveLabels")
+        self.secrets = secrets_of(self.spec.fields)
 
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
@@ -151,7 +142,7 @@ class Declared(Kind):
         return [item for item in self.spec.fields if changed(item, old_inputs, old_outputs, inputs)]
 
     def labels_drift(self, old_outputs: Props, inputs: Props) -> bool:
-        planned, now = self.gcp.labels(inputs), old_outputs.get("effectiveLabels") or {}
+        planned, now = self.provider.labels(inputs), old_outputs.get("effectiveLabels") or {}
         gone = set(old_outputs.get("pulumiLabels") or {}) - set(planned)
         return bool(gone) or any(now.get(name) != value for name, value in planned.items())
 
@@ -171,16 +162,16 @@ class Declared(Kind):
 
     def _planned_project(self) -> Props:
         """The provider's project; without one a plan fails already (DefaultProviderProject)."""
-        if self.gcp.project:
-            return {"project": self.gcp.project}
-        if PROJECT in self.spec.fields and self.gcp.knows("project") and self.plans_project:
+        if self.provider.project:
+            return {"project": self.provider.project}
+        if PROJECT in self.spec.fields and self.provider.knows("project") and self.plans_project:
             said = "Failed to retrieve project, pid: , err:"
             raise ProviderError(f"{said} {NOT_SET['project']}")
         return {}
 
     def planned_labels(self, inputs: Props, old_outputs: Props) -> Props:
         """Labels as they will be: those that others set on the resource stay."""
-        planned = self.gcp.labels(inputs)
+        planned = self.provider.labels(inputs)
         ours = old_outputs.get("pulumiLabels") or {}
         theirs = {
             name: value
@@ -202,7 +193,7 @@ class Declared(Kind):
         known |= self.parse(id) if id else {}
         for name, setting in self.provided.items():
             if self._has(name) and not known.get(name):
-                known[name] = self.gcp.setting(setting, name)
+                known[name] = self.provider.setting(setting, name)
         return known
 
     def parse(self, id: str) -> dict[str, str]:
@@ -257,7 +248,7 @@ class Rest(Declared):
         return outputs | {item.name: names[item.name] for item in self.spec.fields if item.path}
 
     def _labels_of(self, found: Props, inputs: Props, created: bool) -> Props:
-        defaults = self.gcp.labels({})
+        defaults = self.provider.labels({})
         mine = inputs.get("labels")
         if mine is None:
             labels: Props | None = None if created else {}
@@ -285,7 +276,7 @@ class Rest(Declared):
         known = defaultdict(str, names)
         query = {key: value.format_map(known) for key, value in self.spec.create_query.items()}
         try:
-            answer = self.gcp.google.call(
+            answer = self.provider.google.call(
                 self.spec.create,
                 f"{base}/{self.spec.collection.format_map(names)}",
                 {**self.spec.query, **query},
@@ -295,7 +286,7 @@ class Rest(Declared):
             raise ProviderError(f"Error creating {noun}: {error}") from error
         if self.spec.operations:
             try:
-                self.gcp.google.wait(base, answer, f"Creating {noun}", context)
+                self.provider.google.wait(base, answer, f"Creating {noun}", context)
             except ProviderError as error:
                 raise ProviderError(f"Error waiting to create {noun}: {error}") from error
         id = self.id_of(names, answer)
@@ -320,7 +311,7 @@ class Rest(Declared):
         """Google's description of the resource; None when it does not exist."""
         names = self.names(id, inputs, outputs)
         try:
-            return self.gcp.google.call(
+            return self.provider.google.call(
                 "GET", self.url(self.spec.id.format_map(names), names), self.spec.query
             )
         except GoogleError as error:
@@ -354,7 +345,7 @@ class Rest(Declared):
         if self.spec.masked:
             query["updateMask"] = ",".join(sent)
         try:
-            operation = self.gcp.google.call(
+            operation = self.provider.google.call(
                 self.spec.update,
                 self.url(id, names) + self.spec.update_verb,
                 query,
@@ -364,7 +355,7 @@ class Rest(Declared):
             raise ProviderError(f'Error updating {self.spec.noun} "{id}": {error}') from error
         if self.spec.update_operations:
             activity = f"Updating {self.spec.noun}"
-            self.gcp.google.wait(self.base(names), operation, activity, context)
+            self.provider.google.wait(self.base(names), operation, activity, context)
         answer = self.get(id, inputs, old_outputs)
         if answer is None:
             raise ProviderError(f"{self.spec.title} {id!r} was deleted while it was updated")
@@ -386,7 +377,9 @@ class Rest(Declared):
             return
         names, noun = self.names(id, inputs, outputs), self.spec.noun
         try:
-            answer = self.gcp.google.call("DELETE", self.url(id, names), self.delete_query(outputs))
+            answer = self.provider.google.call(
+                "DELETE", self.url(id, names), self.delete_query(outputs)
+            )
         except GoogleError as error:
             if error.status == 404:
                 return
@@ -398,7 +391,7 @@ class Rest(Declared):
     ) -> None:
         if self.spec.operations:
             activity = f"Deleting {self.spec.noun}"
-            self.gcp.google.wait(self.base(names), answer, activity, context)
+            self.provider.google.wait(self.base(names), answer, activity, context)
 
     def delete_query(self, outputs: Props) -> dict[str, str]:
         return {}

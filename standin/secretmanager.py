@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pulumi_plugin.kinds import Context, PartialFailure, ProviderError, Resource
 from pulumi_plugin.values import Props
@@ -19,11 +19,8 @@ from standin.fields import (
     inputs_of,
 )
 from standin.google import GoogleError
-from standin.iam import Target
+from standin.onpolicy import Target
 from standin.resource import AutoName, Declared, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 BASE: Final = "https://secretmanager.googleapis.com/v1"
 CMEK: Final = Field("customerManagedEncryption", "object", of=(Field("kmsKeyName", required=True),))
@@ -134,8 +131,7 @@ SECRET_TARGET: Final = Target(
 
 
 class Secret(Rest):
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SECRET)
+    spec = SECRET
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         """Annotations that others made stay, and of `ttl` and `expireTime` only one is taken."""
@@ -172,10 +168,8 @@ class Secret(Rest):
 class SecretVersion(Declared):
     """A version of a secret. What it holds is sent once and never read: only the state knows."""
 
+    spec = SECRET_VERSION
     provided = MappingProxyType({})
-
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SECRET_VERSION)
 
     def changes(self, old_inputs: Props, old_outputs: Props, inputs: Props) -> list[Field]:
         """A write-only value is compared by its version alone."""
@@ -188,7 +182,7 @@ class SecretVersion(Declared):
             data = base64.b64encode(data.encode()).decode()
         url, body = f"{BASE}/{inputs['secret']}:addVersion", {"payload": {"data": data}}
         try:
-            id = self.gcp.google.call("POST", url, None, body)["name"]
+            id = self.provider.google.call("POST", url, None, body)["name"]
         except GoogleError as error:
             raise ProviderError(f"Error creating SecretVersion: {error}") from error
         planned = self.preview(inputs, None) | {"name": id, "secretDataWo": None}
@@ -202,12 +196,12 @@ class SecretVersion(Declared):
 
     def _enable(self, id: str, inputs: Props) -> Props | None:
         verb = "enable" if inputs.get("enabled", True) else "disable"
-        self.gcp.google.call("POST", f"{BASE}/{id}:{verb}")
+        self.provider.google.call("POST", f"{BASE}/{id}:{verb}")
         return self._get(id, inputs)
 
     def _get(self, id: str, given: Props) -> Props | None:
         try:
-            answer = self.gcp.google.call("GET", f"{BASE}/{id}")
+            answer = self.provider.google.call("GET", f"{BASE}/{id}")
         except GoogleError as error:
             if error.status == 404:
                 return None
@@ -240,7 +234,7 @@ class SecretVersion(Declared):
             return
         verb = "disable" if outputs.get("deletionPolicy") == "DISABLE" else "destroy"
         try:
-            self.gcp.google.call("POST", f"{BASE}/{id}:{verb}")
+            self.provider.google.call("POST", f"{BASE}/{id}:{verb}")
         except GoogleError as error:
             if error.status != 404:
                 raise ProviderError(f"Error when reading or editing SecretVersion: {error}") from (

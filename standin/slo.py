@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pulumi_plugin.values import Props
 from standin.checks import between
 from standin.fields import DELETION_POLICY, PROJECT, Field, at_least_one, dig, exactly_one
 from standin.monitoring import BASE, Named
 from standin.resource import Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 DAY: Final = 86400  # seconds
 CUSTOM_SERVICE: Final = Spec(
@@ -183,16 +180,14 @@ SLO_MASKS: Final = {
 
 
 class CustomService(Named):
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, CUSTOM_SERVICE)
+    spec = CUSTOM_SERVICE
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         return {"custom": {}, **super().body(inputs, outputs, update=update)}
 
 
 class Slo(Named):
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, SLO)
+    spec = SLO
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         body = super().body(inputs, outputs, update=update)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pulumi_plugin.values import Props
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field, at_most_one
 from standin.resource import AutoName, Rest, Spec
-
-if TYPE_CHECKING:
-    from standin.gcp import Gcp
 
 MACHINE: Final = (
     Field("machineType"),
@@ -158,15 +155,13 @@ DEPLOYMENT_RESOURCE_POOL: Final = Spec(
 
 
 class Endpoint(Rest):
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, ENDPOINT)
+    spec = ENDPOINT
 
 
 class DeploymentResourcePool(Rest):
     """Machines that several deployed models share. Its id goes into the body."""
 
-    def __init__(self, gcp: Gcp) -> None:
-        super().__init__(gcp, DEPLOYMENT_RESOURCE_POOL)
+    spec = DEPLOYMENT_RESOURCE_POOL
 
     def body(self, inputs: Props, outputs: Props, *, update: bool) -> Props:
         pool, name = super().body(inputs, outputs, update=update), inputs["name"]

@@ -19,6 +19,7 @@ from pulumi_plugin.values import Props
 from standin.batching import Batch, Batcher
 from standin.fields import dig
 from standin.gcp import Gcp
+from standin.provider import Provider
 from tests.recordings import Exchange
 
 ENDPOINT = "gcp:vertex/aiEndpoint:AiEndpoint"
@@ -179,7 +180,7 @@ def configured(api: Scripted, **config: Any) -> tuple[Gcp, list[float]]:
     """A plugin for project `p` in region `r` against `api`, and how long it slept."""
     api.script.setdefault("GET /v1/userinfo", deque([{}]))
     slept: list[float] = []
-    gcp = Gcp(session=lambda: session(api), sleep=slept.append)
+    gcp = Gcp(Provider(lambda: session(api), slept.append))
     gcp.configure({"project": "p", "region": "r", "accessToken": "caller", **config}, Context())
     api.exchanges.clear()
     return gcp, slept

@@ -15,6 +15,7 @@ from pulumi_plugin.kinds import Context, ProviderError
 from pulumi_plugin.values import UNKNOWN
 from standin.gcp import Gcp
 from standin.google import Google, GoogleError
+from standin.provider import Provider
 from tests.standin.support import (
     BUCKET,
     BUCKET_INPUTS,
@@ -184,7 +185,7 @@ def test_a_configuration_that_is_not_known_yet_calls_nobody_and_still_previews()
     def no_session() -> requests.Session:
         raise AssertionError("a preview connected")
 
-    gcp = Gcp(session=no_session)
+    gcp = Gcp(Provider(no_session))
     config = {"project": "p", "region": "r", "impersonateServiceAccount": UNKNOWN}
     assert gcp.check_config(config, Context()) == (config, [])
     gcp.configure(config, Context())
@@ -199,7 +200,9 @@ def test_a_configuration_that_is_not_known_yet_calls_nobody_and_still_previews()
 def warned(api: Scripted, config: dict[str, Any]) -> list[str]:
     """What a check of `config` warns of; it fails nowhere."""
     said: list[str] = []
-    _, failures = Gcp(lambda: session(api)).check_config(config, Context(warn=said.append))
+    _, failures = Gcp(Provider(lambda: session(api))).check_config(
+        config, Context(warn=said.append)
+    )
     assert failures == []
     return said
 
@@ -245,7 +248,9 @@ def test_no_credentials_are_a_failure_of_the_configuration(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    _, [failure] = Gcp(lambda: session(Scripted({}))).check_config({"project": "p"}, Context())
+    _, [failure] = Gcp(Provider(lambda: session(Scripted({})))).check_config(
+        {"project": "p"}, Context()
+    )
     assert "failed to load application credentials.\n" in failure.reason
     assert "gcloud auth application-default login" in failure.reason
 

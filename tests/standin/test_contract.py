@@ -18,9 +18,10 @@ import pytest
 
 from pulumi_plugin.kinds import Context, ProviderError
 from pulumi_plugin.values import Props
-from standin.allow import OnPolicy
 from standin.fields import Field
 from standin.gcp import Gcp
+from standin.onpolicy import OnPolicy
+from standin.provider import Provider
 from standin.resource import Declared
 from tests.recordings import CONTRACT, load
 from tests.recordings import text as text_of
@@ -135,8 +136,8 @@ class Run:
         self.providers = {name: self._provider() for name in PROVIDERS[folder]}
 
     def _provider(self) -> Gcp:
-        gcp = Gcp(session=lambda: session(self.replay), sleep=_nothing)
-        gcp.batcher = Gathering(self._callers)
+        gcp = Gcp(Provider(lambda: session(self.replay), _nothing))
+        gcp.provider.batcher = Gathering(self._callers)
         return gcp
 
     def _callers(self, key: str) -> int:
@@ -147,7 +148,7 @@ class Run:
 
     def check_config(self) -> None:
         for name, config in PROVIDERS[self.folder].items():
-            _, failures = Gcp(lambda: session(self.replay), _nothing).check_config(
+            _, failures = Gcp(Provider(lambda: session(self.replay), _nothing)).check_config(
                 config, Context()
             )
             assert failures == [], name
@@ -326,7 +327,7 @@ def test_every_request_and_every_state_is_the_official_plugins(
 
 
 def test_the_comparison_notices_a_request_that_was_never_recorded() -> None:
-    gcp = Gcp(session=lambda: session(Replay([], IDENTITIES)), sleep=_nothing)
+    gcp = Gcp(Provider(lambda: session(Replay([], IDENTITIES)), _nothing))
     with pytest.raises((AssertionError, ProviderError), match="never recorded"):
         gcp.configure(PLATFORM, Context())
 

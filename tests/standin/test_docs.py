@@ -11,7 +11,8 @@ from pulumi_plugin.values import Props
 from standin.docs import ALWAYS, NEVER, SAMPLES, Asked, first, page, row, sample
 from standin.fields import DEFAULTS
 from standin.gcp import Gcp
-from standin.resource import NOT_SET, Declared
+from standin.provider import NOT_SET
+from standin.resource import Declared
 from tests.recordings import CONTRACT, load
 from tests.standin.support import Scripted, configured
 
@@ -52,7 +53,7 @@ def open_to_the_provider(kind: Declared) -> Props:
 def settings(token: str) -> dict[str, str]:
     """What the type asks of the provider, by the property that it asks for."""
     asked = Asked()
-    kind = asked.kind(token)
+    kind = Gcp(asked).kind(token)
     assert isinstance(kind, Declared)
     kind.names("", open_to_the_provider(kind), {})
     return asked.settings

@@ -170,6 +170,7 @@ sys.path[:0] = {path!r}
 from tests.standin.support import Scripted, session
 from pulumi_plugin.server import serve
 from standin.gcp import Gcp
+from standin.provider import Provider
 KEY = {{"name": "{account}/keys/1", "privateKeyData": "the private half"}}
 SCRIPT = {{
     "GET /v1/userinfo": {{}},
@@ -177,7 +178,7 @@ SCRIPT = {{
     "GET /v1/{account}/keys/1": KEY,
     "DELETE /v1/{account}/keys/1": {{}},
 }}
-serve(Gcp(session=lambda: session(Scripted(SCRIPT))))
+serve(Gcp(Provider(lambda: session(Scripted(SCRIPT)))))
 """
 
 

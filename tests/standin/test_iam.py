@@ -141,7 +141,7 @@ def test_members_of_one_project_land_in_one_write() -> None:
     policy = Policy()
     api = policy.script()
     gcp, _ = configured(api)
-    gcp.batcher = Gathering(lambda key: 3)
+    gcp.provider.batcher = Gathering(lambda key: 3)
     roles = ["roles/a", "roles/b", "roles/c"]
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda role: gcp.kind(MEMBER).create(grant(role), Context()), roles))
@@ -158,7 +158,7 @@ def test_one_bad_member_does_not_take_the_batch_down() -> None:
         return policy.set(exchange)
 
     gcp, _ = configured(Scripted({POLICY: policy.get, SET: choosy}))
-    gcp.batcher = Gathering(lambda key: 2)
+    gcp.provider.batcher = Gathering(lambda key: 2)
     members = ["user:good@example.com", "user:bad@example.com"]
 
     def create(member: str) -> str:

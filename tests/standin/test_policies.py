@@ -145,7 +145,7 @@ def test_the_order_of_logs_says_nothing_and_they_are_imported_by_service() -> No
 
 def test_members_bindings_and_logs_of_one_project_land_in_one_write() -> None:
     project = Project(bindings=[{"role": "roles/old", "members": [BEN]}])
-    project.gcp.batcher = Gathering(lambda key: 4)
+    project.gcp.provider.batcher = Gathering(lambda key: 4)
     gone = {"project": "p", "role": "roles/old", "member": BEN}
     work = (
         lambda: project.gcp.kind(MEMBER).create({**gone, "role": "roles/new"}, Context()),

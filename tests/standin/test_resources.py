@@ -54,7 +54,7 @@ def test_services_of_one_project_are_enabled_in_one_call() -> None:
         }
     )
     gcp, slept = configured(api)
-    gcp.batcher = Gathering(lambda key: 3)
+    gcp.provider.batcher = Gathering(lambda key: 3)
     names = [f"{name}.googleapis.com" for name in ("a", "b", "c")]
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(lambda s: gcp.kind(SERVICE).create({"service": s}, Context()), names))

@@ -1,8 +1,7 @@
 """The gRPC server that the engine talks to.
 
 `pulumi.provider.experimental` has no partial failure (`ErrorResourceInitFailed`), does not pass
-old inputs to diff and does not recognise unknown values, so this stands directly on the protocol in
-`pulumi.runtime.proto`.
+old inputs to diff and does not recognise unknown values, so this stands directly on the protocol.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ import grpc
 from google.protobuf import empty_pb2
 from google.rpc import status_pb2
 from grpc_status import rpc_status
-from pulumi.runtime import proto
-from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc
 
 from pulumi_plugin.kinds import (
     Change,
@@ -33,6 +30,7 @@ from pulumi_plugin.kinds import (
     Plugin,
     ProviderError,
 )
+from pulumi_plugin.protocol import proto
 from pulumi_plugin.values import Props, conceal, struct_to_python, to_struct
 
 # Pulumi's own limits: messages of up to 400 MiB, and half an hour in the queue.
@@ -46,8 +44,8 @@ def serve(plugin: Plugin) -> None:
     """Run `plugin` as the engine started it: the engine's address comes last, after any flags."""
     channel = grpc.insecure_channel(sys.argv[-1], options=OPTIONS)
     server = grpc.server(ThreadPoolExecutor(max_workers=64), options=OPTIONS)
-    servicer = Servicer(plugin, engine_pb2_grpc.EngineStub(channel))
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+    servicer = Servicer(plugin, proto.EngineStub(channel))
+    proto.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
@@ -65,7 +63,7 @@ def serve(plugin: Plugin) -> None:
     server.wait_for_termination()
 
 
-class Servicer(provider_pb2_grpc.ResourceProviderServicer):
+class Servicer(proto.ResourceProviderServicer):
     """The protocol's methods, each a call of `plugin` or of one of its kinds."""
 
     def __init__(self, plugin: Plugin, engine: Any) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +16,8 @@ from google.rpc import status_pb2
 from pulumi.runtime import proto, rpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
+import pulumi_plugin
+from pulumi_plugin import protocol
 from pulumi_plugin.kinds import (
     Change,
     Context,
@@ -184,3 +189,15 @@ def test_a_warning_is_about_its_resource_and_stays() -> None:
     servicer.Create(proto.CreateRequest(urn=URN, properties=to_struct({})), None)
     said = [(one.urn, one.severity, one.message, one.ephemeral) for one in logged]
     assert said == [(URN, proto.WARNING, "odd", False)]
+
+
+def test_a_plugin_starts_without_the_sdk_for_programs() -> None:
+    """It would take longer than all the rest of the start."""
+    code = "import sys, pulumi_plugin.server; print('pulumi' in sys.modules)"
+    root = Path(pulumi_plugin.__file__).parents[1]
+    said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, check=True)
+    assert said.stdout.split() == [b"False"]
+
+
+def test_the_protocol_is_the_sdks() -> None:
+    assert protocol.proto.CreateRequest is proto.CreateRequest

@@ -50,8 +50,15 @@ AUDIT_FIELDS: Final = (
 class Whole(OnPolicy):
     """A part of the policy that the program sets as a whole: a change is one more write of it."""
 
+    token: str
+    source: str
+    fields: tuple[Field, ...]
     set_title: str
     drop_title: str
+
+    def __init__(self, provider: Provider) -> None:
+        target = replace(PROJECT_TARGET, token=self.token, source=self.source, delete_first=False)
+        super().__init__(provider, target, self.fields)
 
     @abstractmethod
     def write(self, part: Props) -> Modify: ...
@@ -110,12 +117,9 @@ class Whole(OnPolicy):
         self.modify(names, title.format(describe=describe, **part), change)
 
     def _found(self, names: Mapping[str, str], part: Props) -> Props | None:
-        try:
-            policy = self.read_policy(names)
-        except GoogleError as error:
-            if error.status == 404:
-                return None
-            raise self.failed(names, error) from error
+        policy = self.find_policy(names)
+        if policy is None:
+            return None
         found = self.shown(part, policy)
         if found is None:
             return None
@@ -125,17 +129,11 @@ class Whole(OnPolicy):
 class Binding(Whole):
     """All members of a role. One that the policy has lost is a binding without members."""
 
+    token = "gcp:projects/iAMBinding:IAMBinding"
+    source = "tpgiamresource/resource_iam_binding.go"
+    fields = BINDING_FIELDS
     set_title = 'Set IAM Binding for role "{role}" on {describe}'
     drop_title = 'Delete IAM Binding for role "{role}" on {describe}'
-
-    def __init__(self, provider: Provider) -> None:
-        target = replace(
-            PROJECT_TARGET,
-            token="gcp:projects/iAMBinding:IAMBinding",
-            source="tpgiamresource/resource_iam_binding.go",
-            delete_first=False,
-        )
-        super().__init__(provider, target, BINDING_FIELDS)
 
     def write(self, part: Props) -> Modify:
         return partial(allow.set_binding, binding=part)
@@ -183,17 +181,11 @@ def _titled(part: Props, policy: Policy) -> Props:
 class AuditConfig(Whole):
     """Which data access logs a service writes."""
 
+    token = "gcp:projects/iAMAuditConfig:IAMAuditConfig"
+    source = "tpgiamresource/resource_iam_audit_config.go"
+    fields = AUDIT_FIELDS
     set_title = "Overwrite audit config for service {service} on resource {describe}"
     drop_title = "Delete audit config for service {service} on resource {describe}"
-
-    def __init__(self, provider: Provider) -> None:
-        target = replace(
-            PROJECT_TARGET,
-            token="gcp:projects/iAMAuditConfig:IAMAuditConfig",
-            source="tpgiamresource/resource_iam_audit_config.go",
-            delete_first=False,
-        )
-        super().__init__(provider, target, AUDIT_FIELDS)
 
     def write(self, part: Props) -> Modify:
         logs = [_log(log) for log in part["auditLogConfigs"]]

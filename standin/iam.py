@@ -171,12 +171,9 @@ class Member(OnPolicy):
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
         grant = inputs or self._grant_of(id)
         names = self.names("", grant, {})
-        try:
-            policy = self.read_policy(names)
-        except GoogleError as error:
-            if error.status == 404:
-                return None
-            raise self.failed(names, error) from error
+        policy = self.find_policy(names)
+        if policy is None:
+            return None
         if not inputs:
             grant = self._with_condition(grant, policy)
         if not has(policy, grant):

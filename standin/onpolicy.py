@@ -138,6 +138,15 @@ class OnPolicy(Declared):
         url = self.target.url.format_map(names) + suffix
         return self.provider.google.call(method, url, self.target.get_query, self.target.get_body)
 
+    def find_policy(self, names: Mapping[str, str]) -> Policy | None:
+        """The policy; None where what it is attached to is gone."""
+        try:
+            return self.read_policy(names)
+        except GoogleError as error:
+            if error.status == 404:
+                return None
+            raise self.failed(names, error) from error
+
     def write_policy(self, names: Mapping[str, str], policy: Policy) -> None:
         method, suffix = self.target.set
         body: Props = {"policy": policy, **self.target.set_body}

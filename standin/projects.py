@@ -167,14 +167,8 @@ class Service(Declared):
 
     def _read(self, project: str, service: str) -> str | None:
         url = f"https://cloudresourcemanager.googleapis.com/v1/projects/{project}"
-        try:
-            self.provider.google.call("GET", url)
-        except GoogleError as error:
-            if error.status == 404:
-                return None
-            raise ProviderError(
-                f'Error when reading or editing Project Service "{project}/{service}": {error}'
-            ) from error
+        if self.fetch(f"{project}/{service}", url) is None:
+            return None
         return service if service in self._enabled(project) else None
 
     def _enabled(self, project: str) -> frozenset[str]:

@@ -211,6 +211,17 @@ class Declared(Kind):
             )
         return dict(zip(names[-len(parts) :], parts, strict=True))
 
+    def fetch(self, id: str, url: str, query: Mapping[str, str] | None = None) -> Props | None:
+        """What Google answers about the resource; None when it does not exist."""
+        try:
+            return self.provider.google.call("GET", url, query)
+        except GoogleError as error:
+            if error.status == 404:
+                return None
+            raise ProviderError(
+                f'Error when reading or editing {self.spec.title} "{id}": {error}'
+            ) from error
+
     def refuses_deletion(self, id: str, outputs: Props) -> bool:
         """Whether the resource is left in the cloud; raises ProviderError if it may not go."""
         policy = outputs.get("deletionPolicy")
@@ -310,16 +321,7 @@ class Rest(Declared):
     def get(self, id: str, inputs: Props, outputs: Props) -> Props | None:
         """Google's description of the resource; None when it does not exist."""
         names = self.names(id, inputs, outputs)
-        try:
-            return self.provider.google.call(
-                "GET", self.url(self.spec.id.format_map(names), names), self.spec.query
-            )
-        except GoogleError as error:
-            if error.status == 404:
-                return None
-            raise ProviderError(
-                f'Error when reading or editing {self.spec.title} "{id}": {error}'
-            ) from error
+        return self.fetch(id, self.url(self.spec.id.format_map(names), names), self.spec.query)
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
         answer = self.get(id, inputs, outputs)

@@ -200,15 +200,8 @@ class SecretVersion(Declared):
         return self._get(id, inputs)
 
     def _get(self, id: str, given: Props) -> Props | None:
-        try:
-            answer = self.provider.google.call("GET", f"{BASE}/{id}")
-        except GoogleError as error:
-            if error.status == 404:
-                return None
-            raise ProviderError(
-                f'Error when reading or editing {self.spec.title} "{id}": {error}'
-            ) from error
-        if answer.get("state") == "DESTROYED":
+        answer = self.fetch(id, f"{BASE}/{id}")
+        if answer is None or answer.get("state") == "DESTROYED":
             return None
         secret, _, version = answer["name"].rpartition("/versions/")
         known = {"version": version, "enabled": answer.get("state") == "ENABLED"}

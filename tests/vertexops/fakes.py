@@ -243,3 +243,24 @@ class FakeGoogle:
 
     def request(self, verb: str, url: str, body: Json | None = None, token: str = "") -> Json:
         return self.answer(verb, url, body, token)
+
+
+class World:
+    """One kind of resource on a fake Google, with its clock and the context of an operation."""
+
+    def __init__(self, kind: Callable[[Any, Clock], Any]) -> None:
+        self.clock = FakeClock()
+        self.vertex = FakeVertex(self.clock)
+        self.google = FakeGoogle(self.vertex)
+        self.kind = kind(self.google, self.clock)
+        self.context = Context()
+
+    @property
+    def asked(self) -> list[str]:
+        """The calls of Vertex AI, by name."""
+        return [call[0] for call in self.vertex.calls]
+
+    def failures(self, inputs: Json) -> dict[str, str]:
+        """What a check says, by property."""
+        _, found = self.kind.check(inputs, {}, self.context)
+        return {failure.property: failure.reason for failure in found}

@@ -8,7 +8,7 @@ import pytest
 
 from pulumi_plugin.kinds import Context, ProviderError
 from pulumi_plugin.values import UNKNOWN
-from tests.vertexops.fakes import FakeClock, FakeGoogle, FakeVertex
+from tests.vertexops import fakes
 from vertexops.errors import GoogleError
 from vertexops.models import RegisteredModel, content_alias
 from vertexops.waiting import ATTEMPTS
@@ -26,13 +26,9 @@ INPUTS = {
 NEXT = INPUTS | {"artifactHash": "b" * 64}
 
 
-class World:
+class World(fakes.World):
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.vertex = FakeVertex(self.clock)
-        google: Any = FakeGoogle(self.vertex)
-        self.kind = RegisteredModel(google, self.clock)
-        self.context = Context()
+        super().__init__(RegisteredModel)
 
     def create(self, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         self.vertex.calls.clear()
@@ -42,10 +38,6 @@ class World:
         found = self.kind.read(id, inputs, {}, self.context)
         return found.inputs if found else None
 
-    @property
-    def asked(self) -> list[str]:
-        return [call[0] for call in self.vertex.calls]
-
     def aliases(self, version: str) -> set[str]:
         return set(self.vertex.models[PARENT][version]["versionAliases"])
 
@@ -53,11 +45,6 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def failures(world: World, inputs: dict[str, Any]) -> dict[str, str]:
-    _, found = world.kind.check(inputs, {}, world.context)
-    return {failure.property: failure.reason for failure in found}
 
 
 def test_the_first_version_makes_the_model(world: World) -> None:
@@ -336,12 +323,12 @@ def test_project_and_location_come_from_the_provider(world: World) -> None:
 
 
 def test_one_form_or_the_other(world: World) -> None:
-    assert failures(world, {"model": PARENT}) == {}
-    assert failures(world, {"model": f"{PARENT}@live"}) == {}
-    assert failures(world, {"model": "pump"}).keys() == {"model"}
-    assert failures(world, {"model": PARENT, "modelId": "pump"}).keys() == {"modelId"}
-    assert failures(world, {}).keys() == {"model"}
-    assert failures(world, {"modelId": "pump", "artifactHash": "a" * 64}).keys() == {
+    assert world.failures({"model": PARENT}) == {}
+    assert world.failures({"model": f"{PARENT}@live"}) == {}
+    assert world.failures({"model": "pump"}).keys() == {"model"}
+    assert world.failures({"model": PARENT, "modelId": "pump"}).keys() == {"modelId"}
+    assert world.failures({}).keys() == {"model"}
+    assert world.failures({"modelId": "pump", "artifactHash": "a" * 64}).keys() == {
         "displayName",
         "artifactUri",
         "containerImageUri",
@@ -358,7 +345,7 @@ def test_everything_wrong_is_said_at_once(world: World) -> None:
         "labels": {"a": 1},
         "name": "pump",
     }
-    assert failures(world, wrong).keys() == {
+    assert world.failures(wrong).keys() == {
         "modelId",
         "artifactUri",
         "artifactHash",
@@ -372,5 +359,5 @@ def test_everything_wrong_is_said_at_once(world: World) -> None:
 
 
 def test_unknown_values_pass_the_check(world: World) -> None:
-    assert failures(world, dict.fromkeys(INPUTS, UNKNOWN)) == {}
-    assert failures(world, INPUTS | {"versionAliases": [UNKNOWN, UNKNOWN]}) == {}
+    assert world.failures(dict.fromkeys(INPUTS, UNKNOWN)) == {}
+    assert world.failures(INPUTS | {"versionAliases": [UNKNOWN, UNKNOWN]}) == {}

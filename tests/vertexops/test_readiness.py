@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pulumi_plugin.kinds import Context, ProviderError
+from pulumi_plugin.kinds import ProviderError
 from pulumi_plugin.values import UNKNOWN
-from tests.vertexops.fakes import FakeClock, FakeGoogle
+from tests.vertexops import fakes
 from vertexops.errors import GoogleError
 from vertexops.readiness import KNOWN, AccessReady, ServicesReady
 from vertexops.waiting import Unfinished
@@ -37,28 +37,21 @@ def disabled() -> GoogleError:
     return GoogleError(403, "PERMISSION_DENIED", NOT_YET, "SERVICE_DISABLED", {"service": VERTEX})
 
 
-class World:
-    """`answers` is asked for each request, after it was noted in `urls`."""
+class World(fakes.World):
+    """`answer` is asked for each request, after it was noted in `urls`."""
 
     def __init__(self, kind: type[ServicesReady] | type[AccessReady], answer: Answer) -> None:
-        self.clock, google = FakeClock(), FakeGoogle()
+        super().__init__(kind)
         self.urls: list[str] = []
 
         def noted(verb: str, url: str, body: dict[str, Any] | None, token: str) -> dict[str, Any]:
             self.urls.append(f"{verb} {url}")
             return answer(verb, url, body, token)
 
-        google.answer = noted
-        self.context = Context()
-        configured: Any = google
-        self.kind = kind(configured, self.clock)
+        self.google.answer = noted
 
     def create(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return self.kind.create(inputs, self.context)[1]
-
-    def failures(self, inputs: dict[str, Any]) -> dict[str, str]:
-        _, found = self.kind.check(inputs, {}, self.context)
-        return {failure.property: failure.reason for failure in found}
 
 
 def services(answer: Answer) -> World:

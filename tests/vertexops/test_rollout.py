@@ -8,7 +8,8 @@ import pytest
 
 from pulumi_plugin.kinds import Change, Context, PartialFailure, ProviderError
 from pulumi_plugin.values import UNKNOWN
-from tests.vertexops.fakes import OPERATION_SECONDS, FakeClock, FakeGoogle, FakeVertex
+from tests.vertexops import fakes
+from tests.vertexops.fakes import OPERATION_SECONDS
 from vertexops.deployed import deployed_model_id
 from vertexops.errors import GoogleError
 from vertexops.rollout import ModelRollout
@@ -27,14 +28,10 @@ def rollout(*models: dict[str, Any]) -> dict[str, Any]:
     return {"endpoint": E, "models": list(models)}
 
 
-class World:
+class World(fakes.World):
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.vertex = FakeVertex(self.clock)
+        super().__init__(ModelRollout)
         self.vertex.add_endpoint(E)
-        google: Any = FakeGoogle(self.vertex)
-        self.kind = ModelRollout(google, self.clock)
-        self.context = Context()
 
     def up(self, inputs: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
         """Create, or update from `old`; the calls it made are in `asked`."""
@@ -44,10 +41,6 @@ class World:
         else:
             outputs = self.kind.update(E, old, {}, inputs, self.context)
         return outputs
-
-    @property
-    def asked(self) -> list[str]:
-        return [call[0] for call in self.vertex.calls]
 
     @property
     def split(self) -> dict[str, int]:
@@ -61,11 +54,6 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def failures(world: World, inputs: dict[str, Any]) -> dict[str, str]:
-    _, found = world.kind.check(inputs, {}, world.context)
-    return {failure.property: failure.reason for failure in found}
 
 
 def test_first_rollout_deploys_then_moves_the_traffic(world: World) -> None:
@@ -508,7 +496,7 @@ def test_everything_wrong_is_said_at_once(world: World) -> None:
             {"model": f"{M}@prod", "machineType": "n1-standard-2", "replicas": 1},
         ],
     }
-    assert failures(world, inputs).keys() == {
+    assert world.failures(inputs).keys() == {
         "endpoint",
         "deadlineSeconds",
         "models[0].traffic",
@@ -523,25 +511,25 @@ def test_everything_wrong_is_said_at_once(world: World) -> None:
 
 
 def test_traffic_has_to_add_up(world: World) -> None:
-    assert failures(world, rollout(model(1, 50), model(2, 49))) == {
+    assert world.failures(rollout(model(1, 50), model(2, 49))) == {
         "models": "have 99 % of the traffic, not 100"
     }
-    assert failures(world, rollout()) == {"models": "have 0 % of the traffic, not 100"}
+    assert world.failures(rollout()) == {"models": "have 0 % of the traffic, not 100"}
 
 
 def test_another_region_is_refused_with_the_reason(world: World) -> None:
     elsewhere = model(1) | {"model": "projects/q/locations/europe-west4/models/pump@1"}
-    [(at, said)] = failures(world, rollout(elsewhere)).items()
+    [(at, said)] = world.failures(rollout(elsewhere)).items()
     assert at == "models[0].model"
     assert said.startswith("is in europe-west4, the endpoint in us-central1: register the model in")
 
 
 def test_unknown_values_pass_the_check(world: World) -> None:
-    assert failures(world, {"endpoint": UNKNOWN, "models": UNKNOWN}) == {}
-    assert failures(world, rollout(model(1) | {"model": UNKNOWN})) == {}
-    assert failures(world, rollout(model(1, 50), model(2) | {"traffic": UNKNOWN})) == {}
-    assert failures(world, {"endpoint": E, "models": [UNKNOWN, model(1, 50)]}) == {}
-    assert failures(world, rollout(model(1, 50) | {"model": UNKNOWN})) != {}
+    assert world.failures({"endpoint": UNKNOWN, "models": UNKNOWN}) == {}
+    assert world.failures(rollout(model(1) | {"model": UNKNOWN})) == {}
+    assert world.failures(rollout(model(1, 50), model(2) | {"traffic": UNKNOWN})) == {}
+    assert world.failures({"endpoint": E, "models": [UNKNOWN, model(1, 50)]}) == {}
+    assert world.failures(rollout(model(1, 50) | {"model": UNKNOWN})) != {}
 
 
 def test_diff_names_what_differs(world: World) -> None:

@@ -74,11 +74,11 @@ class OnPolicy(Declared):
 
     def modify(self, names: Mapping[str, str], title: str, change: Modify) -> None:
         """Write the policy with `change`, in one write with others that come within a moment."""
-        if not self.target.batched:
-            return self._send(names, [change])
-        key = f"modify the IAM policy of {self._describe(names)}"
-        self.provider.batcher.run(key, title, change, partial(self._send, names))
-        return None
+        if self.target.batched:
+            key = f"modify the IAM policy of {self._describe(names)}"
+            self.provider.batcher.run(key, title, change, partial(self._send, names))
+        else:
+            self._send(names, [change])
 
     def _send(self, names: Mapping[str, str], changes: list[Modify]) -> None:
         def modify(policy: Policy) -> Policy:

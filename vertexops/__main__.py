@@ -37,7 +37,8 @@ class VertexOps(Plugin):
         return inputs, forms.ACCOUNT.check(account, "impersonateServiceAccount")
 
     def configure(self, inputs: Props, context: Context) -> None:
-        self.google = Google(*(inputs.get(key) or "" for key in schema.CONFIG))
+        project, region = inputs.get("project") or "", inputs.get("region") or ""
+        self.google = Google(project, region, inputs.get("impersonateServiceAccount") or "")
 
     def kind(self, token: str) -> Kind:
         if token not in KINDS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import requests
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError
 
+import standin
 from pulumi_plugin.kinds import Context, ProviderError
 from pulumi_plugin.values import UNKNOWN
 from standin.gcp import Gcp
@@ -266,3 +269,11 @@ def test_waiting_stops_when_the_engine_cancels() -> None:
     context.cancelled.set()
     with pytest.raises(ProviderError, match="was cancelled; op goes on"):
         gcp.kind(ENDPOINT).create(ENDPOINT_INPUTS, context)
+
+
+def test_the_plugin_starts_without_what_only_a_call_needs() -> None:
+    code = "import sys, standin.gcp, pulumi_plugin.server; print(*sys.modules)"
+    root = Path(standin.__file__).parents[1]
+    said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, check=True)
+    late = {"pulumi", "requests", "google.auth", "cryptography"}
+    assert late.isdisjoint(said.stdout.decode().split())

@@ -99,3 +99,11 @@ def test_code_that_pulumi_import_prints_can_be_run() -> None:
     schema = json.loads(VertexOps().schema())
     module = import_module(schema["language"]["python"]["packageName"])
     assert all(hasattr(module, token.rpartition(":")[2]) for token in schema["resources"])
+
+
+def test_it_starts_without_what_only_a_call_of_google_needs() -> None:
+    late = {"pulumi", "requests", "google.auth", "google.api_core", "google.cloud.aiplatform_v1"}
+    code = "import sys, vertexops.__main__; print(*sys.modules)"
+    root = Path(sdk.__file__).parents[1]
+    said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, check=True)
+    assert late.isdisjoint(said.stdout.decode().split())

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from benchmarks.table import Ratio, show_figures
 from rehearsal.engine import stack_program
-from rehearsal.rehearse import Options, opened
 from rehearsal.report import Report
+from rehearsal.run import Options, opened
 
 STACK: Final = "staging"
 ROUNDS: Final = 5

@@ -8,8 +8,9 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks.table import Ratio, show_figures
-from rehearsal.rehearse import Options, rehearse
+from rehearsal.rehearse import rehearse
 from rehearsal.report import Report
+from rehearsal.run import Options
 
 STACK: Final = "staging"
 ROUNDS: Final = 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +19,9 @@ from rehearsal import crash, scenarios, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
-from rehearsal.rehearse import Options, rehearse, unknown_permissions
+from rehearsal.rehearse import rehearse, unknown_permissions
 from rehearsal.report import Report
+from rehearsal.run import Options
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ToolchainError
 from simulator.serve.faults import RATE
@@ -50,6 +53,32 @@ def overrides(given: tuple[str, ...]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise click.UsageError(f"--set {item}: the value is no YAML: {error}") from error
     return values
+
+
+UNTRIED: Final = (UnknownStack, UnknownCaller, SettingsError, ToolchainError)
+"""Why nothing could be tried; the message says what to put right."""
+
+
+@contextmanager
+def written(report: Report) -> Iterator[None]:
+    """Write the summary at the end, whatever comes: what was found until then is in it.
+
+    Raises click.ClickException in place of errors that say what to put right.
+    """
+    try:
+        yield
+    except UNTRIED as error:
+        raise click.ClickException(str(error)) from error
+    except BaseException as error:
+        show_summary(report)
+        if isinstance(error, EngineError):
+            raise click.ClickException(str(error)) from error
+        raise
+    show_summary(report)
+
+
+def show_summary(report: Report) -> None:
+    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
 
 
 OUTPUT: Final = click.option(
@@ -119,11 +148,8 @@ def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
     if problems := unknown_permissions(options):
         raise click.UsageError("\n".join(problems))
     report = Report(stack, Console(), output=output)
-    try:
+    with written(report):
         passed = rehearse(options, report)
-    except (UnknownStack, UnknownCaller, SettingsError, ToolchainError, EngineError) as error:
-        raise click.ClickException(str(error)) from error
-    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     sys.exit(0 if passed else 1)
 
 
@@ -162,11 +188,11 @@ def crash_sweep(stack: str, scenario: str, at: tuple[str, ...], output: Path | N
     chosen = list(crash.SCENARIOS) if scenario == "all" else [scenario]
     try:
         points = [crash.Point.parse(point) for point in at]
+    except ValueError as error:
+        raise click.UsageError(f"--at {error}") from error
+    with written(report):
         passed = [crash.sweep(stack, name, points, report) for name in chosen]
-    except (UnknownStack, SettingsError, ToolchainError, EngineError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
-    report.summary["passed"] = all(passed)
-    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
+        report.summary["passed"] = all(passed)
     sys.exit(0 if all(passed) else 1)
 
 
@@ -178,12 +204,9 @@ def crash_sweep(stack: str, scenario: str, at: tuple[str, ...], output: Path | N
 def under_faults(stack: str, seeds: int, fault_rate: float, output: Path | None) -> None:
     """Bring STACK up under faults, seed by seed; each has to end in the right state."""
     report = Report(f"{stack}-faults", Console(), output=output)
-    try:
+    with written(report):
         passed = trouble.try_seeds(stack, list(range(1, seeds + 1)), fault_rate, report)
-    except (UnknownStack, SettingsError, ToolchainError, EngineError) as error:
-        raise click.ClickException(str(error)) from error
-    report.summary["passed"] = passed
-    report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
+        report.summary["passed"] = passed
     sys.exit(0 if passed else 1)
 
 

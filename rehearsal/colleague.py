@@ -6,16 +6,17 @@ version that stays when the stack's own goes, and putting right what was changed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from components.settings import Model, Settings
 from rehearsal.environment import SCIENTIST
-from rehearsal.report import StageFailed
+from rehearsal.report import Stage, StageFailed
+from rehearsal.run import Rehearsal
+from rehearsal.sandbox import GoogleError
 
-if TYPE_CHECKING:
-    from rehearsal.rehearse import Rehearsal
-
+ALIAS: Final = "candidate"
 BY_HAND: Final = "renamed by hand"
+NOT_FOUND: Final = 404
 
 
 def uploaded(settings: Settings) -> Model:
@@ -32,20 +33,31 @@ def api(settings: Settings) -> str:
     return f"https://{settings.region}-aiplatform.googleapis.com/v1"
 
 
-def register(run: Rehearsal) -> None:
+def register(run: Rehearsal, stage: Stage) -> None:
     """Another version of a model of the stack, which does not become the default."""
     settings, his = run.environment.settings, run.sandbox.google(SCIENTIST)
     name = model_name(settings)
-    with run.report.stage("a colleague's version") as stage:
-        ours = his.call("GET", f"{api(settings)}/{name}")
-        taken = ("displayName", "artifactUri", "containerSpec")
-        body = {
-            "parentModel": name,
-            "model": {key: ours[key] for key in taken} | {"versionAliases": ["candidate"]},
-        }
-        address = f"{api(settings)}/{name.rpartition('/')[0]}:upload"
-        made = his.finish(his.call("POST", address, body), api(settings))
-        stage.note = f"version {made['modelVersionId']} of {uploaded(settings).id}"
+    ours = his.call("GET", f"{api(settings)}/{name}")
+    taken = ("displayName", "artifactUri", "containerSpec")
+    body = {
+        "parentModel": name,
+        "model": {key: ours[key] for key in taken} | {"versionAliases": [ALIAS]},
+    }
+    address = f"{api(settings)}/{name.rpartition('/')[0]}:upload"
+    made = his.finish(his.call("POST", address, body), api(settings))
+    stage.note = f"version {made['modelVersionId']} of {uploaded(settings).id}"
+
+
+def has_registered(run: Rehearsal) -> bool:
+    """Whether he has a version beside the stack's own."""
+    settings, his = run.environment.settings, run.sandbox.google(SCIENTIST)
+    try:
+        his.call("GET", f"{api(settings)}/{model_name(settings)}@{ALIAS}")
+    except GoogleError as error:
+        if error.status == NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 def take_back(run: Rehearsal) -> None:
@@ -53,7 +65,7 @@ def take_back(run: Rehearsal) -> None:
     settings, his = run.environment.settings, run.sandbox.google(SCIENTIST)
     name = model_name(settings)
     left: Any = his.call("GET", f"{api(settings)}/{name}")
-    if set(left["versionAliases"]) != {"candidate", "default"}:
+    if set(left["versionAliases"]) != {ALIAS, "default"}:
         raise StageFailed("a colleague's version was not left as the default", str(left))
     his.finish(his.call("DELETE", f"{api(settings)}/{name}"), api(settings))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,10 +22,10 @@ from typing import Any, Final
 
 from access.recover import UnknownKind, recovered
 from rehearsal import environment as environments
-from rehearsal import toolchain
-from rehearsal.engine import Apart, Engine, EngineError, Outcome
+from rehearsal import world as worlds
+from rehearsal.engine import EngineError, Outcome
 from rehearsal.report import Report
-from rehearsal.sandbox import Sandbox
+from rehearsal.world import World
 
 AT_ONCE: Final = 2
 """Points under way at the same time: an engine keeps about one core busy."""
@@ -63,30 +64,6 @@ class Found:
     problems: list[str] = field(default_factory=list)
 
 
-@dataclass
-class World:
-    """A cloud and a stack in it, for one point."""
-
-    sandbox: Sandbox
-    engine: Engine
-
-    def up(self, **options: Any) -> Apart:
-        return self.engine.apart("up", **options)
-
-    def left(self) -> dict[str, Any]:
-        """What is there: the cloud's content, and the state's resources with their ids."""
-        state = json.loads(self.engine.cli("stack", "export"))["deployment"]
-        return {
-            "cloud": self.sandbox.control("GET", "/dump"),
-            "state": {
-                resource["urn"]: resource.get("id", "")
-                for resource in state["resources"]
-                if not resource["type"].startswith("pulumi:")
-            },
-            "pending": state.get("pending_operations") or [],
-        }
-
-
 Scenario = Callable[[World, Path], None]
 
 
@@ -96,7 +73,7 @@ def first(world: World, models: Path) -> None:
 
 def model_update(world: World, models: Path) -> None:
     """A stack that is up, and a newer version of each of its models."""
-    hold(world.up().outcome())
+    hold(world.engine.apart("up").outcome())
     world.engine.configure(environments.renewed(world.engine.environment, world.sandbox, models))
     hold(world.engine.refresh())  # follows an alias to the newer version
 
@@ -116,7 +93,7 @@ def sweep(stack: str, scenario: str, points: Sequence[Point], report: Report) ->
     started = time.monotonic()
     with opened(stack, scenario, models) as world:
         number = len(world.sandbox.control("GET", "/changes")["changes"])
-        hold(world.up().outcome())
+        hold(world.engine.apart("up").outcome())
         made = world.sandbox.control("GET", f"/changes?since={number}")["changes"]
         expected = world.left()
     points = points or [Point(number + 1) for number in range(len(made))]
@@ -149,10 +126,7 @@ def sweep(stack: str, scenario: str, points: Sequence[Point], report: Report) ->
 def opened(stack: str, scenario: str, models: Path) -> Iterator[World]:
     """A cloud and a stack as they are before the `up` that is to be killed."""
     environment = environments.load(stack, models)
-    with Sandbox(environments.seed(environment), at_once=True) as sandbox:
-        environments.prepare_source(environment, sandbox, models)
-        engine = Engine(sandbox, environment, toolchain.gcp_plugin(), policies=False)
-        world = World(sandbox, engine)
+    with worlds.opened(environment, models, policies=False, at_once=True) as world:
         SCENARIOS[scenario](world, models)
         yield world
 
@@ -168,6 +142,8 @@ def _tried(
             found.problems = list(differences(expected, world.left()))
     except (EngineError, UnknownKind) as error:
         found.problems = [str(error)]
+    except Exception:  # the other points are told all the same
+        found.problems = [traceback.format_exc()]
     return found
 
 
@@ -175,7 +151,7 @@ def interrupt(world: World, point: Point) -> str:
     """Kill an `up` at `point`: the change it was killed after, empty when there was none such."""
     halt = {"after": point.after, "method": point.method}
     world.sandbox.control("POST", "/halt", halt)
-    running = world.up()
+    running = world.engine.apart("up")
     try:
         while running.running:
             if stopped := world.sandbox.control("GET", "/halt")["at"]:
@@ -194,7 +170,7 @@ def recover(world: World) -> None:
     engine.cli("cancel", "--yes")
     state = json.loads(engine.cli("stack", "export"))
     engine.cli("stack", "import", given=json.dumps(recovered(state)))
-    hold(world.up(refresh=True).outcome())
+    hold(world.engine.apart("up", refresh=True).outcome())
 
 
 def differences(expected: Any, found: Any, path: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -283,6 +284,9 @@ def _run(operation: Callable[..., Any], **options: Any) -> Outcome:
         outcome.ok = False
         if not outcome.errors and not outcome.violations:
             outcome.errors.append(str(error))
+    except Exception:  # what the engine said until then is told all the same
+        outcome.ok = False
+        outcome.errors.append(traceback.format_exc())
     return outcome
 
 

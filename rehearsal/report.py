@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -57,7 +59,7 @@ class Report:
 
     @contextmanager
     def stage(self, name: str, *, aside: bool = False) -> Iterator[Stage]:
-        """Time a stage and show how it ended. StageFailed passes through.
+        """Time a stage and show how it ended. What goes wrong in it passes through, with its name.
 
         A stage that runs `aside` of another one leaves the status line to it.
         """
@@ -67,6 +69,9 @@ class Report:
             with nullcontext() if aside else self.console.status(name):
                 yield stage
             failed = False
+        except Exception as error:
+            error.add_note(f"in the stage: {name}")
+            raise
         finally:
             seconds = time.monotonic() - started
             self.summary["stages"][name] = round(seconds, 3)
@@ -74,29 +79,38 @@ class Report:
             line = Text.assemble(mark, f" {name:<22}{seconds:6.1f} s  ", (stage.note, "dim"))
             self.console.print(line, overflow="ellipsis", no_wrap=True)
 
-    def failure(
-        self, error: StageFailed, audit: list[dict[str, Any]], names: dict[str, str]
-    ) -> None:
-        """Explain what went wrong; the raw error comes last, whole."""
-        denial = find(error.raw)
-        self.console.print(f"\n[bold red]{error}[/]", highlight=False)
-        if denial:
+    def failure(self, error: Exception, audit: list[dict[str, Any]], names: dict[str, str]) -> None:
+        """Explain what went wrong; the raw error comes last, whole.
+
+        Of anything but StageFailed that is its traceback: something broke that had not to.
+        """
+        if isinstance(error, StageFailed):
+            reason, raw = str(error), error.raw
+        else:
+            reason = f"{type(error).__name__}: {error}"
+            raw = "".join(traceback.format_exception(error)).strip()
+        notes: list[str] = getattr(error, "__notes__", [])
+        failures = self.summary.setdefault("failures", [])
+        failures.append({"reason": reason, "notes": notes, "error": raw})
+        self.console.print(f"\n[bold red]{escape(reason)}[/]", highlight=False)
+        if denial := find(raw):
             member = denied_member(audit, denial.permission)
             identity = names.get(member) or names.get(f"serviceAccount:{denial.principal}")
             for line in explain(denial, identity):
                 self.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
             if member:
                 self.console.print(f"  as {member}", highlight=False, markup=False)
-            self.summary["denial"] = {
+            told = {
                 "permission": denial.permission,
                 "resource": denial.resource,
                 "principal": member,
                 "identity": identity,
                 "text": denial.text,
             }
-        if error.raw:
+            self.summary.setdefault("denial", told)
+        if raw:
             self.console.print("\nThe error itself:", style="bold")
-            self.console.print(error.raw, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(raw, highlight=False, markup=False, soft_wrap=True)
 
     def identities(self) -> None:
         """A table of who was given what, and used how much of it."""

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from components.settings import SettingsError
 from rehearsal.environment import UnknownStack
-from rehearsal.rehearse import Options, opened
 from rehearsal.report import Report, StageFailed
+from rehearsal.run import Options, demand_ok, opened
 from rehearsal.sandbox import clean_environment
 from rehearsal.toolchain import ROOT, ToolchainError
 
@@ -27,20 +27,17 @@ STACKS: Final = tuple(sorted(path.name.split(".")[1] for path in ROOT.glob("Pulu
 
 def review(stack: str, report: Report) -> bool:
     """Preview one stack under the pack; True when nothing was said and nothing went wrong."""
-    with opened(Options(stack), report) as run:
-        try:
-            with report.stage(f"preview {stack}") as stage:
-                outcome = run.engine.preview()
-                stage.note = f"{outcome.summary()}; {len(outcome.violations)} violations"
-                if outcome.violations:
-                    said = [f"{level}: {message}" for level, message in outcome.violations]
-                    raise StageFailed(f"the policy pack objects to {stack}", "\n".join(said))
-                if not outcome.ok:
-                    raise StageFailed("the engine stopped", "\n".join(outcome.errors))
-        except StageFailed as error:
-            report.failure(error, run.audit(), run.members)
-            return False
-    return True
+    held = False
+    with opened(Options(stack), report) as run, run.explained():
+        with report.stage(f"preview {stack}") as stage:
+            outcome = run.engine.preview()
+            stage.note = f"{outcome.summary()}; {len(outcome.violations)} violations"
+            if outcome.violations:
+                said = [f"{level}: {message}" for level, message in outcome.violations]
+                raise StageFailed(f"the policy pack objects to {stack}", "\n".join(said))
+            demand_ok(outcome)
+        held = True
+    return held
 
 
 @click.command(help=__doc__)

@@ -14,20 +14,13 @@ import pulumi_gcp as gcp
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import IMPERSONATE, Settings
-from rehearsal import colleague, telemetry, toolchain
+from rehearsal import colleague, lifecycle, telemetry, world
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, Outcome, stack_program
-from rehearsal.rehearse import (
-    Options,
-    Rehearsal,
-    explain_failure,
-    identities,
-    opened,
-    predictor,
-    up,
-)
 from rehearsal.report import Report, StageFailed
-from rehearsal.sandbox import GoogleError, Sandbox
+from rehearsal.run import Options, Rehearsal, demand_ok, opened
+from rehearsal.sandbox import GoogleError
+from rehearsal.workloads import predictor
 from vertexops.sdk import AccessReady, Provider
 
 REGISTRY_EDITOR: Final = "roles/cloudiot.editor"
@@ -58,41 +51,33 @@ def registry_editor_only(report: Report) -> bool:
         },
     ]
     cured = False
-    with Sandbox(seed) as sandbox:
-        engine = Engine(
-            sandbox,
-            environment,
-            toolchain.gcp_plugin(),
-            lambda: _endpoint_alone(settings, cured),
-            policies=False,
-        )
-        try:
+    here = world.opened(
+        environment,
+        models,
+        seed=seed,
+        program=lambda: _endpoint_alone(settings, cured),
+        policies=False,
+    )
+    held = False
+    with here as alone:
+        run = Rehearsal(alone.sandbox, alone.engine, alone.before, Options("staging"), report)
+        with run.explained():
             with report.stage("registry editor only") as stage:
-                outcome = engine.up()
+                outcome = run.engine.up()
                 stage.note = f"{NEEDED} denied" if not outcome.ok else "went through"
                 _demand_denial(outcome)
-            report.failure(
-                StageFailed(
-                    f"As in the thread: {REGISTRY_EDITOR} is not enough.",
-                    "\n".join(outcome.errors),
-                ),
-                sandbox.control("GET", "/audit")["entries"],
-                {member: table.DEPLOYER},
-            )
+            reason = f"As in the thread: {REGISTRY_EDITOR} is not enough."
+            run.explain(StageFailed(reason, "\n".join(outcome.errors)))
             report.console.print()
             cured = True
             with report.stage("with the stack's role") as stage:
-                outcome = engine.up()
+                outcome = run.engine.up()
                 stage.note = outcome.summary()
-                if not outcome.ok:
-                    raise StageFailed("the role did not cure it", "\n".join(outcome.errors))
+                demand_ok(outcome)
             with report.stage("destroy"):
-                if not (outcome := engine.destroy()).ok:
-                    raise StageFailed("destroy failed", "\n".join(outcome.errors))
-        except StageFailed as error:
-            report.failure(error, sandbox.control("GET", "/audit")["entries"], {})
-            return False
-    return True
+                demand_ok(run.engine.destroy())
+            held = True
+    return held
 
 
 def _demand_denial(outcome: Outcome) -> None:
@@ -151,31 +136,30 @@ def _cure(settings: Settings) -> pulumi.Resource:
 
 def model_update(report: Report) -> bool:
     """A new model version while a client predicts without pause: no prediction fails."""
-    with opened(Options("staging"), report) as run:
-        try:
-            up(run)
-            before = {model["id"] for model in run.engine.outputs()["deployedModels"]}
-            client = _Client(run)
-            with report.stage("update the model") as stage, client:
-                models = report.folder / "models"
-                run.engine.configure(environments.renewed(run.environment, run.sandbox, models))
-                outcome = run.engine.up()
-                stage.note = outcome.summary()
-                if not outcome.ok:
-                    raise StageFailed("the update failed", "\n".join(outcome.errors))
-                client.until_answered_by(before)
-            with report.stage("check the traffic") as stage:
-                stage.note = _demand_moved(run, client, before)
-            with report.stage("put a name right") as stage:
-                colleague.rename(run)
-                outcome = run.engine.up(refresh=True)
-                stage.note = outcome.summary()
-                explain_failure(outcome)
-                colleague.demand_own_name(run)
-        except StageFailed as error:
-            report.failure(error, run.audit(), run.members)
-            return False
-    return True
+    held = False
+    with opened(Options("staging"), report) as run, run.explained():
+        with report.stage("up") as stage:
+            lifecycle.up(run, stage)
+        before = {model["id"] for model in run.engine.outputs()["deployedModels"]}
+        client = _Client(run)
+        with report.stage("update the model") as stage, client:
+            models = report.folder / "models"
+            run.engine.configure(environments.renewed(run.environment, run.sandbox, models))
+            outcome = run.engine.up()
+            stage.note = outcome.summary()
+            if not outcome.ok:
+                raise StageFailed("the update failed", "\n".join(outcome.errors))
+            client.until_answered_by(before)
+        with report.stage("check the traffic") as stage:
+            stage.note = _demand_moved(run, client, before)
+        with report.stage("put a name right") as stage:
+            colleague.rename(run)
+            outcome = run.engine.up(refresh=True)
+            stage.note = outcome.summary()
+            demand_ok(outcome)
+            colleague.demand_own_name(run)
+        held = True
+    return held
 
 
 class _Client:
@@ -232,20 +216,19 @@ def _demand_moved(run: Rehearsal, client: _Client, before: set[str]) -> str:
 
 def pull_request(report: Report) -> bool:
     """Previews by an account that can read the whole stack and change nothing."""
-    with opened(Options("staging"), report) as run:
-        try:
-            up(run)
-            _review(run)
-        except StageFailed as error:
-            report.failure(error, run.audit(), run.members)
-            return False
+    held = False
+    with opened(Options("staging"), report) as run, run.explained():
+        with report.stage("up") as stage:
+            lifecycle.up(run, stage)
+        _review(run)
         report.summary["identities"] = {
             identity: held
-            for identity, held in identities(run).items()
+            for identity, held in run.identities().items()
             if identity in (table.PREVIEW, table.REVIEWER)
         }
         report.identities()
-    return True
+        held = True
+    return held
 
 
 def _review(run: Rehearsal) -> None:
@@ -273,7 +256,7 @@ def _demand_shown(run: Rehearsal, changes: list[str], **options: bool) -> str:
     """A preview has to show these changes, and to leave the settings as they are."""
     before = _files(run.engine)
     outcome = run.engine.preview(**options)
-    explain_failure(outcome)
+    demand_ok(outcome)
     if outcome.touched != changes:
         shown = "\n".join(outcome.touched) or "nothing"
         raise StageFailed("the preview shows something else than was changed", shown)

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from components import permissions as table
-from rehearsal.report import StageFailed
+from rehearsal.report import Stage, StageFailed
+from rehearsal.run import Rehearsal
 from simulator.core.delays import GOOGLES, MINUTE
-
-if TYPE_CHECKING:
-    from rehearsal.rehearse import Rehearsal
 
 SET_POLICY: Final = "resourcemanager.projects.setIamPolicy"
 
 
-def demand_waiting(run: Rehearsal) -> None:
+def demand_waiting(run: Rehearsal, stage: Stage) -> None:
     """Nothing may have happened faster than at Google, by the cloud's own clock."""
-    with run.report.stage("check the time") as stage:
-        told = run.sandbox.control("GET", "/clock")
-        access = access_seconds(run)
-        run.report.summary |= {
-            "simulated_seconds": told["gone"],
-            "shortest_operations": told["shortest_operations"],
-            "access_seconds": access,
-        }
-        deployed = told["shortest_operations"]["DeployModel"]
-        stage.note = (
-            f"{told['gone'] / MINUTE:.0f} min simulated; access after "
-            f"{access / MINUTE:.1f}, deployed in {deployed / MINUTE:.1f}"
-        )
-        hasty = [
-            f"{kind} took {seconds:.0f} s"
-            for kind, seconds in told["shortest_operations"].items()
-            if seconds < GOOGLES.kinds.get(kind, GOOGLES.operation)
-        ]
-        if access < GOOGLES.iam:
-            hasty.append(f"the deployer's access took {access:.0f} s")
-        if hasty:
-            raise StageFailed("something was faster than at Google", "\n".join(hasty))
+    told = run.sandbox.control("GET", "/clock")
+    access = access_seconds(run)
+    run.report.summary |= {
+        "simulated_seconds": told["gone"],
+        "shortest_operations": told["shortest_operations"],
+        "access_seconds": access,
+    }
+    deployed = told["shortest_operations"]["DeployModel"]
+    stage.note = (
+        f"{told['gone'] / MINUTE:.0f} min simulated; access after "
+        f"{access / MINUTE:.1f}, deployed in {deployed / MINUTE:.1f}"
+    )
+    hasty = [
+        f"{kind} took {seconds:.0f} s"
+        for kind, seconds in told["shortest_operations"].items()
+        if seconds < GOOGLES.kinds.get(kind, GOOGLES.operation)
+    ]
+    if access < GOOGLES.iam:
+        hasty.append(f"the deployer's access took {access:.0f} s")
+    if hasty:
+        raise StageFailed("something was faster than at Google", "\n".join(hasty))
 
 
 def access_seconds(run: Rehearsal) -> float:

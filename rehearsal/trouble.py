@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,11 +21,46 @@ from rich.table import Table
 from access.recover import CREATING, UnknownKind, recovered
 from rehearsal import crash
 from rehearsal.engine import Engine, EngineError, Outcome
-from rehearsal.report import Report
+from rehearsal.report import Report, Stage, StageFailed
+from rehearsal.run import Rehearsal
 from rehearsal.sandbox import Sandbox
 
 EXISTS: Final = ("already exist", "Error 409", "already own it")
 UNCLEAR: Final = ("Traceback (most recent call last)", "panic: ")
+
+
+def up(run: Rehearsal, stage: Stage) -> None:
+    """An `up` on a bad day. One that ends in an error has to say what was wrong."""
+    inject(run.sandbox, run.options.faults or 0, run.options.fault_rate)
+    try:
+        outcome = run.engine.up()
+    finally:
+        told = end(run.sandbox)
+    run.report.summary |= {"faults": told, "resources": outcome.resources}
+    number = sum(told["injected"].values())
+    stage.note = f"{number} faults; {outcome.summary() if outcome.ok else 'a clear error'}"
+    if outcome.ok:
+        _demand_grants(run)
+        return
+    run.failed = outcome
+    if problems := unclear(outcome):
+        raise StageFailed("the engine stopped without saying why", "\n".join(problems))
+
+
+def recover(run: Rehearsal, stage: Stage) -> None:
+    """Another `up` once the faults have ended; the stages after it show that the state is right."""
+    assert run.failed is not None
+    adopt_existing(run.engine, run.failed)
+    outcome = run.engine.up(refresh=True)
+    run.hold(stage, outcome)
+    run.report.summary["resources"] = outcome.resources
+    _demand_grants(run)
+
+
+def _demand_grants(run: Rehearsal) -> None:
+    granted = run.report.summary["faults"]["granted"]
+    if gone := lost(run.sandbox.control("GET", "/dump"), granted):
+        raise StageFailed("a grant of someone else was lost", "\n".join(gone))
 
 
 @dataclass
@@ -51,7 +87,7 @@ def try_seeds(stack: str, seeds: list[int], rate: float, report: Report) -> bool
     """An `up` of `stack` for each seed, each in a cloud of its own."""
     models = report.folder / "models"
     with crash.opened(stack, "first", models) as world:
-        crash.hold(world.up().outcome())
+        crash.hold(world.engine.apart("up").outcome())
         expected = world.left()
     started = time.monotonic()
     with ThreadPoolExecutor(crash.AT_ONCE) as pool:
@@ -76,19 +112,21 @@ def _try(stack: str, models: Path, seed: int, rate: float, expected: dict[str, A
     with crash.opened(stack, "first", models) as world:
         try:
             inject(world.sandbox, seed, rate)
-            outcome = world.up().outcome()
+            outcome = world.engine.apart("up").outcome()
             told = end(world.sandbox)
             tried.injected = told["injected"]
             if not outcome.ok:
                 tried.error = "\n".join(outcome.errors)
                 tried.problems += unclear(outcome)
                 tried.adopted = adopt_existing(world.engine, outcome)
-                crash.hold(world.up(refresh=True).outcome())
+                crash.hold(world.engine.apart("up", refresh=True).outcome())
             left = world.left()
             tried.problems += lost(left["cloud"], told["granted"])
             tried.problems += crash.differences(expected, settled(left, told["granted"]))
         except (EngineError, UnknownKind) as error:
             tried.problems.append(str(error))
+        except Exception:  # the other seeds are told all the same
+            tried.problems.append(traceback.format_exc())
     return tried
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from components import permissions as table
 from components.apis import SERVICES
-from rehearsal import callers, rehearse, telemetry, toolchain
+from rehearsal import callers, kept, telemetry, toolchain
 from rehearsal import environment as environments
 from rehearsal.engine import Engine
 from rehearsal.environment import Environment
@@ -101,7 +101,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             environment,
             sandbox,
             owner,
-            shell(folder / "platform", rehearse.by_hand(engine)),
+            shell(folder / "platform", kept.by_hand(engine)),
             shell(folder / "telemetry", workload),
         )
 

@@ -19,10 +19,11 @@ from rich.console import Console
 
 from rehearsal import environment as environments
 from rehearsal import telemetry, toolchain
-from rehearsal.crash import World
 from rehearsal.engine import Apart, Engine, session_of
 from rehearsal.report import Report
 from rehearsal.sandbox import GoogleError, Sandbox, clean_environment
+from rehearsal.world import World
+from rehearsal.world import opened as opened_world
 from tests.rehearsal.playing import ROOT
 
 ENGINEER = "platform@example.com"
@@ -49,11 +50,9 @@ def sandbox(models: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def world(models: Path) -> Iterator[World]:
-    sandbox, environment = opened(models)
-    with sandbox:
-        engine = Engine(sandbox, environment, toolchain.gcp_plugin("standin"), policies=False)
-        environments.prepare_source(environment, sandbox, models)
-        yield World(sandbox, engine)
+    environment, plugin = environments.load("staging", models), toolchain.gcp_plugin("standin")
+    with opened_world(environment, models, plugin=plugin, policies=False, at_once=True) as world:
+        yield world
 
 
 def open_ports(pids: list[int]) -> set[str]:
@@ -76,7 +75,7 @@ def open_ports(pids: list[int]) -> set[str]:
 def halted(world: World) -> Apart:
     """An `up` that hangs after its first change."""
     world.sandbox.control("POST", "/halt", FIRST_CHANGE)
-    running = world.up()
+    running = world.engine.apart("up")
     while not world.sandbox.control("GET", "/halt")["at"]:
         assert running.running, running.outcome().errors
     return running

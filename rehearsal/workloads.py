@@ -1,0 +1,72 @@
+"""That those who work with the stack can: devices ask for predictions, training stores models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from components import permissions as table
+from rehearsal import telemetry
+from rehearsal.report import Stage, StageFailed
+from rehearsal.run import Rehearsal
+from rehearsal.sandbox import Google, GoogleError
+
+PREDICTIONS: Final = 1_024
+CLIENTS: Final = 8
+
+GOOD_ENOUGH: Final = 0.9
+"""ROC AUC that the deployed model has to reach on readings it has never seen."""
+
+
+def store(run: Rehearsal, stage: Stage) -> None:
+    """Put a newly trained model into the artifact bucket, as the training account."""
+    settings = run.environment.settings
+    path = next(Path(model.artifact) for model in settings.models if model.artifact)
+    try:
+        run.sandbox.google(settings.email(table.TRAINING)).call(
+            "POST",
+            f"https://storage.googleapis.com/upload/storage/v1/b/{settings.artifacts_bucket}/o"
+            "?uploadType=media&name=trained/model.joblib",
+            path.read_bytes(),
+            {"Content-Type": "application/octet-stream"},
+        )
+    except GoogleError as error:
+        raise StageFailed("the training account was refused", str(error)) from error
+    stage.note = "as the training account"
+
+
+def predict(run: Rehearsal, stage: Stage) -> None:
+    """Score the endpoint on readings that no model has seen, as the telemetry account."""
+    ask = predictor(run)
+    readings, labels = telemetry.unseen(PREDICTIONS)
+    try:
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            risks = list(pool.map(lambda reading: ask([reading])[0], readings))
+    except GoogleError as error:
+        raise StageFailed("a prediction was refused", str(error)) from error
+    quality = telemetry.roc_auc(labels, risks)
+    run.report.summary |= {"predictions": len(risks), "roc_auc": quality}
+    stage.note = f"{len(risks):,} on unseen readings, ROC AUC {quality:.3f}"
+    if quality <= GOOD_ENOUGH:
+        raise StageFailed(f"ROC AUC is {quality:.3f}; the model has to be above {GOOD_ENOUGH}")
+
+
+def predictor(run: Rehearsal, *, whole: bool = False) -> Callable[[list[list[float]]], Any]:
+    """A function that sends readings, rows of 9 sensor values, and gets their risks back.
+
+    With `whole` it gets Google's whole answer, which says what model it came from.
+    """
+    settings, outputs = run.environment.settings, run.engine.outputs()
+    if "endpoint" not in outputs:
+        raise StageFailed("there is no endpoint to ask; the stack is not up")
+    google: Google = run.sandbox.google(settings.email(table.TELEMETRY))
+    host = outputs.get("dedicatedDns") or f"{settings.region}-aiplatform.googleapis.com"
+    url = f"https://{host}/v1/{outputs['endpoint']}:predict"
+
+    def ask(readings: list[list[float]]) -> Any:
+        answer = google.call("POST", url, {"instances": readings})
+        return answer if whole else answer["predictions"]
+
+    return ask

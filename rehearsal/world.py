@@ -1,0 +1,115 @@
+"""A simulated cloud and a stack in it: what stages, scenarios and sweeps are played on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from components import permissions as table
+from rehearsal import environment as environments
+from rehearsal.engine import Engine, Program, stack_program
+from rehearsal.environment import Environment
+from rehearsal.sandbox import Sandbox
+from rehearsal.toolchain import GcpPlugin, gcp_plugin
+
+SURVIVORS: Final = frozenset(
+    {
+        *("softDeletedRoles", "softDeletedIdentityPools", "services", "serviceAgents"),
+        *("keyRings", "cryptoKeys"),
+    }
+)
+"""Kinds that outlive the stack: what is soft-deleted, APIs left on, Google's own agents, and the
+key rings and keys of Cloud KMS, which the provider leaves behind without a usable version."""
+
+AGENTS_OWN: Final = "roles/aiplatform.serviceAgent"
+"""What Vertex AI's agent may do by Google's own role is no use of the table's grants."""
+
+
+@dataclass
+class World:
+    """`before` is what existed before the stack: names by kind."""
+
+    sandbox: Sandbox
+    engine: Engine
+    before: Mapping[str, list[str]]
+
+    @property
+    def environment(self) -> Environment:
+        """What the stack began with."""
+        return self.engine.environment
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Member → identity, for everybody the table knows."""
+        return {member: identity for identity, member in self.environment.members.items()}
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Every permission check so far: principal, permission, resource, granted, via."""
+        entries: list[dict[str, Any]] = self.sandbox.control("GET", "/audit")["entries"]
+        return entries
+
+    def identities(self) -> dict[str, dict[str, list[str]]]:
+        """Identity → permissions `granted` by the environment's roles, and those it `used`."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for role in table.roles(self.environment.settings.capabilities):
+            held = found.setdefault(role.identity, {"granted": set(), "used": set()})
+            held["granted"].update(role.permissions)
+        for entry in self.audit():
+            identity = self.members.get(entry["principal"])
+            if identity in found and entry["granted"] and entry["via"]["role"] != AGENTS_OWN:
+                found[identity]["used"].add(entry["permission"])
+        return {
+            identity: {kind: sorted(names) for kind, names in held.items()}
+            for identity, held in found.items()
+        }
+
+    def left(self) -> dict[str, Any]:
+        """What is there: the cloud's content, and the state's resources with their ids."""
+        state = json.loads(self.engine.cli("stack", "export"))["deployment"]
+        return {
+            "cloud": self.sandbox.control("GET", "/dump"),
+            "state": {
+                resource["urn"]: resource.get("id", "")
+                for resource in state["resources"]
+                if not resource["type"].startswith("pulumi:")
+            },
+            "pending": state.get("pending_operations") or [],
+        }
+
+    def left_behind(self) -> list[str]:
+        """What exists and did not before the stack, but for what Google never deletes at once."""
+        after: dict[str, list[str]] = self.sandbox.control("GET", "/state")
+        return [
+            f"{kind}: {name}"
+            for kind, names in after.items()
+            if kind not in SURVIVORS
+            for name in names
+            if name not in self.before.get(kind, ())
+        ]
+
+
+@contextmanager
+def opened(
+    environment: Environment,
+    models: Path,
+    *,
+    seed: Mapping[str, Any] | None = None,
+    plugin: GcpPlugin | None = None,
+    program: Program = stack_program,
+    policies: bool = True,
+    at_once: bool = False,
+    slow: bool = False,
+) -> Iterator[World]:
+    """A cloud from `seed`, the environment's own unless given, and a stack that is not up yet.
+
+    Looked-up models come from `models`; they are trained when they are not there. `at_once` and
+    `slow` are the sandbox's, `policies` the engine's.
+    """
+    with Sandbox(seed or environments.seed(environment), at_once=at_once, slow=slow) as sandbox:
+        environments.prepare_source(environment, sandbox, models)
+        engine = Engine(sandbox, environment, plugin or gcp_plugin(), program, policies=policies)
+        yield World(sandbox, engine, sandbox.control("GET", "/state"))

@@ -41,10 +41,11 @@ policies: setup ## Judge the checked-in stacks by the policy pack
 roles: setup ## Refresh the role catalogue from Google; needs the network and credentials
 	$(BIN)/python -m policies.roles
 
-docs: setup ## Write docs/policies.md, docs/stand-in.md and docs/simulated.md anew
+docs: setup ## Write the pages and tables that are made from code anew
 	$(BIN)/python -m policies.docs > docs/policies.md
 	$(BIN)/python -m standin.docs > docs/stand-in.md
 	$(BIN)/python -m simulator.coverage > docs/simulated.md
+	$(BIN)/python -m simulator.coverage simulator/README.md
 
 bench: setup .venv-bench/.installed ## Measure, as ratios, beside a bare server, an emulator and checkov
 	$(BIN)/python -m benchmarks

@@ -1,18 +1,23 @@
 """How deep the simulation goes: methods, fields and parameters of the discovery documents.
 
-python -m simulator.coverage        prints docs/simulated.md
+python -m simulator.coverage                        prints docs/simulated.md
+python -m simulator.coverage simulator/README.md    writes that page's tables anew
 """
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from simulator.api.calls import Methods
 from simulator.api.discovery import HOSTS, OAUTH, Method, document
 from simulator.api.honoured import Honoured, Shape, Verdict
 from simulator.google import GoogleCloud
+from simulator.seed import Seed
 
 CLOUD: Final = GoogleCloud()
 VERDICTS: Final[tuple[Verdict, ...]] = ("honoured", "ignored", "refused")
@@ -116,5 +121,32 @@ def _refused(depth: Depth) -> list[str]:
     return sorted(name for name, verdict in both.items() if verdict == "refused")
 
 
+def readme(text: str) -> str:
+    """simulator/README.md with its two tables anew: methods by document, and a seed's keys."""
+    handled: Counter[tuple[str, str]] = Counter()
+    known: Counter[tuple[str, str]] = Counter()
+    for api, method in methods():
+        known[api, method.version] += 1
+        handled[api, method.version] += CLOUD[Methods].get(method.id) is not None
+    depth = ["| document | handled | methods |", "|---|---|---|"]
+    depth += [f"| {api} {v} | {handled[api, v]} | {count} |" for (api, v), count in known.items()]
+    schema = Seed.model_json_schema()
+    keys = ["| key | | what |", "|---|---|---|"]
+    for name, part in [("", schema), *sorted(schema["$defs"].items())]:
+        for key, about in part["properties"].items():
+            way = f"{name.lower()} `{key}`".strip()
+            needed = "required" if key in part.get("required", ()) else ""
+            keys.append(f"| {way} | {needed} | {about['description']} |")
+    for mark, table in (("depth", depth), ("seed", keys)):
+        before, start, rest = text.partition(f"<!-- {mark} -->\n")
+        after = rest.partition("<!-- end -->")[2]
+        text = "\n".join([before + start.rstrip(), *table, f"<!-- end -->{after}"])
+    return text
+
+
 if __name__ == "__main__":
-    print(page(), end="")
+    if sys.argv[1:]:
+        written = Path(sys.argv[1])
+        written.write_text(readme(written.read_text()))
+    else:
+        print(page(), end="")

@@ -6,8 +6,8 @@ python -m simulator.seed        prints the JSON schema, for editors
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,7 +28,7 @@ class SeedError(ValueError):
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 Number = Annotated[str, Field(pattern=r"^\d+$")]
@@ -124,7 +124,7 @@ def plant(cloud: Cloud, content: Mapping[str, Any]) -> None:
     What is well-formed and impossible, such as a grant to an account that is not there, raises
     what Google's API answers.
     """
-    _plant(cloud, _checked(content, lambda way: ""))
+    _plant(cloud, _checked(content))
 
 
 def read(text: str, file: str) -> dict[str, Any]:
@@ -139,24 +139,36 @@ def read(text: str, file: str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise SeedError(f"{file}:1: a seed is a mapping of {', '.join(Seed.model_fields)}")
-    _checked(content, lambda way: f"{file}:{_line(root, way)}: ")
+    _checked(content, root, file)
     return content
 
 
-def _checked(content: Mapping[str, Any], where: Callable[[tuple[Any, ...]], str]) -> Seed:
+def _checked(content: Mapping[str, Any], root: Any = None, file: str = "") -> Seed:
     try:
         return Seed.model_validate(dict(content))
     except ValidationError as error:
-        lines = [f"{where(fault['loc'])}{_explained(fault)}" for fault in error.errors()]
+        faults = [(_line(root, fault["loc"]), _explained(fault)) for fault in error.errors()]
+        lines = [f"{file}:{line}: {text}" if file else text for line, text in sorted(faults)]
         raise SeedError("\n".join(lines)) from None
 
 
-def _explained(fault: Mapping[str, Any]) -> str:
+def _explained(fault: Any) -> str:
     key = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
-        return f"a seed has no {key}"
-    given = "" if fault["type"] == "missing" else f"; it is {fault['input']!r}"
-    return f"{key}: {fault['msg']}{given}"
+        part = _part(fault["loc"][:-1])
+        return f"{key}: a {part.__name__.lower()} has {', '.join(part.model_fields)}"
+    given = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
+    return f"{key}: {fault['msg'][:1].lower()}{fault['msg'][1:]}{given}"
+
+
+def _part(way: Iterable[Any]) -> type[BaseModel]:
+    """The part of a seed that the way leads to."""
+    part: type[BaseModel] = Seed
+    for step in way:
+        if field := part.model_fields.get(step):
+            kinds = (field.annotation, *get_args(field.annotation))
+            part = next(it for it in kinds if isinstance(it, type) and issubclass(it, Part))
+    return part
 
 
 def _line(node: Any, way: Iterable[Any]) -> int:
@@ -208,8 +220,5 @@ def _plant(cloud: Cloud, seed: Seed) -> None:
         iam.grant(grant.resource, grant.role, grant.member, condition)
 
 
-SCHEMA: Final = Seed.model_json_schema
-
-
 if __name__ == "__main__":
-    print(json.dumps(SCHEMA(), indent=2))
+    print(json.dumps(Seed.model_json_schema(), indent=2))

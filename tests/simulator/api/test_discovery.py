@@ -19,8 +19,7 @@ from simulator.api.fields import masked
 from simulator.api.operations import Operations
 from simulator.coverage import methods
 from simulator.google import GoogleCloud
-from simulator.seed import plant
-from tests.simulator.support.core import LOCATION, PROJECT, new_cloud
+from tests.simulator.support.core import LOCATION, new_cloud
 
 DISCOVERY = Discovery()
 REGION = "us-central1-aiplatform.googleapis.com"
@@ -350,8 +349,3 @@ def test_ids_repeat_from_cloud_to_cloud_and_never_within_one() -> None:
     assert ids == [second.unique_id() for _ in range(100)]
     assert len(set(ids)) == 100
     assert all(len(value) == 19 and value.isdigit() for value in ids)
-
-
-def test_a_seed_with_a_misspelt_key_is_refused() -> None:
-    with pytest.raises(ValueError, match="a seed has no project"):
-        plant(new_cloud(), {"project": [{"id": PROJECT}]})

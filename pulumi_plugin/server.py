@@ -164,10 +164,10 @@ class Servicer(proto.ResourceProviderServicer):
             errors.secrets = kind.secrets
             if request.preview:
                 outputs = kind.preview(inputs, None)
-                return proto.CreateResponse(properties=to_struct(conceal(outputs, kind.secrets)))
+                return proto.CreateResponse(properties=_marked(outputs, kind.secrets))
             with self._at_work(request) as work:
                 id, outputs = kind.create(inputs, work)
-            return proto.CreateResponse(id=id, properties=to_struct(conceal(outputs, kind.secrets)))
+            return proto.CreateResponse(id=id, properties=_marked(outputs, kind.secrets))
 
     def Read(self, request: Any, context: Any) -> Any:
         with _errors(context):
@@ -179,8 +179,8 @@ class Servicer(proto.ResourceProviderServicer):
                 return proto.ReadResponse()
             return proto.ReadResponse(
                 id=found.id,
-                inputs=to_struct(conceal(found.inputs, kind.secrets)),
-                properties=to_struct(conceal(found.outputs, kind.secrets)),
+                inputs=_marked(found.inputs, kind.secrets),
+                properties=_marked(found.outputs, kind.secrets),
             )
 
     def Update(self, request: Any, context: Any) -> Any:
@@ -194,7 +194,7 @@ class Servicer(proto.ResourceProviderServicer):
                 old_inputs = struct_to_python(request.old_inputs)
                 with self._at_work(request) as work:
                     outputs = kind.update(request.id, old_inputs, olds, inputs, work)
-            return proto.UpdateResponse(properties=to_struct(conceal(outputs, kind.secrets)))
+            return proto.UpdateResponse(properties=_marked(outputs, kind.secrets))
 
     def Delete(self, request: Any, context: Any) -> Any:
         with _errors(context):
@@ -202,6 +202,11 @@ class Servicer(proto.ResourceProviderServicer):
             with self._at_work(request) as work:
                 self._kind(request).delete(request.id, inputs, outputs, work)
             return empty_pb2.Empty()
+
+
+def _marked(props: Props, secrets: Iterable[str]) -> Any:
+    """Properties for the engine, those named by `secrets` marked as such."""
+    return to_struct(conceal(props, secrets))
 
 
 def _check_response(inputs: Props, failures: Iterable[Failure]) -> Any:
@@ -242,8 +247,8 @@ class _errors:
             case PartialFailure():
                 detail = proto.ErrorResourceInitFailed(
                     id=error.id,
-                    properties=to_struct(conceal(error.outputs, self.secrets)),
-                    inputs=to_struct(conceal(error.inputs, self.secrets)),
+                    properties=_marked(error.outputs, self.secrets),
+                    inputs=_marked(error.inputs, self.secrets),
                     reasons=[str(error)],
                 )
                 status = status_pb2.Status(

@@ -15,8 +15,8 @@ from urllib.parse import quote, unquote
 from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import aborted, already_exists, invalid, not_found, resource_exhausted
 from simulator.api.honoured import Table
-from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.pages import listing
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers
 from simulator.iam import denials

@@ -19,8 +19,8 @@ from simulator.api.errors import (
     unimplemented,
 )
 from simulator.api.honoured import Table
-from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.iam.decisions import Iam

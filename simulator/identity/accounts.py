@@ -10,12 +10,12 @@ from typing import Any
 from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import aborted, already_exists, failed_precondition, invalid, not_found
 from simulator.api.honoured import Table
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Apis, Constraints, Containers
 from simulator.core.principal import Principal
-from simulator.iam.allowpolicies import POLICY_FIELDS, VERSION
+from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
 from simulator.iam.denypolicies import DenyPolicies
 from simulator.iam.members import AccountBook
@@ -59,7 +59,7 @@ HONOURED = Table(
         "PatchServiceAccountRequest": "serviceAccount updateMask",
         "ServiceAccount": "description displayName etag",
         "GetIamPolicyRequest": "*",
-        **POLICY_FIELDS,
+        **allowpolicies.POLICY_FIELDS,
     },
     {"ServiceAccount.name": "the path says which one it is"},
 )
@@ -364,35 +364,20 @@ def disable(call: Call) -> dict[str, Any]:
     return {}
 
 
-@method(
-    "iam.projects.serviceAccounts.getIamPolicy",
-    permission="iam.serviceAccounts.getIamPolicy",
+def _existing(call: Call, name: str) -> object:
+    return _account(call)
+
+
+# Whether a missing account is an empty answer too is not recorded: what is held on its project is
+# said of it here.
+allowpolicies.register(
+    method,
+    "iam.projects.serviceAccounts",
+    "iam.serviceAccounts",
+    _existing,
     on=account_name,
-    reads=VERSION,
+    test=allowpolicies.held,
 )
-def get_policy(call: Call) -> dict[str, Any]:
-    _account(call)
-    version = call.params.get(VERSION, 1)
-    return call.cloud[Iam].get_policy(call.resource, version)
-
-
-@method(
-    "iam.projects.serviceAccounts.setIamPolicy",
-    permission="iam.serviceAccounts.setIamPolicy",
-    on=account_name,
-)
-def set_policy(call: Call) -> dict[str, Any]:
-    _account(call)
-    policy = call.body.get("policy", {})
-    return call.cloud[Iam].set_policy(call.resource, policy, call.body.get("updateMask"))
-
-
-# Anyone may ask what they hold.
-@method("iam.projects.serviceAccounts.testIamPermissions", permission=None, on=account_name)
-def test_permissions(call: Call) -> dict[str, Any]:
-    wanted = call.body.get("permissions", [])
-    held = call.cloud[Iam].test(call.principal, call.resource, wanted)
-    return {"permissions": held} if held else {}
 
 
 SERVICE = Service(Accounts, method, HONOURED)

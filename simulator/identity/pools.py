@@ -16,8 +16,8 @@ from typing import Any
 from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import already_exists, invalid, not_found, unimplemented
 from simulator.api.honoured import Table
-from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers

@@ -15,8 +15,8 @@ from typing import Any
 from simulator.api.calls import Call, Methods, Service
 from simulator.api.errors import ApiError, already_exists, failed_precondition, invalid, not_found
 from simulator.api.honoured import ALL, Table
-from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.pages import listing
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.api.selecting import selected
 from simulator.core.cloud import Cloud, Holding

@@ -8,20 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policies import roles
-from simulator.api.calls import Call, Methods, Service
+from simulator.api.calls import Call, Methods, Result, Service
 from simulator.api.errors import invalid, not_found, unimplemented
 from simulator.api.honoured import Table
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers
-from simulator.iam.allowpolicies import POLICY_FIELDS
+from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
 
 method = Methods()
 
 TERM = re.compile(r'(?P<field>[\w.-]+)\s*[:=]\s*(?P<value>"[^"]*"|[^\s()]+)')
 
-HONOURED = Table("cloudresourcemanager", {"GetIamPolicyRequest": "*", **POLICY_FIELDS})
+HONOURED = Table(
+    "cloudresourcemanager", {"GetIamPolicyRequest": "*", **allowpolicies.POLICY_FIELDS}
+)
 
 
 @dataclass(slots=True)
@@ -234,19 +236,8 @@ def get_container(call: Call) -> dict[str, Any]:
     return {"name": call.resource, "displayName": display_name, state: "ACTIVE"}
 
 
-def _get_policy(call: Call) -> dict[str, Any]:
-    version = call.body.get("options", {}).get("requestedPolicyVersion", 1)
-    return call.cloud[Iam].get_policy(call.resource, int(version))
-
-
-def _set_policy(call: Call) -> dict[str, Any]:
-    policy = call.body.get("policy", {})
-    return call.cloud[Iam].set_policy(call.resource, policy, call.body.get("updateMask"))
-
-
-def _test_permissions(call: Call) -> dict[str, Any]:
-    wanted = call.body.get("permissions", [])
-    for permission in wanted:
+def _test_permissions(call: Call) -> Result:
+    for permission in call.body.get("permissions", []):
         # gcp-facts/02_errors.md: a permission that a project does not have is a 400 here. The
         # sentence is the one custom roles get; Google's own for this case is not recorded.
         known = roles.exists(permission)
@@ -254,25 +245,19 @@ def _test_permissions(call: Call) -> dict[str, Any]:
             known = roles.support_level(permission) is not None
         if not known:
             raise invalid(f"Permission {permission} is not valid.")
-    held = call.cloud[Iam].test(call.principal, call.resource, wanted)
-    return {"permissions": held} if held else {}
+    return allowpolicies.held(call)
 
 
-def _register_policies() -> None:
-    handlers: tuple[tuple[str, Callable[[Call], dict[str, Any]], bool], ...] = (
-        ("getIamPolicy", _get_policy, True),
-        ("setIamPolicy", _set_policy, True),
-        # Anyone may ask what they hold.
-        ("testIamPermissions", _test_permissions, False),
+for _collection in ("projects", "folders", "organizations"):
+    allowpolicies.register(
+        method,
+        f"cloudresourcemanager.{_collection}",
+        f"resourcemanager.{_collection}",
+        None,
+        on=_named,
+        reads="",
+        test=_test_permissions,
     )
-    for collection in ("projects", "folders", "organizations"):
-        for verb, handler, checked in handlers:
-            permission = f"resourcemanager.{collection}.{verb}" if checked else None
-            method_id = f"cloudresourcemanager.{collection}.{verb}"
-            method(method_id, permission=permission, on=_named)(handler)
-
-
-_register_policies()
 
 
 @method(

@@ -13,8 +13,8 @@ from simulator.api.calls import Call, Methods, Service
 from simulator.api.discovery import documents_directory, title
 from simulator.api.errors import INFO, ApiError, error_info, invalid, unimplemented
 from simulator.api.honoured import Table
-from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.pages import listing
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Apis
 from simulator.identity.accounts import AGENTS, Accounts

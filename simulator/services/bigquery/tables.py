@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods, Reply, Result
 from simulator.api.errors import invalid
-from simulator.iam.decisions import Iam
+from simulator.iam import allowpolicies
 from simulator.services.bigquery.state import (
     BigQuery,
     Table,
@@ -89,28 +89,12 @@ def delete_table(call: Call) -> Result:
     return Reply(status=204)
 
 
-def _on_policy(call: Call) -> str:
-    """404 after 403, as for the other table methods."""
-    resource: str = call.params["resource"]
-    return resource
+def _require(call: Call, name: str) -> object:
+    return call.cloud[BigQuery].table(name)
 
 
-@method("bigquery.tables.getIamPolicy", permission="bigquery.tables.getIamPolicy", on=_on_policy)
-def get_policy(call: Call) -> Result:
-    call.cloud[BigQuery].table(call.resource)
-    version = call.body.get("options", {}).get("requestedPolicyVersion", 1)
-    return call.cloud[Iam].get_policy(call.resource, int(version))
-
-
-@method("bigquery.tables.setIamPolicy", permission="bigquery.tables.setIamPolicy", on=_on_policy)
-def set_policy(call: Call) -> Result:
-    call.cloud[BigQuery].table(call.resource)
-    policy = call.body.get("policy", {})
-    return call.cloud[Iam].set_policy(call.resource, policy, call.body.get("updateMask"))
-
-
-# Anyone may ask what they hold.
-@method("bigquery.tables.testIamPermissions", permission=None, on=_on_policy)
-def test_permissions(call: Call) -> Result:
-    held = call.cloud[Iam].test(call.principal, call.resource, call.body.get("permissions", []))
-    return {"permissions": held} if held else {}
+# Whether a missing table is an empty answer too is not recorded: what is held on its dataset is
+# said of it here.
+allowpolicies.register(
+    method, "bigquery.tables", "bigquery.tables", _require, reads="", test=allowpolicies.held
+)

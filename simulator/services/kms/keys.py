@@ -11,7 +11,7 @@ import google_crc32c
 
 from simulator.api.calls import Call, Methods
 from simulator.api.errors import already_exists, invalid, unimplemented
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.api.selecting import selected
 from simulator.iam import allowpolicies

@@ -6,7 +6,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods
 from simulator.api.errors import failed_precondition, invalid, unimplemented
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
 from simulator.api.selecting import selected
 from simulator.services.kms.state import Key, Kms, Version, seconds

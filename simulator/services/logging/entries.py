@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from simulator.api.audit import Audit
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, invalid, unimplemented
-from simulator.api.pages import page
+from simulator.api.pages import listing, page
 from simulator.core.clock import nanoseconds
 from simulator.core.platform import Containers
 from simulator.services.logging.auditlog import DATA_ACCESS, insert_id
@@ -191,8 +191,5 @@ def _complete(call: Call, entry: dict[str, Any], index: int) -> dict[str, Any]:
 def list_logs(call: Call) -> Result:
     """The names of the logs that have entries."""
     names = {entry["logName"] for entry in call.cloud[Logging].entries({call.resource})}
-    size = min(int(call.params.get("pageSize") or PAGE), MAX_PAGE)
-    keyed = [(unquote(name), name) for name in sorted(names)]
-    chosen, token = page(sorted(keyed), call.params.get("pageToken"), size)
-    answer: dict[str, Any] = {"logNames": chosen} if chosen else {}
-    return answer | ({"nextPageToken": token} if token else {})
+    keyed = {unquote(name): name for name in names}
+    return listing("logNames", keyed, call.params, default=PAGE, most=MAX_PAGE)

@@ -12,7 +12,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, already_exists, invalid, not_found
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.identity.accounts import Accounts
 from simulator.services.logging.query import compiled

@@ -10,7 +10,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import invalid, not_found
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.services.monitoring.matching import listed
 from simulator.services.monitoring.state import (
     Monitoring,

@@ -9,7 +9,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import aborted, already_exists, invalid, not_found
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.core.platform import Containers
 from simulator.services.monitoring.state import Monitoring, on_name, on_parent, under
 

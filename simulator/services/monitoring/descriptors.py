@@ -15,7 +15,7 @@ from typing import Any
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import ApiError, invalid, not_found, unimplemented
 from simulator.api.filters import Compare, Every, Node, comparisons, matches, parse
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.core.cloud import Cloud
 from simulator.services.logging.metrics import PREFIX as LOG_BASED
 from simulator.services.logging.metrics import metric_name

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from simulator.api.errors import invalid
 from simulator.api.filters import Compare, Path, comparisons, matches, parse, unusable
-from simulator.api.pages import page
+from simulator.api.pages import listing
 
 T = TypeVar("T")
 
@@ -130,10 +130,7 @@ def listed(
     """A page of resources by `filter` and `orderBy`."""
     chosen = select(params.get("filter", ""), items, fields, dict)
     chosen = ordered(chosen, params.get("orderBy", ""), fields, dict)
-    size = int(params.get("pageSize") or default)
-    if size < 0:
-        raise invalid(f"page_size must not be negative: {size}")
-    keyed = [(f"{position:09}", item) for position, item in enumerate(chosen)]
-    shown, token = page(keyed, params.get("pageToken"), min(size, most))
-    answer: dict[str, Any] = {field: shown} if shown else {}
-    return answer | ({"nextPageToken": token} if token else {})
+    if int(params.get("pageSize") or 0) < 0:
+        raise invalid(f"page_size must not be negative: {params['pageSize']}")
+    keyed = {f"{position:09}": item for position, item in enumerate(chosen)}
+    return listing(field, keyed, params, default=default, most=most)

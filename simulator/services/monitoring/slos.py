@@ -13,7 +13,7 @@ from typing import Any
 from simulator.api.bodies import snake
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, invalid, not_found, unimplemented
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.core.platform import Containers
 from simulator.services.monitoring.descriptors import check_filter
 from simulator.services.monitoring.matching import listed

@@ -11,7 +11,7 @@ from typing import Any
 from simulator.api.calls import Call, Methods
 from simulator.api.errors import aborted, already_exists, invalid, not_found
 from simulator.api.honoured import Table
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
 from simulator.core.platform import Containers
 from simulator.iam import conditions

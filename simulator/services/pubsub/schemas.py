@@ -17,7 +17,7 @@ from simulator.api.errors import (
     invalid,
     unimplemented,
 )
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
 from simulator.services.pubsub.avro import Avro

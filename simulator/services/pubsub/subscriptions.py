@@ -7,8 +7,8 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, failed_precondition, invalid
-from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.pages import listing
 from simulator.core.cloud import Cloud
 from simulator.iam import allowpolicies
 from simulator.services.pubsub import export, transforms

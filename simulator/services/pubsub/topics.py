@@ -8,8 +8,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, invalid
-from simulator.api.listing import listing
-from simulator.api.pages import page
+from simulator.api.pages import listing
 from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
 from simulator.services.compute import REGIONS
@@ -139,11 +138,8 @@ def delete(call: Call) -> Result:
 )
 def list_subscriptions(call: Call) -> Result:
     pubsub = call.cloud[PubSub]
-    names = sorted(item.name for item in pubsub.attached(pubsub.topic(call.resource).name))
-    size = min(int(call.params.get("pageSize") or 100), 1000)
-    found, token = page([(name, name) for name in names], call.params.get("pageToken"), size)
-    answer: dict[str, Any] = {"subscriptions": found} if found else {}
-    return answer | ({"nextPageToken": token} if token else {})
+    names = {item.name: item.name for item in pubsub.attached(pubsub.topic(call.resource).name)}
+    return listing("subscriptions", names, call.params, default=100, most=1000)
 
 
 @method("pubsub.projects.topics.publish", permission="pubsub.topics.publish", on=_on_topic)

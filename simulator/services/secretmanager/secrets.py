@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods
 from simulator.api.errors import already_exists, invalid
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.api.selecting import selected
 from simulator.core.clock import nanoseconds

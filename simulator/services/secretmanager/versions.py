@@ -14,7 +14,7 @@ import google_crc32c
 
 from simulator.api.calls import Call, Methods
 from simulator.api.errors import failed_precondition, invalid
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.selecting import selected
 from simulator.core.cloud import Cloud
 from simulator.core.platform import Containers

@@ -10,6 +10,7 @@ from typing import Any
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import aborted, already_exists, failed_precondition, invalid
 from simulator.api.operations import Operations
+from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
 from simulator.services.vertex.operations import start
 from simulator.services.vertex.predictions import check_logging, dedicated_dns
@@ -171,38 +172,15 @@ def _on_resource(call: Call) -> str:
     return in_region(call, call.params["resource"])
 
 
-@method(
-    "aiplatform.projects.locations.endpoints.getIamPolicy",
-    permission="aiplatform.endpoints.getIamPolicy",
+def _require(call: Call, name: str) -> object:
+    return call.cloud[Vertex].endpoint(name)
+
+
+allowpolicies.register(
+    method,
+    "aiplatform.projects.locations.endpoints",
+    "aiplatform.endpoints",
+    _require,
     on=_on_resource,
-    reads="options.requestedPolicyVersion",
+    test_reads="permissions",
 )
-def get_policy(call: Call) -> Result:
-    call.cloud[Vertex].endpoint(call.resource)
-    version = call.params.get("options.requestedPolicyVersion", 1)
-    return call.cloud[Iam].get_policy(call.resource, version)
-
-
-@method(
-    "aiplatform.projects.locations.endpoints.setIamPolicy",
-    permission="aiplatform.endpoints.setIamPolicy",
-    on=_on_resource,
-)
-def set_policy(call: Call) -> Result:
-    call.cloud[Vertex].endpoint(call.resource)
-    return call.cloud[Iam].set_policy(call.resource, call.body.get("policy", {}))
-
-
-# Anyone may ask what they hold; a missing endpoint is an empty answer, not an error
-# (gcp-facts/08_iot_and_testiam.md).
-@method(
-    "aiplatform.projects.locations.endpoints.testIamPermissions",
-    permission=None,
-    on=_on_resource,
-    reads="permissions",
-)
-def test_permissions(call: Call) -> Result:
-    if call.resource not in call.cloud[Vertex].endpoints:
-        return {}
-    held = call.cloud[Iam].test(call.principal, call.resource, call.params.get("permissions", []))
-    return {"permissions": held} if held else {}

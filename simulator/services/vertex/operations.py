@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
-from simulator.api.listing import listing
 from simulator.api.operations import Operations
+from simulator.api.pages import listing
 from simulator.services.vertex.state import Vertex, in_region, location_of
 
 method = Methods()

@@ -10,7 +10,7 @@ from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, failed_precondition, invalid
-from simulator.api.listing import listing
+from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
 from simulator.iam.decisions import Iam
 from simulator.services.vertex.models import account_resource

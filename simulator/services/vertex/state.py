@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from simulator.api.calls import Call
 from simulator.api.errors import failed_precondition, invalid, not_found, unimplemented
 from simulator.api.fields import masked
-from simulator.api.pages import page
+from simulator.api.pages import listing
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers
@@ -294,11 +294,8 @@ def listed(
     if paths := mask_paths(params.get("readMask")):
         fields = ",".join(path.replace(".", "/") for path in sorted(paths))
         chosen = [masked(item, fields) for item in chosen]
-    keyed = [(f"{position:09}", item) for position, item in enumerate(chosen)]
-    size = min(int(params.get("pageSize") or 100), 100)
-    found, token = page(keyed, params.get("pageToken"), size)
-    answer: dict[str, Any] = {field_name: found} if found else {}
-    return answer | ({"nextPageToken": token} if token else {})
+    keyed = {f"{position:09}": item for position, item in enumerate(chosen)}
+    return listing(field_name, keyed, params, default=100, most=100)
 
 
 def _matches(expression: str, item: dict[str, Any], id_field: str) -> bool:

@@ -18,13 +18,14 @@ from typing import Any, cast
 
 import trustme
 import uvloop
+from uvicorn.server import ServerState
 
 from simulator.api.discovery import Discovery
 from simulator.core.cloud import Cloud
 from simulator.serve.control import CONTROL_HOST, Control
 from simulator.serve.dispatch import Answer, Request
 from simulator.serve.gate import Gate
-from simulator.serve.http import Http, Waited
+from simulator.serve.http import Waited, serving
 
 # What speaks HTTP on a connection that has come through the proxy.
 Served = Callable[[], asyncio.Protocol]
@@ -148,9 +149,9 @@ class Proxy:
     ) -> None:
         self.cloud, self._gate, self._control = cloud, gate, control
         self.certificates = certificates
-        self.served = served or (lambda: Http(self._answers, self.spawn))
+        self._state = ServerState()
+        self.served = served or serving(self._answers, self._state)
         self.transports: set[asyncio.Transport] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def serves(self, host: str, port: str) -> bool:
         return port == "443" and (host == CONTROL_HOST or self.cloud[Discovery].serves(host))
@@ -161,8 +162,8 @@ class Proxy:
 
     def spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
 
     async def run(self, ready: Callable[[int], None], stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -173,8 +174,10 @@ class Proxy:
         self._gate.lift()
         for transport in list(self.transports):
             transport.abort()
-        for task in list(self._tasks):
+        tasks = list(self._state.tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
 
 

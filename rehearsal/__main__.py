@@ -15,11 +15,11 @@ import yaml
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import crash, scenarios, trouble
+from rehearsal import crash, kept, scenarios, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
-from rehearsal.rehearse import rehearse, unknown_permissions
+from rehearsal.rehearse import UnknownStage, go_on, rehearse, unknown_permissions
 from rehearsal.report import Report
 from rehearsal.run import Options
 from rehearsal.sandbox import Sandbox, clean_environment
@@ -55,8 +55,19 @@ def overrides(given: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-UNTRIED: Final = (UnknownStack, UnknownCaller, SettingsError, ToolchainError)
+UNTRIED: Final = (
+    UnknownStack, UnknownCaller, SettingsError, ToolchainError, kept.NotKept, UnknownStage,
+)  # fmt: skip
 """Why nothing could be tried; the message says what to put right."""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raises click.ClickException in place of why nothing could be tried."""
+    try:
+        yield
+    except UNTRIED as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager
@@ -65,16 +76,17 @@ def written(report: Report) -> Iterator[None]:
 
     Raises click.ClickException in place of errors that say what to put right.
     """
-    try:
-        yield
-    except UNTRIED as error:
-        raise click.ClickException(str(error)) from error
-    except BaseException as error:
+    with explained():
+        try:
+            yield
+        except UNTRIED:
+            raise
+        except BaseException as error:
+            show_summary(report)
+            if isinstance(error, EngineError):
+                raise click.ClickException(str(error)) from error
+            raise
         show_summary(report)
-        if isinstance(error, EngineError):
-            raise click.ClickException(str(error)) from error
-        raise
-    show_summary(report)
 
 
 def show_summary(report: Report) -> None:
@@ -132,25 +144,60 @@ def main() -> None:
     metavar="KEY=VALUE",
     help="Use another value of a setting, as YAML, than the stack's file has. Repeatable.",
 )
-@click.option("--keep", is_flag=True, help="Leave stack and cloud up, to use by hand.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Leave stack and cloud up when this ends, to go on with --only and --from, or by hand.",
+)
+@click.option("--only", metavar="STAGE", help="Play just this stage, on the cloud that was kept.")
+@click.option(
+    "--from",
+    "begin",
+    metavar="STAGE",
+    help="Play this stage and those after it, on the cloud that was kept.",
+)
 @click.option("--slow", is_flag=True, help="Everything takes as long as at Google, in fast motion.")
 @click.option("--faults", type=int, metavar="SEED", help="Let the up meet with faults.")
 @click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
 @OUTPUT
 def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
        with_grant: tuple[str, ...], provider: str, settings: tuple[str, ...], keep: bool,
-       slow: bool, faults: int | None, fault_rate: float, output: Path | None) -> None:  # fmt: skip
-    """Take STACK through preview, up, predictions, up, refresh and destroy."""
+       only: str | None, begin: str | None, slow: bool, faults: int | None, fault_rate: float,
+       output: Path | None) -> None:  # fmt: skip
+    """Take STACK through preview, up, predictions, up, refresh and destroy.
+
+    Stages are called as the report calls them: --only "up again".
+    """
     options = Options(
         stack, without, without_api, with_grant, provider, keep, slow, faults, fault_rate,
         overrides(settings),
     )  # fmt: skip
     if problems := unknown_permissions(options):
         raise click.UsageError("\n".join(problems))
+    stage = only or begin
+    if only and begin:
+        raise click.UsageError("--only and --from exclude each other")
+    if stage and (options.ablated or slow):
+        raise click.UsageError(
+            "--without, --without-api and --slow go with --keep: a cloud that is kept has them"
+        )
     report = Report(stack, Console(), output=output)
     with written(report):
-        passed = rehearse(options, report)
+        if stage:
+            passed = go_on(options, report, stage, alone=bool(only))
+        else:
+            passed = rehearse(options, report)
     sys.exit(0 if passed else 1)
+
+
+@main.command("end")
+@click.argument("stack")
+@OUTPUT
+def end_kept(stack: str, output: Path | None) -> None:
+    """End the cloud of STACK that `up --keep` left, and all that works in it."""
+    report = Report(stack, Console(), output=output)
+    with explained():
+        report.console.print(f"gone: {kept.end(report)}", highlight=False, soft_wrap=True)
 
 
 @main.command()
@@ -158,10 +205,8 @@ def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
 def scenario(name: str) -> None:
     """Play a named story, such as the one this project started from."""
     report = Report(name, Console())
-    try:
+    with explained():
         passed = scenarios.SCENARIOS[name](report)
-    except ToolchainError as error:
-        raise click.ClickException(str(error)) from error
     sys.exit(0 if passed else 1)
 
 

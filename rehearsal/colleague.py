@@ -37,6 +37,9 @@ def register(run: Rehearsal, stage: Stage) -> None:
     """Another version of a model of the stack, which does not become the default."""
     settings, his = run.environment.settings, run.sandbox.google(SCIENTIST)
     name = model_name(settings)
+    if has_registered(run):
+        stage.note = "is there already"
+        return
     ours = his.call("GET", f"{api(settings)}/{name}")
     taken = ("displayName", "artifactUri", "containerSpec")
     body = {

@@ -94,11 +94,13 @@ class Engine:
         program: Program = stack_program,
         *,
         policies: bool = True,
+        passphrase: str = "",
     ) -> None:
+        """With the `passphrase` of a stack that is there already, that one."""
         self._sandbox, self.environment = sandbox, environment
         self._policies = [str(ROOT / "policies")] if policies else []
         self.directory = work = sandbox.directory / f"stack-{environment.stack}"
-        (work / "state").mkdir(parents=True)
+        (work / "state").mkdir(parents=True, exist_ok=bool(passphrase))
         project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
         for provider in project["plugins"]["providers"]:
             provider["path"] = str(ROOT / provider["path"])
@@ -119,13 +121,14 @@ class Engine:
             # Beside each file the backend keeps another with its content type, not written whole:
             # one that was cut short makes the state unreadable ("failed to load checkpoint: EOF").
             "PULUMI_BACKEND_URL": f"file://{work / 'state'}?metadata=skip",
-            "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(16),
+            "PULUMI_CONFIG_PASSPHRASE": passphrase or secrets.token_hex(16),
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PYTHON_CMD": sys.executable,
         }
         self.configure(environment)
-        self._stack = _stack(environment.stack, work, self._marked, program, StackInitMode.CREATE)
+        mode = StackInitMode.SELECT if passphrase else StackInitMode.CREATE
+        self._stack = _stack(environment.stack, work, self._marked, program, mode)
 
     @property
     def variables(self) -> dict[str, str]:

@@ -149,6 +149,14 @@ def seed(environment: Environment) -> dict[str, Any]:
     }
 
 
+def beginnings(environment: Environment) -> dict[str, Any]:
+    """What a cloud is made from and holds before the stack; equal where one would do for both."""
+    settings = environment.settings
+    sources = [[model.id, model.source] for model in settings.models if model.source]
+    where = [settings.source_artifacts_bucket, settings.region, settings.serving_container]
+    return {"seed": seed(environment), "sources": [*sources, where] if sources else []}
+
+
 def vertex_agent() -> str:
     """The member that is Vertex AI's service agent of the stack's project."""
     return f"serviceAccount:service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"

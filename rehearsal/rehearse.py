@@ -48,12 +48,39 @@ STEPS: Final = (
 """In the order in which they are played."""
 
 
+class UnknownStage(ValueError):
+    """There is no such stage, or not in this rehearsal; the message names those there are."""
+
+
 def rehearse(options: Options, report: Report) -> bool:
-    """Play every stage; True when all of them held."""
+    """Play every stage; True when all of them held. Raises NotKept."""
+    if options.keep:
+        kept.demand_none(report)
     with opened(options, report) as run:
         held = play(run, [step for step in STEPS if not (step.ending and options.keep)])
         if options.keep:
-            kept.wait(run)
+            kept.keep(run)
+    if not options.keep:
+        kept.remind(report)
+    return held
+
+
+def go_on(options: Options, report: Report, name: str, *, alone: bool) -> bool:
+    """Play a stage on the kept cloud, and unless `alone` those after it; True when all held.
+
+    Raises UnknownStage, NotKept.
+    """
+    names = [step.name for step in STEPS]
+    if name not in names:
+        raise UnknownStage(f"no stage is called {name!r}; there are {', '.join(names)}")
+    first, *after = STEPS[names.index(name) :]
+    with kept.opened_again(options, report) as run:
+        if not first.when(run):
+            played = ", ".join(step.name for step in STEPS if step.when(run))
+            raise UnknownStage(f"{name!r} is not played here; what is: {played}")
+        others = [step for step in after if not (alone or (step.ending and options.keep))]
+        held = play(run, [first, *others])
+    kept.remind(report)
     return held
 
 

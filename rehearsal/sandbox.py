@@ -26,10 +26,11 @@ from rehearsal import callers
 from rehearsal.callers import Caller
 from rehearsal.toolchain import ROOT
 from simulator.core.delays import RATE
-from simulator.serve.leftovers import MARK
+from simulator.serve.leftovers import MARK, STAY, end_all
 
 READY_SECONDS = 30
 RENEWED_SECONDS = 1800
+DAY = 24 * 3600
 UNAUTHENTICATED = 401
 
 
@@ -104,13 +105,7 @@ class Sandbox:
     def __init__(
         self, seed: Mapping[str, Any], *, at_once: bool = False, slow: bool = False
     ) -> None:
-        if Sandbox.ended:
-            raise RuntimeError("this process is ending")
-        self.directory = Path(tempfile.mkdtemp(prefix="rehearsal-"))
-        Sandbox.open.add(self)
-        self._signed_in: dict[Path, Caller] = {}
-        self._ended = threading.Event()
-        self._renewed_seconds = RENEWED_SECONDS / (RATE if slow else 1)
+        self._begin(Path(tempfile.mkdtemp(prefix="rehearsal-")), slow)
         self._cloud = subprocess.Popen(
             [
                 sys.executable, "-m", "simulator",
@@ -129,6 +124,17 @@ class Sandbox:
         self._cloud.stdin.write(json.dumps(seed) + "\n")
         self._cloud.stdin.flush()
 
+    def _begin(self, directory: Path, slow: bool) -> None:
+        if Sandbox.ended:
+            raise RuntimeError("this process is ending")
+        self.directory = directory
+        Sandbox.open.add(self)
+        self._signed_in: dict[Path, Caller] = {}
+        self._lasting: dict[str, int] = {}
+        self._stays = False
+        self._ended = threading.Event()
+        self._renewed_seconds = RENEWED_SECONDS / (RATE if slow else 1)
+
     def __enter__(self) -> Sandbox:
         ready, deadline = self.directory / "ready.json", time.monotonic() + READY_SECONDS
         while not ready.exists():
@@ -136,10 +142,13 @@ class Sandbox:
                 self.__exit__(None, None, None)
                 raise RuntimeError("the simulated cloud did not start; its error is above")
             time.sleep(0.02)
-        self._ready = json.loads(ready.read_text())
+        self._reach()
+        return self
+
+    def _reach(self) -> None:
+        self._ready = json.loads((self.directory / "ready.json").read_text())
         self._control = self._google(lambda: str(self._ready["control_token"]))
         threading.Thread(target=self._keep_signed_in, daemon=True).start()
-        return self
 
     def __exit__(
         self,
@@ -150,13 +159,24 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the cloud and all that works in it."""
+        """End the cloud and all that works in it, unless it is to stay."""
         self._ended.set()
         Sandbox.open.discard(self)
+        if self._stays:
+            return
         if self._cloud.stdin:
             self._cloud.stdin.close()
         self._cloud.wait(READY_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)  # of a cloud that ended by itself
+
+    def stay(self) -> None:
+        """Leave the cloud up for others when this process ends, and who came in signed in."""
+        self._lasting = {"lifetime": DAY}
+        self.renew()
+        assert self._cloud.stdin is not None
+        self._cloud.stdin.write(STAY)
+        self._cloud.stdin.close()
+        self._stays = True
 
     @classmethod
     def close_all(cls) -> None:
@@ -200,7 +220,7 @@ class Sandbox:
         self._sign_in(token_file, caller)
         credentials = self.directory / f"{impersonate or caller.name}.json"
         content = caller.credentials(str(token_file), impersonate)
-        _write_private(credentials, json.dumps(content))
+        write_private(credentials, json.dumps(content))
         return {
             **self.variables,
             "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
@@ -209,8 +229,9 @@ class Sandbox:
         }
 
     def _sign_in(self, token_file: Path, caller: Caller) -> None:
-        answer = self.control("POST", "/subject-token", caller.token_request())
-        _write_private(token_file, answer["subject_token"])
+        asked = {**caller.token_request(), **self._lasting}
+        answer = self.control("POST", "/subject-token", asked)
+        write_private(token_file, answer["subject_token"])
 
     def renew(self) -> None:
         """Sign everybody in again: tokens last an hour on the cloud's clock."""
@@ -222,7 +243,24 @@ class Sandbox:
             self.renew()
 
 
-def _write_private(file: Path, text: str) -> None:
+class KeptSandbox(Sandbox):
+    """A sandbox that another process left up: it stays, only what this process started ends."""
+
+    def __init__(self, directory: Path, *, slow: bool = False) -> None:
+        self._begin(directory, slow)
+        self._lasting = {"lifetime": DAY}
+
+    def __enter__(self) -> Sandbox:
+        self._reach()
+        return self
+
+    def close(self) -> None:
+        self._ended.set()
+        Sandbox.open.discard(self)
+        end_all(str(self.directory))
+
+
+def write_private(file: Path, text: str) -> None:
     """Readable by the owner only, and never half written."""
     partial = file.with_name(f"{file.name}.partial")
     partial.touch(mode=0o600)

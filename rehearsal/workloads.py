@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,14 +22,17 @@ GOOD_ENOUGH: Final = 0.9
 
 
 def store(run: Rehearsal, stage: Stage) -> None:
-    """Put a newly trained model into the artifact bucket, as the training account."""
+    """Put a newly trained model into the artifact bucket, as the training account.
+
+    Each time under a name of its own: the account may not overwrite what is there.
+    """
     settings = run.environment.settings
     path = next(Path(model.artifact) for model in settings.models if model.artifact)
     try:
         run.sandbox.google(settings.email(table.TRAINING)).call(
             "POST",
             f"https://storage.googleapis.com/upload/storage/v1/b/{settings.artifacts_bucket}/o"
-            "?uploadType=media&name=trained/model.joblib",
+            f"?uploadType=media&name=trained/{time.time_ns()}/model.joblib",
             path.read_bytes(),
             {"Content-Type": "application/octet-stream"},
         )

@@ -24,7 +24,7 @@ from simulator.core.delays import GOOGLES, RATE, Delays
 from simulator.google import GoogleCloud
 from simulator.seed import SeedError, plant, read
 from simulator.serve.acting import LEADING, acting, write_private
-from simulator.serve.leftovers import end_all
+from simulator.serve.leftovers import STAY, end_all
 from simulator.serve.proxy import Running, serve
 
 NOBODY: Final = "nobody has a grant in the seed; say with --as who calls"
@@ -43,7 +43,8 @@ NOBODY: Final = "nobody has a grant in the seed; say with --as who calls"
 @click.option(
     "--stop-with-parent",
     is_flag=True,
-    help="For programs: the seed is the first line of standard input, and the cloud ends with it.",
+    help="For programs: the seed is the first line of standard input, and the cloud ends with it, "
+    "unless its last line is `stay`.",
 )
 @click.option("--temporary", is_flag=True, help="End what works in --directory, and remove it.")
 @click.argument("command", nargs=-1)
@@ -89,7 +90,8 @@ def main(
                 code = _run(command, variables, stop)
             elif stop_with_parent:
                 _announce(running, home)
-                threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+                given = (stop, home)
+                threading.Thread(target=_wait_for_end_of_input, args=given, daemon=True).start()
                 stop.wait()
             else:
                 _show(home, variables, member)
@@ -146,9 +148,14 @@ def _warm_up() -> None:
     gc.freeze()
 
 
-def _wait_for_end_of_input(stop: threading.Event) -> None:
-    sys.stdin.read()
-    stop.set()
+def _wait_for_end_of_input(stop: threading.Event, home: Path) -> None:
+    if sys.stdin.read().split()[-1:] != [STAY]:
+        stop.set()
+        return
+    # Whoever reads what the process that started this one writes is not to wait for this one too.
+    errors = os.open(home / "errors.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(errors, sys.stderr.fileno())
+    os.close(errors)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ import psutil
 MARK: Final = "REHEARSAL_DIRECTORY"
 """Variable by which a program says that it works for the cloud in that directory."""
 
+STAY: Final = "stay"
+"""The last line to a cloud that is to outlive the process that started it."""
+
 
 def end_all(directory: str) -> None:
     """Kill every process whose environment says that it works in `directory`."""

@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from simulator.serve.leftovers import MARK
-from tests.rehearsal.playing import ROOT
+from tests.rehearsal import playing
 
 SECONDS = 60
 PLUGIN = re.compile(r"-m standin|pulumi-resource-gcp")
+STAGE = re.compile(r"^[✓✗] (\S.*?) +[\d.]+ s", re.MULTILINE)
 UNHEARD = [
     "bash",
     "-c",
@@ -36,13 +37,16 @@ def temporary(tmp_path: Path) -> Path:
     return folder
 
 
+def command(*arguments: str, output: Path) -> list[str]:
+    return [sys.executable, "-m", "rehearsal", *arguments, "--output", str(output)]
+
+
 @pytest.fixture
 def rehearsal(temporary: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A rehearsal in whose `up` the engine and its plugins are at work."""
-    command = [sys.executable, "-m", "rehearsal", "up", "staging", "--output", str(tmp_path)]
     process = subprocess.Popen(
-        [*UNHEARD, *command],
-        cwd=ROOT,
+        [*UNHEARD, *command("up", "staging", output=tmp_path)],
+        cwd=playing.ROOT,
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -86,3 +90,52 @@ def test_nothing_stays_however_a_rehearsal_is_ended(
     assert ended == (-number if number == signal.SIGKILL else 128 + number)
     until(lambda: not at_work(temporary))
     until(lambda: not list(temporary.glob("rehearsal-*")))
+
+
+def test_a_kept_cloud_is_gone_on_with_and_all_that_stays_until_it_is_ended(
+    temporary: Path, tmp_path: Path
+) -> None:
+    variables = {**os.environ, "TMPDIR": str(temporary), "COLUMNS": "200"}
+
+    def run(*arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            command(*arguments, output=tmp_path),
+            cwd=playing.ROOT, env=variables, capture_output=True, text=True, check=False,
+            timeout=playing.SECONDS,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def demand_nothing_but_the_cloud() -> None:
+        assert ["-m simulator" in line for line in at_work(temporary)] == [True]
+
+    begun = run("up", "staging", "--keep")
+    try:
+        assert "--only STAGE" in begun and "destroy" not in begun
+        demand_nothing_but_the_cloud()
+        assert "is kept already, since" in run("up", "staging", "--keep", code=1)
+        assert "there are preview, up, " in run("up", "staging", "--only", "nothing", code=1)
+        assert "is not played here" in run("up", "staging", "--only", "recover", code=1)
+        changed = ("--set", "deployerMay=[register]")
+        other = run("up", "staging", "--only", "refresh", *changed, code=1)
+        assert "has changed (deployerMay)" in other
+
+        alone = run("up", "staging", "--only", "store a model")
+        assert STAGE.findall(alone) == ["store a model"]
+        assert "A cloud of staging is up since" in alone
+        assert STAGE.findall(run("up", "staging", "--from", "refresh", "--keep")) == ["refresh"]
+
+        refresh = command("up", "staging", "--only", "refresh", output=tmp_path)
+        ended = subprocess.Popen(
+            refresh, cwd=playing.ROOT, env=variables, stdout=subprocess.DEVNULL
+        )
+        until(lambda: any(PLUGIN.search(line) for line in at_work(temporary)))
+        ended.terminate()
+        assert ended.wait(SECONDS) == 128 + signal.SIGTERM
+        demand_nothing_but_the_cloud()
+    finally:
+        gone = run("end", "staging")
+    assert "gone: " in gone
+    assert not at_work(temporary)
+    assert not list(temporary.glob("rehearsal-*"))
+    assert "no cloud of staging is kept" in run("end", "staging", code=1)

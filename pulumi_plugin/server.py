@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -40,27 +40,52 @@ OPTIONS: Final = (
 )
 
 
-def serve(plugin: Plugin) -> None:
-    """Run `plugin` as the engine started it: the engine's address comes last, after any flags."""
-    channel = grpc.insecure_channel(sys.argv[-1], options=OPTIONS)
+def serve(make: Callable[[], Plugin]) -> None:
+    """Run a plugin for the engine that started it, whose address comes last, after any flags.
+
+    Without one, run until standard input ends, for engines that attach to it: those that are told
+    `PULUMI_DEBUG_PROVIDERS=NAME:PORT`.
+    """
     server = grpc.server(ThreadPoolExecutor(max_workers=64), options=OPTIONS)
-    servicer = Servicer(plugin, proto.EngineStub(channel))
+    started = len(sys.argv) > 1
+    servicer: Any = _started(make(), server) if started else Attached(make)
     proto.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
+    if started:
+        server.wait_for_termination()
+    else:
+        sys.stdin.read()
+        servicer.cancel()
+        server.stop(None)
 
-    # An engine that was killed does not end its plugins: its connection falls idle, and cannot be
-    # made again.
-    def watch_engine(state: grpc.ChannelConnectivity) -> None:
+
+def _started(plugin: Plugin, server: grpc.Server) -> Servicer:
+    def gone() -> None:
+        servicer.cancelled.set()
+        server.stop(None)
+
+    servicer = Servicer(plugin, _engine(sys.argv[-1], gone))
+    return servicer
+
+
+def _engine(address: str, gone: Callable[[], None]) -> Any:
+    """The engine at `address`; calls `gone` when it is not there any more.
+
+    An engine that was killed does not end its plugins: its connection falls idle, and cannot be
+    made again.
+    """
+    channel = grpc.insecure_channel(address, options=OPTIONS)
+
+    def watch(state: grpc.ChannelConnectivity) -> None:
         if state is grpc.ChannelConnectivity.IDLE:
             channel.subscribe(lambda _: None, try_to_connect=True)
         elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            servicer.cancelled.set()
-            server.stop(None)
+            gone()
 
-    channel.subscribe(watch_engine, try_to_connect=True)
-    server.wait_for_termination()
+    channel.subscribe(watch, try_to_connect=True)
+    return proto.EngineStub(channel)
 
 
 class Servicer(proto.ResourceProviderServicer):
@@ -202,6 +227,42 @@ class Servicer(proto.ResourceProviderServicer):
             with self._at_work(request) as work:
                 self._kind(request).delete(request.id, inputs, outputs, work)
             return empty_pb2.Empty()
+
+
+class Attached:
+    """A servicer for each provider of the engines that attach.
+
+    An engine has a connection for each of its providers, and attaches as the first thing on it.
+    """
+
+    def __init__(self, make: Callable[[], Plugin]) -> None:
+        self._make = make
+        self._servicers: dict[str, Servicer] = {}
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        return proto.ProviderHandshakeResponse()
+
+    def Attach(self, request: Any, context: Any) -> Any:
+        connection = context.peer()
+
+        def gone() -> None:
+            if self._servicers.get(connection) is servicer:
+                del self._servicers[connection]
+            servicer.cancelled.set()
+
+        servicer = Servicer(self._make(), _engine(request.address, gone))
+        self._servicers[connection] = servicer
+        return empty_pb2.Empty()
+
+    def cancel(self) -> None:
+        for servicer in list(self._servicers.values()):
+            servicer.cancelled.set()
+
+    def __getattr__(self, method: str) -> Callable[[Any, Any], Any]:
+        def call(request: Any, context: Any) -> Any:
+            return getattr(self._servicers[context.peer()], method)(request, context)
+
+        return call
 
 
 def _marked(props: Props, secrets: Iterable[str]) -> Any:

@@ -2,6 +2,11 @@
 
 The program runs through the Automation API, which needs no language host; policy packs start
 through `rehearsal/bin/pulumi-analyzer-policy-python` for the same reason. State is kept in files.
+
+An engine starts a plugin anew for each of its providers in each operation, which took a third of a
+rehearsal's CPU time. Where operations follow each other, our plugins are started once and the
+engine attaches to them, by Pulumi's own way of debugging providers; the official one cannot wait
+for an engine, and is started by it.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,9 +81,6 @@ class _Stack(automation.Stack):
     def outputs(self) -> automation.OutputMap:
         return {}
 
-    def real_outputs(self) -> automation.OutputMap:
-        return super().outputs()
-
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:
         return automation.UpdateSummary("update", datetime.now(UTC), "", {}, {}, "succeeded")
 
@@ -94,9 +96,13 @@ class Engine:
         program: Program = stack_program,
         *,
         policies: bool = True,
+        attached: bool = False,
         passphrase: str = "",
     ) -> None:
-        """With the `passphrase` of a stack that is there already, that one."""
+        """With the `passphrase` of a stack that is there already, that one.
+
+        With `attached`, our plugins start once and serve every operation but those `apart`.
+        """
         self._sandbox, self.environment = sandbox, environment
         self._policies = [str(ROOT / "policies")] if policies else []
         self.directory = work = sandbox.directory / f"stack-{environment.stack}"
@@ -105,6 +111,12 @@ class Engine:
         for provider in project["plugins"]["providers"]:
             provider["path"] = str(ROOT / provider["path"])
         (work / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+        self._programs = {
+            provider["name"]: Path(provider["path"], f"pulumi-resource-{provider['name']}")
+            for provider in project["plugins"]["providers"]
+        }
+        if plugin.kind == "standin":
+            self._programs["gcp"] = plugin.path
         self._settings = work / f"Pulumi.{environment.stack}.yaml"
         self._variables = {
             **sandbox.environment(environment.platform),
@@ -127,6 +139,8 @@ class Engine:
             "PULUMI_PYTHON_CMD": sys.executable,
         }
         self.configure(environment)
+        self._plugins = Plugins(work, self._programs if attached else {}, self._marked)
+        sandbox.until_the_end.callback(lambda: self._plugins.close())
         mode = StackInitMode.SELECT if passphrase else StackInitMode.CREATE
         self._stack = _stack(environment.stack, work, self._marked, program, mode)
 
@@ -151,6 +165,7 @@ class Engine:
         given = self._sandbox.environment(who, impersonate)
         self._variables.update(given)
         self._stack.workspace.env_vars = self._marked
+        self._plugins = self._plugins.again(self._marked)
 
     def use(self, program: Program) -> None:
         """Run this program from the next operation on."""
@@ -172,7 +187,8 @@ class Engine:
         return self._run(self._stack.destroy, **options)
 
     def outputs(self) -> dict[str, Any]:
-        return {name: output.value for name, output in self._stack.real_outputs().items()}
+        found: dict[str, Any] = json.loads(self.cli("stack", "output", "--json", "--show-secrets"))
+        return found
 
     def resources(self) -> list[dict[str, Any]]:
         """What the state holds of each resource, in order of creation."""
@@ -208,7 +224,56 @@ class Engine:
         return done.stdout
 
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
+        workspace = self._stack.workspace
+        workspace.env_vars = {**self._marked, **self._plugins.variables}
         return _run(operation, **options)
+
+
+class Plugins:
+    """Plugins that outlive an operation of the engine, which attaches to them instead."""
+
+    def __init__(
+        self, directory: Path, programs: Mapping[str, Path], variables: Mapping[str, str]
+    ) -> None:
+        self._directory, self._programs = directory, programs
+        self._ports: dict[str, int] = {}
+        self._running = {
+            name: subprocess.Popen(
+                [program],
+                cwd=directory,
+                env={**os.environ, **variables},
+                stdin=subprocess.PIPE,  # they end with it, whatever ends this process
+                stdout=subprocess.PIPE,
+                stderr=(directory / f"{name}.log").open("a"),
+                text=True,
+                start_new_session=True,
+            )
+            for name, program in programs.items()
+        }
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What an engine needs to attach. Waits until they serve; raises EngineError."""
+        for name, process in self._running.items():
+            if name not in self._ports:
+                assert process.stdout is not None
+                said = process.stdout.readline()
+                if not said.strip().isdigit():
+                    errors = (self._directory / f"{name}.log").read_text()
+                    raise EngineError(f"{self._programs[name]} did not start: {errors}")
+                self._ports[name] = int(said)
+        ports = ",".join(f"{name}:{port}" for name, port in self._ports.items())
+        return {"PULUMI_DEBUG_PROVIDERS": ports} if ports else {}
+
+    def again(self, variables: Mapping[str, str]) -> Plugins:
+        """The same with other credentials, which a plugin has from its start."""
+        self.close()
+        return Plugins(self._directory, self._programs, variables)
+
+    def close(self) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.communicate()
 
 
 class EngineError(RuntimeError):

@@ -149,7 +149,8 @@ def opened_again(options: Options, report: Report) -> Iterator[Rehearsal]:
     report.summary |= {"provider": plugin.kind, "kept": True}
     with KeptSandbox(found.directory, slow=options.slow) as sandbox:
         program = with_grants(environment, options.grants)
-        engine = Engine(sandbox, environment, plugin, program, passphrase=found.kept.passphrase)
+        passphrase = found.kept.passphrase
+        engine = Engine(sandbox, environment, plugin, program, attached=True, passphrase=passphrase)
         yield Rehearsal(sandbox, engine, found.kept.before, options, report)
 
 

@@ -118,6 +118,7 @@ def opened(options: Options, report: Report) -> Iterator[Rehearsal]:
                     models,
                     plugin=plugin,
                     program=with_grants(environment, options.grants),
+                    attached=True,
                     at_once=options.ablated,
                     slow=options.slow,
                 )

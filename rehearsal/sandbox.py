@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -133,6 +134,8 @@ class Sandbox:
         self._lasting: dict[str, int] = {}
         self._stays = False
         self._ended = threading.Event()
+        self.until_the_end = ExitStack()
+        """What is to be closed before the cloud ends, or is left to others."""
         self._renewed_seconds = RENEWED_SECONDS / (RATE if slow else 1)
 
     def __enter__(self) -> Sandbox:
@@ -162,6 +165,7 @@ class Sandbox:
         """End the cloud and all that works in it, unless it is to stay."""
         self._ended.set()
         Sandbox.open.discard(self)
+        self.until_the_end.close()
         if self._stays:
             return
         if self._cloud.stdin:
@@ -257,6 +261,7 @@ class KeptSandbox(Sandbox):
     def close(self) -> None:
         self._ended.set()
         Sandbox.open.discard(self)
+        self.until_the_end.close()
         end_all(str(self.directory))
 
 

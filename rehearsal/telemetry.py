@@ -63,10 +63,18 @@ def unseen(count: int) -> tuple[list[list[float]], list[float]]:
 
 
 def roc_auc(labels: list[float], risks: list[float]) -> float:
-    """Area under the ROC curve, 0.5 for guesses and 1 for a perfect order."""
-    from sklearn.metrics import roc_auc_score
+    """Area under the ROC curve, 0.5 for guesses and 1 for a perfect order.
 
-    return float(roc_auc_score(labels, risks))
+    It is the share of pairs of a failure and a normal reading in which the failure's risk is the
+    higher one, equal ones counting half. `sklearn.metrics` takes longer to import than a refresh.
+    """
+    import numpy
+
+    given, failed = numpy.asarray(risks), numpy.asarray(labels) == 1
+    failures, normal = given[failed], numpy.sort(given[~failed])
+    below = numpy.searchsorted(normal, failures, "left")
+    not_above = numpy.searchsorted(normal, failures, "right")
+    return float((below + not_above).sum() / (2 * len(failures) * len(normal)))
 
 
 if __name__ == "__main__":

@@ -101,15 +101,17 @@ def opened(
     plugin: GcpPlugin | None = None,
     program: Program = stack_program,
     policies: bool = True,
+    attached: bool = False,
     at_once: bool = False,
     slow: bool = False,
 ) -> Iterator[World]:
     """A cloud from `seed`, the environment's own unless given, and a stack that is not up yet.
 
     Looked-up models come from `models`; they are trained when they are not there. `at_once` and
-    `slow` are the sandbox's, `policies` the engine's.
+    `slow` are the sandbox's, `policies` and `attached` the engine's.
     """
     with Sandbox(seed or environments.seed(environment), at_once=at_once, slow=slow) as sandbox:
         environments.prepare_source(environment, sandbox, models)
-        engine = Engine(sandbox, environment, plugin or gcp_plugin(), program, policies=policies)
+        plugin = plugin or gcp_plugin()
+        engine = Engine(sandbox, environment, plugin, program, policies=policies, attached=attached)
         yield World(sandbox, engine, sandbox.control("GET", "/state"))

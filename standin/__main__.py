@@ -3,4 +3,4 @@
 from pulumi_plugin.server import serve
 from standin.gcp import Gcp
 
-serve(Gcp())
+serve(Gcp)

@@ -50,4 +50,4 @@ class VertexOps(Plugin):
 
 
 if __name__ == "__main__":
-    serve(VertexOps())
+    serve(VertexOps)

@@ -31,6 +31,7 @@ from pulumi_plugin.kinds import (
 from pulumi_plugin.server import Servicer
 from pulumi_plugin.values import Props, to_struct
 
+ROOT = Path(__file__).parents[2]
 URN = "urn:pulumi:dev::p::toy:index:Toy::name"
 
 
@@ -201,3 +202,52 @@ def test_a_plugin_starts_without_the_sdk_for_programs() -> None:
 
 def test_the_protocol_is_the_sdks() -> None:
     assert protocol.proto.CreateRequest is proto.CreateRequest
+
+
+# A plugin that tells what it was configured with; engines attach to it.
+ATTACHED = """
+from pulumi_plugin.kinds import Plugin
+from pulumi_plugin.server import serve
+
+class Told(Plugin):
+    name = "told"
+
+    def configure(self, inputs, context):
+        self.inputs = inputs
+
+    def kind(self, token):
+        raise NotImplementedError
+
+    def invoke(self, token, arguments, context):
+        return self.inputs
+
+serve(Told)
+"""
+
+
+def test_a_plugin_without_an_engine_serves_those_that_attach_each_with_its_own_settings() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ATTACHED],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin and process.stdout
+    address = f"127.0.0.1:{process.stdout.readline().strip()}"
+    # As from two engines: this process would share its connections.
+    apart = [("grpc.use_local_subchannel_pool", 1)]
+    engine = grpc.server(ThreadPoolExecutor(1))
+    port = engine.add_insecure_port("127.0.0.1:0")
+    engine.start()
+    with (
+        grpc.insecure_channel(address, options=apart) as one,
+        grpc.insecure_channel(address, options=apart) as other,
+    ):
+        stubs = [provider_pb2_grpc.ResourceProviderStub(channel) for channel in (one, other)]
+        for number, stub in enumerate(stubs):
+            stub.Handshake(proto.ProviderHandshakeRequest())
+            stub.Attach(proto.PluginAttach(address=f"127.0.0.1:{port}"))
+            stub.Configure(proto.ConfigureRequest(args=to_struct({"number": number})))
+        told = [getattr(stub.Invoke(proto.InvokeRequest(tok="t")), "return") for stub in stubs]
+    assert [answer["number"] for answer in told] == [0, 1]
+    process.stdin.close()
+    assert process.wait(20) == 0
+    engine.stop(None)

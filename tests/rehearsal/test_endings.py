@@ -19,6 +19,7 @@ from tests.rehearsal import playing
 
 SECONDS = 60
 PLUGIN = re.compile(r"-m standin|pulumi-resource-gcp")
+ENGINE = re.compile(r"bin/pulumi (preview|up|refresh)")
 STAGE = re.compile(r"^[✓✗] (\S.*?) +[\d.]+ s", re.MULTILINE)
 UNHEARD = [
     "bash",
@@ -52,7 +53,7 @@ def rehearsal(temporary: Path, tmp_path: Path) -> Iterator[subprocess.Popen[byte
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(lambda: any(PLUGIN.search(line) for line in at_work(temporary)))
+        until_at_work(temporary)
         yield process
     finally:
         process.kill()
@@ -71,6 +72,14 @@ def at_work(temporary: Path) -> list[str]:
         if mark.startswith(f"{temporary}/") or f" {temporary}/" in line:
             found.append(line)
     return found
+
+
+def until_at_work(temporary: Path) -> None:
+    def holds() -> bool:
+        lines = at_work(temporary)
+        return all(any(kind.search(line) for line in lines) for kind in (ENGINE, PLUGIN))
+
+    until(holds)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -129,7 +138,7 @@ def test_a_kept_cloud_is_gone_on_with_and_all_that_stays_until_it_is_ended(
         ended = subprocess.Popen(
             refresh, cwd=playing.ROOT, env=variables, stdout=subprocess.DEVNULL
         )
-        until(lambda: any(PLUGIN.search(line) for line in at_work(temporary)))
+        until_at_work(temporary)
         ended.terminate()
         assert ended.wait(SECONDS) == 128 + signal.SIGTERM
         demand_nothing_but_the_cloud()

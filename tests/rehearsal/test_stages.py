@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from rehearsal import environment as environments
+from rehearsal import telemetry
 from rehearsal.__main__ import written
 from rehearsal.engine import Outcome
 from rehearsal.rehearse import STEPS, Step, play
@@ -149,6 +150,14 @@ def test_a_cloud_that_is_gone_hides_nothing_either(tmp_path: Path) -> None:
     told_of_the_first(played)
     assert "the error of the stage" in played.shown
     assert played.summary["failures"][0]["reason"] == "as the cloud went"
+
+
+def test_the_quality_of_predictions_is_what_scikit_learn_says_it_is() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    labels = [0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]
+    for risks in ([0.1, 0.9, 0.2, 0.8, 0.3, 0.3, 0.5, 0.5], [0.5] * 8, labels, labels[::-1]):
+        assert telemetry.roc_auc(labels, risks) == pytest.approx(roc_auc_score(labels, risks))
 
 
 def test_stages_have_names_of_their_own() -> None:

@@ -178,7 +178,7 @@ SCRIPT = {{
     "GET /v1/{account}/keys/1": KEY,
     "DELETE /v1/{account}/keys/1": {{}},
 }}
-serve(Gcp(Provider(lambda: session(Scripted(SCRIPT)))))
+serve(lambda: Gcp(Provider(lambda: session(Scripted(SCRIPT)))))
 """
 
 

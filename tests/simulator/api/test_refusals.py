@@ -11,8 +11,6 @@ from simulator.api.errors import permission_denied
 from simulator.api.refusals import LINES
 from simulator.core.principal import Principal
 from simulator.google import GoogleCloud
-from simulator.identity.tokens import Identity
-from simulator.serve.proxy import Running
 from tests.simulator.support.core import (
     CRM,
     IAM,
@@ -21,17 +19,10 @@ from tests.simulator.support.core import (
     USAGE,
     WORKER,
     WORKER_NAME,
-    session,
 )
 
 P = "projects/iot-staging"
 ANN = Principal("user:ann@example.com")
-
-
-@pytest.fixture
-def worker(cloud: GoogleCloud, running: Running) -> requests.Session:
-    """Somebody who may do nothing."""
-    return session(running, cloud[Identity].access_token(WORKER))
 
 
 @pytest.mark.parametrize(

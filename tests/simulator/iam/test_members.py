@@ -41,17 +41,8 @@ MEMBER = f"principal:{PRINCIPALS}/subject/{SUBJECT}"
 PROPAGATION = 60
 
 
-@pytest.fixture
-def admin(cloud: GoogleCloud, running: Running) -> Client:
-    """The administrator, with pool and provider there and known to all of Google."""
-    client = Client(cloud, running)
-    client.federate()
-    cloud.clock.step(PROPAGATION)
-    return client
-
-
 def test_a_job_of_the_repository_has_what_its_principal_set_is_granted(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, federation: Client, tmp_path: Path
 ) -> None:
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 200
@@ -74,7 +65,7 @@ def test_a_job_of_the_repository_has_what_its_principal_set_is_granted(
     ],
 )
 def test_every_form_of_federated_member_grants(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path, member: str
+    cloud: GoogleCloud, federation: Client, tmp_path: Path, member: str
 ) -> None:
     mapping = {
         "google.subject": "assertion.sub",
@@ -82,7 +73,7 @@ def test_every_form_of_federated_member_grants(
         "attribute.ref": "assertion.ref",
         "attribute.owner": "assertion.repository.extract('{owner}/')",
     }
-    admin.done("PATCH", PROVIDER, {"attributeMapping": mapping}, updateMask="attributeMapping")
+    federation.done("PATCH", PROVIDER, {"attributeMapping": mapping}, updateMask="attributeMapping")
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", member)
     token = github_token(cloud, ref="refs/heads/main", teams=["deployers"])
     assert federated(tmp_path, token).get(PROJECT_URL).status_code == 200
@@ -100,14 +91,14 @@ def test_every_form_of_federated_member_grants(
     ],
 )
 def test_what_is_granted_to_others_does_not_help(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path, member: str
+    cloud: GoogleCloud, federation: Client, tmp_path: Path, member: str
 ) -> None:
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", member)
     assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 403
 
 
 def test_impersonation_follows_federation(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, federation: Client, tmp_path: Path
 ) -> None:
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", f"serviceAccount:{WORKER}")
     file = credential_file(
@@ -119,7 +110,7 @@ def test_impersonation_follows_federation(
     with pytest.raises(RefreshError, match=r"iam\.serviceAccounts\.getAccessToken"):
         worker.get(PROJECT_URL)
     policy = {"bindings": [{"role": WORKLOAD_USER, "members": [OF_REPOSITORY]}]}
-    admin.done(
+    federation.done(
         "POST", f"https://iam.googleapis.com/v1/{WORKER_NAME}:setIamPolicy", {"policy": policy}
     )
     # The grant has not propagated yet.
@@ -134,7 +125,7 @@ def test_impersonation_follows_federation(
 
 
 def test_the_principal_set_of_another_repository_may_not_impersonate(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, federation: Client, tmp_path: Path
 ) -> None:
     cloud[Iam].grant(WORKER_NAME, WORKLOAD_USER, OF_REPOSITORY)
     other = github_token(cloud, "repo:acme/another:ref:refs/heads/main", repository="acme/another")
@@ -143,7 +134,7 @@ def test_the_principal_set_of_another_repository_may_not_impersonate(
 
 
 def test_a_dataset_belongs_to_the_federated_identity_that_made_it(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, federation: Client, tmp_path: Path
 ) -> None:
     cloud[Services].seed(PROJECT, ["bigquery.googleapis.com"])
     role = f"projects/{PROJECT}/roles/maker"
@@ -171,23 +162,23 @@ def test_a_dataset_belongs_to_the_federated_identity_that_made_it(
     ],
 )
 def test_a_policy_names_federated_members_as_google_does(
-    admin: Client, member: str, said: str
+    federation: Client, member: str, said: str
 ) -> None:
     policy = {"bindings": [{"role": WORKLOAD_USER, "members": [member]}]}
     url = f"https://iam.googleapis.com/v1/{WORKER_NAME}:setIamPolicy"
-    status, message = admin.refusal("POST", url, {"policy": policy})
+    status, message = federation.refusal("POST", url, {"policy": policy})
     assert status == 400
     assert said in message
 
 
-def test_a_policy_keeps_the_members_of_a_deleted_pool(admin: Client) -> None:
+def test_a_policy_keeps_the_members_of_a_deleted_pool(federation: Client) -> None:
     url = f"https://iam.googleapis.com/v1/{WORKER_NAME}"
     bindings = [{"role": WORKLOAD_USER, "members": [OF_REPOSITORY]}]
-    admin.done("POST", f"{url}:setIamPolicy", {"policy": {"bindings": bindings}})
-    admin.done("DELETE", POOL)
-    admin.done("POST", f"{url}:setIamPolicy", {"policy": {"bindings": bindings}})
+    federation.done("POST", f"{url}:setIamPolicy", {"policy": {"bindings": bindings}})
+    federation.done("DELETE", POOL)
+    federation.done("POST", f"{url}:setIamPolicy", {"policy": {"bindings": bindings}})
     bindings[0]["members"].append(f"principalSet:{PRINCIPALS}/*")
-    refused = admin.refusal("POST", f"{url}:setIamPolicy", {"policy": {"bindings": bindings}})
+    refused = federation.refusal("POST", f"{url}:setIamPolicy", {"policy": {"bindings": bindings}})
     assert refused[0] == 400
 
 

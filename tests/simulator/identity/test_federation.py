@@ -37,15 +37,6 @@ PROPAGATION = 60
 NO_TARGET = "invalid_target"
 
 
-@pytest.fixture
-def admin(cloud: GoogleCloud, running: Running) -> Client:
-    """The administrator, with pool and provider there and known to all of Google."""
-    client = Client(cloud, running)
-    client.federate()
-    cloud.clock.step(PROPAGATION)
-    return client
-
-
 @pytest.mark.parametrize(
     ("claims", "said"),
     [
@@ -77,7 +68,7 @@ def admin(cloud: GoogleCloud, running: Running) -> Client:
     ],
 )
 def test_a_token_with_the_wrong_claims_is_refused(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path, claims: dict[str, Any], said: str
+    cloud: GoogleCloud, federation: Client, tmp_path: Path, claims: dict[str, Any], said: str
 ) -> None:
     assert refusal(cloud, tmp_path, github_token(cloud, **claims)).startswith(said)
 
@@ -103,10 +94,10 @@ SUB = "assertion.sub"
     ],
 )
 def test_what_is_mapped_has_to_be_text(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path, mapping: dict[str, str], said: str
+    cloud: GoogleCloud, federation: Client, tmp_path: Path, mapping: dict[str, str], said: str
 ) -> None:
     change = {"attributeMapping": mapping}
-    admin.done("PATCH", PROVIDER, change, updateMask="attributeMapping")
+    federation.done("PATCH", PROVIDER, change, updateMask="attributeMapping")
     if said:
         assert said in refusal(cloud, tmp_path, github_token(cloud))
         return
@@ -130,14 +121,18 @@ def test_what_is_mapped_has_to_be_text(
     ],
 )
 def test_times_are_checked_with_a_minute_to_spare(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path, claims: dict[str, int | None], accepted: bool
+    cloud: GoogleCloud,
+    federation: Client,
+    tmp_path: Path,
+    claims: dict[str, int | None],
+    accepted: bool,
 ) -> None:
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     now = int(cloud.clock.now())
     times = {name: None if value is None else now + value for name, value in claims.items()}
     token = github_token(cloud, **times)
     if accepted:
-        assert "access_token" in exchange(admin, token)
+        assert "access_token" in exchange(federation, token)
         return
     shown = "null" if "iat" in claims and claims["iat"] is None else times.get("iat", now)
     said = f"invalid_grant: ID Token issued at {shown} is stale to sign-in."
@@ -146,11 +141,11 @@ def test_times_are_checked_with_a_minute_to_spare(
 
 @pytest.mark.parametrize(("lifetime", "seconds"), [(300, 300), (7200, 3600)])
 def test_a_federated_token_lives_no_longer_than_its_source_or_an_hour(
-    cloud: GoogleCloud, admin: Client, lifetime: int, seconds: int
+    cloud: GoogleCloud, federation: Client, lifetime: int, seconds: int
 ) -> None:
-    answer = exchange(admin, github_token(cloud, lifetime=lifetime))
+    answer = exchange(federation, github_token(cloud, lifetime=lifetime))
     assert seconds - 5 < answer["expires_in"] <= seconds
-    client = session(admin.running, answer["access_token"])
+    client = session(federation.running, answer["access_token"])
     assert client.get(PROJECT_URL).status_code == 403
     cloud.clock.step(seconds)
     expired = client.get(PROJECT_URL)
@@ -172,13 +167,13 @@ def test_a_federated_token_lives_no_longer_than_its_source_or_an_hour(
     ],
 )
 def test_a_request_that_is_no_good_has_oauths_error(
-    cloud: GoogleCloud, admin: Client, change: dict[str, str], error: str
+    cloud: GoogleCloud, federation: Client, change: dict[str, str], error: str
 ) -> None:
-    assert exchange(admin, github_token(cloud), **change)["error"] == error
+    assert exchange(federation, github_token(cloud), **change)["error"] == error
 
 
 def test_a_token_somebody_else_signed_is_refused(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, federation: Client, tmp_path: Path
 ) -> None:
     header, claims, _ = github_token(cloud).split(".")
     foreign = Key().sign_bytes(f"{header}.{claims}".encode())
@@ -188,7 +183,7 @@ def test_a_token_somebody_else_signed_is_refused(
 
 
 def test_claims_that_were_changed_after_signing_are_refused(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, federation: Client, tmp_path: Path
 ) -> None:
     header, _, signature = github_token(cloud).split(".")
     _, claims, _ = github_token(cloud, repository="acme/other").split(".")
@@ -198,7 +193,7 @@ def test_claims_that_were_changed_after_signing_are_refused(
 
 @pytest.mark.parametrize("elliptic", [False, True])
 def test_a_providers_own_keys_verify_its_tokens(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path, elliptic: bool
+    cloud: GoogleCloud, federation: Client, tmp_path: Path, elliptic: bool
 ) -> None:
     key, foreign = Key(elliptic=elliptic), Key(elliptic=elliptic)
     body = {
@@ -209,7 +204,7 @@ def test_a_providers_own_keys_verify_its_tokens(
             "allowedAudiences": ["iot"],
         },
     }
-    admin.done("POST", f"{POOL}/providers", body, workloadIdentityPoolProviderId="own-keys")
+    federation.done("POST", f"{POOL}/providers", body, workloadIdentityPoolProviderId="own-keys")
     cloud.clock.step(PROPAGATION)
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", f"principal:{PRINCIPALS}/subject/dev")
     now = int(cloud.clock.now())
@@ -225,16 +220,16 @@ def test_a_providers_own_keys_verify_its_tokens(
 
 
 def test_an_issuer_that_is_not_played_cannot_be_reached(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path
+    cloud: GoogleCloud, federation: Client, tmp_path: Path
 ) -> None:
     change = {"oidc": {"issuerUri": ISSUER}}
-    admin.done("PATCH", PROVIDER, change, updateMask="oidc")
+    federation.done("PATCH", PROVIDER, change, updateMask="oidc")
     token = github_token(cloud, iss=ISSUER)
     said = "invalid_grant: Error connecting to the given credential's issuer."
     assert refusal(cloud, tmp_path, token) == said
     cloud[Issuers].add(ISSUER)
     token = cloud[Issuers].mint(ISSUER, "s", f"https:{AUDIENCE}", {"repository_id": "4711"})
-    assert "access_token" in exchange(admin, token)
+    assert "access_token" in exchange(federation, token)
 
 
 def test_a_new_provider_is_not_known_at_once(cloud: GoogleCloud, running: Running) -> None:
@@ -248,33 +243,33 @@ def test_a_new_provider_is_not_known_at_once(cloud: GoogleCloud, running: Runnin
 @pytest.mark.parametrize("url", [POOL, PROVIDER])
 @pytest.mark.parametrize("how", ["disabled", "deleted"])
 def test_a_pool_or_provider_out_of_service_takes_no_tokens(
-    cloud: GoogleCloud, admin: Client, tmp_path: Path, url: str, how: str
+    cloud: GoogleCloud, federation: Client, tmp_path: Path, url: str, how: str
 ) -> None:
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     before = federated(tmp_path, github_token(cloud))
     assert before.get(PROJECT_URL).status_code == 200
     if how == "disabled":
-        admin.done("PATCH", url, {"disabled": True}, updateMask="disabled")
+        federation.done("PATCH", url, {"disabled": True}, updateMask="disabled")
     else:
-        admin.done("DELETE", url)
+        federation.done("DELETE", url)
     said = refusal(cloud, tmp_path, github_token(cloud))
     assert said.startswith('invalid_target: The target service indicated by the "audience"')
     # What was issued before is worth nothing while the pool is out, and still good otherwise.
-    held = session(admin.running, before.credentials.token)
+    held = session(federation.running, before.credentials.token)
     assert held.get(PROJECT_URL).status_code == (401 if url == POOL else 200)
     if how == "disabled":
-        admin.done("PATCH", url, {"disabled": False}, updateMask="disabled")
+        federation.done("PATCH", url, {"disabled": False}, updateMask="disabled")
     else:
-        admin.done("POST", f"{url}:undelete", {})
+        federation.done("POST", f"{url}:undelete", {})
     assert held.get(PROJECT_URL).status_code == 200
     assert federated(tmp_path, github_token(cloud)).get(PROJECT_URL).status_code == 200
 
 
-def test_a_token_is_good_for_its_scopes_only(cloud: GoogleCloud, admin: Client) -> None:
+def test_a_token_is_good_for_its_scopes_only(cloud: GoogleCloud, federation: Client) -> None:
     cloud[Iam].grant(f"projects/{PROJECT}", "roles/viewer", OF_REPOSITORY)
     scope = "https://www.googleapis.com/auth/devstorage.read_only"
-    answer = exchange(admin, github_token(cloud), scope=scope)
-    error = session(admin.running, answer["access_token"]).get(PROJECT_URL).json()["error"]
+    answer = exchange(federation, github_token(cloud), scope=scope)
+    error = session(federation.running, answer["access_token"]).get(PROJECT_URL).json()["error"]
     assert (error["code"], error["status"]) == (403, "PERMISSION_DENIED")
     assert error["message"] == "Request had insufficient authentication scopes."
     [info] = error["details"]
@@ -285,21 +280,23 @@ def test_a_token_is_good_for_its_scopes_only(cloud: GoogleCloud, admin: Client) 
     }
 
 
-def test_googles_sign_in_knows_no_federated_identity(cloud: GoogleCloud, admin: Client) -> None:
-    token = exchange(admin, github_token(cloud))["access_token"]
-    plain = session(admin.running)
+def test_googles_sign_in_knows_no_federated_identity(
+    cloud: GoogleCloud, federation: Client
+) -> None:
+    token = exchange(federation, github_token(cloud))["access_token"]
+    plain = session(federation.running)
     url = "https://oauth2.googleapis.com/tokeninfo"
     assert plain.get(url, params={"access_token": token}).json()["error"] == "invalid_token"
     url = "https://openidconnect.googleapis.com/v1/userinfo"
-    assert session(admin.running, token).get(url).status_code == 401
+    assert session(federation.running, token).get(url).status_code == 401
 
 
 def test_a_federated_token_can_be_looked_into_while_it_lives(
-    cloud: GoogleCloud, admin: Client
+    cloud: GoogleCloud, federation: Client
 ) -> None:
     """What `gcloud auth login --cred-file` asks, by its own form of request."""
     url = "https://sts.googleapis.com/v1/introspect"
-    token = exchange(admin, github_token(cloud))["access_token"]
+    token = exchange(federation, github_token(cloud))["access_token"]
     hint = "urn:ietf:params:oauth:token-type:access_token"
     form = {"token": token, "token_type_hint": hint}
     shown = requests.post(url, data=form, auth=("client", "secret")).json()

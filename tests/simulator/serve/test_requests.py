@@ -9,7 +9,6 @@ from simulator.api.audit import Audit, Via
 from simulator.core.principal import Principal
 from simulator.google import GoogleCloud
 from simulator.iam.decisions import Iam
-from simulator.identity.tokens import Identity
 from simulator.serve.proxy import Running
 from simulator.services.resourcemanager import Projects
 from simulator.services.serviceusage import Services
@@ -26,11 +25,6 @@ from tests.simulator.support.core import (
     WORKER_NAME,
     session,
 )
-
-
-@pytest.fixture
-def worker(cloud: GoogleCloud, running: Running) -> requests.Session:
-    return session(running, cloud[Identity].access_token(WORKER))
 
 
 def test_an_api_answers_once_it_is_enabled_and_that_has_propagated(

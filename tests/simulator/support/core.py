@@ -61,3 +61,8 @@ def session(running: Running, token: str | None = None) -> requests.Session:
     if token:
         client.headers["Authorization"] = f"Bearer {token}"
     return client
+
+
+def message(answer: requests.Response) -> tuple[int, str]:
+    """Status and message of an error."""
+    return answer.status_code, answer.json()["error"]["message"]

@@ -15,6 +15,10 @@ PREDICTIONS = "aiplatform.googleapis.com/prediction/online"
 ENDPOINT_TYPE = 'resource.type="aiplatform.googleapis.com/Endpoint"'
 
 
+def leaf(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
 def ask(
     sandbox: Sandbox, verb: str, url: str, body: Any = None, *, who: str = "admin", **params: Any
 ) -> tuple[int, dict[str, Any]]:

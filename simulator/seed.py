@@ -17,7 +17,7 @@ from simulator.iam.decisions import Iam
 from simulator.iam.roles import CustomRoles
 from simulator.identity.accounts import AGENTS, Accounts
 from simulator.identity.issuers import Issuers
-from simulator.identity.pools import Pools
+from simulator.identity.pools.state import Pools
 from simulator.services.orgpolicy.state import OrgPolicies
 from simulator.services.resourcemanager import Projects
 from simulator.services.serviceusage import Services

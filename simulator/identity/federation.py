@@ -18,8 +18,8 @@ from simulator.core.platform import Containers
 from simulator.core.principal import Principal
 from simulator.identity import jwt, mapping
 from simulator.identity.issuers import Issuers
-from simulator.identity.poolproviders import OF_PEOPLE
-from simulator.identity.pools import Pool, Pools
+from simulator.identity.pools.providers import OF_PEOPLE
+from simulator.identity.pools.state import Pool, Pools
 
 MAX_SECONDS = 3600
 MAX_ATTRIBUTE_KB = {"projects": 8, "locations": 16}

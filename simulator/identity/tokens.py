@@ -12,7 +12,7 @@ from simulator.core.cloud import Cloud
 from simulator.core.principal import Principal
 from simulator.identity.accounts import Accounts
 from simulator.identity.keys import Keys
-from simulator.identity.pools import Pools
+from simulator.identity.pools.state import Pools
 
 LIFETIME = 3600
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"

@@ -144,9 +144,14 @@ def worker(cloud: GoogleCloud, running: Running) -> requests.Session:
 
 
 @pytest.fixture
-def federation(cloud: GoogleCloud, running: Running) -> identity.Client:
-    """The administrator's calls, with pool and provider there and known to all of Google."""
-    client = identity.Client(cloud, running)
+def client(cloud: GoogleCloud, running: Running) -> identity.Client:
+    """The administrator's calls."""
+    return identity.Client(cloud, running)
+
+
+@pytest.fixture
+def federation(cloud: GoogleCloud, client: identity.Client) -> identity.Client:
+    """The same, with pool and provider there and known to all of Google."""
     client.federate()
     cloud.clock.step(cloud.delays.iam)
     return client

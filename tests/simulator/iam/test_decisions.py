@@ -14,7 +14,7 @@ from simulator.google import GoogleCloud
 from simulator.iam.decisions import Iam
 from simulator.iam.roles import CustomRoles
 from simulator.identity.accounts import Accounts
-from simulator.identity.pools import Pools
+from simulator.identity.pools.state import Pools
 from tests.simulator.support.core import (
     ADMIN,
     LOCATION,

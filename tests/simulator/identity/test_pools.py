@@ -1,26 +1,30 @@
-"""Workload identity pools and providers: their life, and what Google refuses."""
+"""Workload identity pools: their life, their allow policies, and what Google refuses."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from pathlib import Path
 
 import pytest
 
 from simulator.api.audit import Audit
 from simulator.google import GoogleCloud
 from simulator.iam.decisions import Iam
-from simulator.identity.jwt import Key
 from simulator.serve.proxy import Running
 from tests.simulator.support.core import NUMBER, PROJECT, WORKER
-from tests.simulator.support.identity import ACTIONS, FULL_NAME, POOL, POOLS, PROVIDER, Client
+from tests.simulator.support.identity import (
+    ACTIONS,
+    FULL_NAME,
+    OF_REPOSITORY,
+    POOL,
+    POOLS,
+    PROVIDER,
+    Client,
+    federated,
+    github_token,
+)
 
+VERBS = ("get", "delete")
 DAY = 86_400
-
-
-@pytest.fixture
-def client(cloud: GoogleCloud, running: Running) -> Client:
-    return Client(cloud, running)
 
 
 def test_a_pool_and_its_provider_are_created_by_operations(
@@ -133,69 +137,6 @@ def test_an_id_has_4_to_32_characters(client: Client, id: str) -> None:
     assert client.refusal("POST", f"{POOL}/providers", ACTIONS, **query)[0] == 400
 
 
-def jwks(**changes: str) -> dict[str, Any]:
-    """A provider with one key, an elliptic one but for `changes`."""
-    entry = {**Key(elliptic=True).jwks()["keys"][0], **changes}
-    keys = json.dumps({"keys": [entry]})
-    return {"oidc": {"issuerUri": "https://issuer.example.com", "jwksJson": keys}}
-
-
-SUBJECT = {"google.subject": "assertion.sub"}
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"attributeMapping": {}}, "google.subject"),
-        ({"attributeMapping": {**SUBJECT, "attribute.Upper": "assertion.x"}}, "attribute.Upper"),
-        ({"attributeMapping": {**SUBJECT, "attribute.a": "assertion."}}, "attribute_mapping"),
-        ({"attributeMapping": {**SUBJECT, "attribute.a": "foo.bar"}}, "undeclared reference"),
-        ({"attributeMapping": {**SUBJECT, "attribute.a": f"'{'x' * 2050}'"}}, "2048"),
-        (
-            {"attributeMapping": {**SUBJECT, **{f"attribute.a{i}": "'x'" for i in range(51)}}},
-            "50 custom attributes",
-        ),
-        ({"attributeCondition": "assertion.sub =="}, "attribute_condition"),
-        ({"attributeCondition": "assertion.sub + 'x'"}, "must evaluate to a boolean"),
-        ({"attributeCondition": f"assertion.sub == '{'x' * 4096}'"}, "4096"),
-        ({"displayName": "x" * 33}, "displayName"),
-        ({"description": "x" * 257}, "description"),
-        (
-            {"oidc": {"issuerUri": "http://issuer.example.com"}},
-            "Invalid OIDC issuer URI. The scheme must be https.",
-        ),
-        ({"oidc": {"issuerUri": "issuer"}}, "Invalid OIDC issuer URI."),
-        ({"oidc": {"issuerUri": "https://x.y", "allowedAudiences": ["a"] * 11}}, "audiences"),
-        ({"oidc": {"issuerUri": "https://x.y", "jwksJson": "{}"}}, "Only RSA, EC key types"),
-        (jwks(crv="P-384"), "Only RSA, EC key types"),
-        (jwks(kty="OKP"), "Only RSA, EC key types"),
-        ({"aws": {"accountId": "1"}}, "Exactly one of"),
-    ],
-)
-def test_a_provider_google_would_refuse_is_refused(
-    client: Client, change: dict[str, Any], said: str
-) -> None:
-    client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
-    query = {"workloadIdentityPoolProviderId": "actions"}
-    status, message = client.refusal("POST", f"{POOL}/providers", {**ACTIONS, **change}, **query)
-    assert status == 400
-    assert said in message
-    assert client.refusal("GET", PROVIDER)[0] == 404
-
-
-@pytest.mark.parametrize("condition", ["", "true", "'assertion.sub' == 'x'"])
-def test_githubs_issuer_needs_a_condition_on_a_claim(client: Client, condition: str) -> None:
-    client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
-    query = {"workloadIdentityPoolProviderId": "actions"}
-    body = {**ACTIONS, "attributeCondition": condition}
-    status, message = client.refusal("POST", f"{POOL}/providers", body, **query)
-    assert status == 400
-    assert message.startswith("The attribute condition must reference one of the provider's claims")
-    # Another issuer may go without.
-    other = {**body, "oidc": {"issuerUri": "https://issuer.example.com"}}
-    client.done("POST", f"{POOL}/providers", other, **query)
-
-
 def test_pools_are_global_and_only_federate(client: Client) -> None:
     query = {"workloadIdentityPoolId": "github"}
     elsewhere = POOLS.replace("/global/", "/us-central1/")
@@ -232,3 +173,61 @@ def test_each_verb_is_checked_on_its_own_resource(
     pool = f"{location}/workloadIdentityPools/github"
     assert ("iam.googleapis.com/workloadIdentityPoolProviders.create", pool) in asked
     assert ("iam.googleapis.com/workloadIdentityPools.delete", pool) in asked
+
+
+def test_a_pool_has_an_allow_policy(cloud: GoogleCloud, running: Running, client: Client) -> None:
+    client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
+    assert client.done("POST", f"{POOL}:getIamPolicy", {}) == {"version": 1, "etag": "ACAB"}
+    worker = Client(cloud, running, WORKER)
+    assert worker.refusal("GET", POOL)[0] == 403
+    viewer = "roles/iam.workloadIdentityPoolViewer"
+    grant = {"role": viewer, "members": [f"serviceAccount:{WORKER}"]}
+    body = {"policy": {"bindings": [grant]}}
+    assert client.done("POST", f"{POOL}:setIamPolicy", body)["bindings"] == [grant]
+    cloud.clock.step(60)
+    assert worker.done("GET", POOL)["state"] == "ACTIVE"
+    asked = {"permissions": [f"iam.googleapis.com/workloadIdentityPools.{v}" for v in VERBS]}
+    held = worker.done("POST", f"{POOL}:testIamPermissions", asked)
+    assert held == {"permissions": ["iam.googleapis.com/workloadIdentityPools.get"]}
+    assert worker.refusal("POST", f"{POOL}:setIamPolicy", body)[0] == 403
+
+
+def test_conditions_show_in_version_3_which_is_asked_for_in_the_body(client: Client) -> None:
+    client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
+    condition = {
+        "title": "soon",
+        "expression": "request.time < timestamp('2030-01-01T00:00:00Z')",
+    }
+    role = "roles/iam.workloadIdentityPoolViewer"
+    grant = {"role": role, "members": [f"serviceAccount:{WORKER}"], "condition": condition}
+    policy = {"version": 3, "bindings": [grant]}
+    client.done("POST", f"{POOL}:setIamPolicy", {"policy": policy})
+    plain = client.done("POST", f"{POOL}:getIamPolicy", {})["bindings"][0]
+    assert "condition" not in plain
+    options = {"options": {"requestedPolicyVersion": 3}}
+    shown = client.done("POST", f"{POOL}:getIamPolicy", options)
+    assert (shown["version"], shown["bindings"]) == (3, [grant])
+
+
+def test_a_policy_goes_with_its_pool(cloud: GoogleCloud, client: Client) -> None:
+    client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
+    role = "roles/iam.workloadIdentityPoolViewer"
+    body = {"policy": {"bindings": [{"role": role, "members": [f"serviceAccount:{WORKER}"]}]}}
+    client.done("POST", f"{POOL}:setIamPolicy", body)
+    client.done("DELETE", POOL)
+    assert client.refusal("POST", f"{POOL}:getIamPolicy", {})[0] == 404
+    cloud.clock.step(30 * DAY)
+    client = client.renewed()
+    client.done("POST", POOLS, {}, workloadIdentityPoolId="github")
+    assert "bindings" not in client.done("POST", f"{POOL}:getIamPolicy", {})
+
+
+def test_a_repositorys_job_can_be_let_at_its_own_pool(
+    cloud: GoogleCloud, client: Client, tmp_path: Path
+) -> None:
+    client.federate()
+    role = "roles/iam.workloadIdentityPoolViewer"
+    body = {"policy": {"bindings": [{"role": role, "members": [OF_REPOSITORY]}]}}
+    client.done("POST", f"{POOL}:setIamPolicy", body)
+    cloud.clock.step(60)
+    assert federated(tmp_path, github_token(cloud)).get(POOL).status_code == 200

@@ -1,34 +1,22 @@
-"""Identity pools and their providers: IAM v1 `projects.locations.workloadIdentityPools` and
-`locations.workforcePools`.
-
-What is deleted stays for 30 days: it can be read and undeleted, its id cannot be used again, and
-what was issued through a deleted or disabled pool is worth nothing until that is taken back (IAM v1
-discovery document).
-"""
+"""The methods of pools and providers, which are alike for all four kinds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Service
+from simulator.api.calls import Call, Methods
 from simulator.api.errors import already_exists, invalid, not_found, unimplemented
-from simulator.api.honoured import Table
 from simulator.api.operations import Operations
 from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
-from simulator.core.cloud import Cloud, Holding
-from simulator.core.platform import Containers
 from simulator.iam import allowpolicies
-from simulator.iam.decisions import Iam
-from simulator.iam.members import PoolBook
-from simulator.identity import poolproviders
+from simulator.identity.pools import providers
+from simulator.identity.pools.state import SESSION, Pool, Pools
 
 method = Methods()
 
-UNDELETE_SECONDS = 30 * 86_400
 TYPES = "type.googleapis.com/google.iam.v1."
 OUTPUT_ONLY = ("name", "state", "expireTime")
 FIXED = ("mode", "parent")
@@ -39,43 +27,8 @@ ID_RULES = {
     SHORT_ID: "4-32 characters of a-z, 0-9 and -",
     LONG_ID: "6-63 characters of a-z, 0-9 and -, a letter first and no hyphen last",
 }
-# More than 15 minutes and less than 12 hours; an hour unless said otherwise.
-SESSION, SESSION_SECONDS = "3600s", range(901, 43_200)
-
-BY_PATH = "the path says which one it is, or the id beside it"
-SHARED = "description disabled displayName"
-PROVIDED = f"{SHARED} attributeCondition attributeMapping oidc saml"
-
-HONOURED = Table(
-    "iam",
-    {
-        "WorkloadIdentityPool": f"{SHARED} mode",
-        "WorkloadIdentityPoolProvider": f"{PROVIDED} aws x509",
-        "Oidc": "allowedAudiences discoveryUri issuerUri jwksJson",
-        "Aws": "accountId",
-        "Saml": "idpMetadataXml",
-        "X509": "trustStore",
-        "TrustStore": "intermediateCas trustAnchors",
-        "IntermediateCA": "pemCertificate",
-        "TrustAnchor": "pemCertificate",
-        # Which services people may use in a browser does not matter here.
-        "WorkforcePool": f"{SHARED} accessRestrictions parent sessionDuration",
-        "AccessRestrictions": "allowedServices",
-        "ServiceConfig": "domain",
-        # No log here tells of the token service, and nobody signs in with a browser.
-        "WorkforcePoolProvider": f"{PROVIDED} detailedAuditLogging vendorType",
-        "WorkforcePoolProviderOidc": "clientId clientSecret issuerUri jwksJson webSsoConfig",
-        "WorkforcePoolProviderOidcClientSecret": "value",
-        "WorkforcePoolProviderOidcClientSecretValue": "plainText",
-        "WorkforcePoolProviderOidcWebSsoConfig": "*",
-        "WorkforcePoolProviderSaml": "idpMetadataXml",
-    },
-    {
-        f"{item}.name": BY_PATH
-        for pool in ("WorkloadIdentityPool", "WorkforcePool")
-        for item in (pool, f"{pool}Provider")
-    },
-)
+# More than 15 minutes and less than 12 hours.
+SESSION_SECONDS = range(901, 43_200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,100 +81,6 @@ KINDS = (
 BY_METHODS = {kind.methods: kind for kind in KINDS}
 
 
-@dataclass(slots=True)
-class Pool:
-    """A pool or a provider; `fields` as the API has them, without those that are output only."""
-
-    name: str
-    fields: dict[str, Any]
-    created: float
-    deleted: float = 0.0
-
-    @property
-    def active(self) -> bool:
-        return not self.deleted and not self.fields.get("disabled")
-
-
-class Pools(PoolBook, Holding):
-    """By resource name, with the project's id; what callers see has its number."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._all: dict[str, Pool] = {}
-
-    def add(self, name: str, fields: dict[str, Any], *, known: bool = False) -> Pool:
-        """`known` to the token service at once, as what is seeded is."""
-        created = float("-inf") if known else self._cloud.clock.now()
-        pool = self._all[name] = Pool(name, fields, created)
-        if parent := fields.get("parent"):
-            self._cloud[Iam].set_parent(name, parent)
-        return pool
-
-    def find(self, name: str) -> Pool | None:
-        """The pool or provider; one that was deleted too, for as long as it can come back."""
-        pool = self._all.get(name)
-        if pool and pool.deleted and self._cloud.clock.now() >= pool.deleted + UNDELETE_SECONDS:
-            self._all = {n: p for n, p in self._all.items() if not f"{n}/".startswith(f"{name}/")}
-            self._cloud[Iam].forget(name)
-            return None
-        return pool
-
-    def exists(self, name: str) -> bool:
-        """Whether policies may name it."""
-        pool = self.find(name)
-        return pool is not None and not pool.deleted
-
-    def usable(self, pool: str) -> bool:
-        """Whether tokens that were issued through the pool are good."""
-        found = self.find(pool)
-        return found is not None and found.active
-
-    def provider(self, name: str) -> Pool | None:
-        """The provider, if it and its pool take credentials; a new one is not known at once."""
-        pool, provider = self.find(name.rpartition("/providers/")[0]), self.find(name)
-        if not pool or not provider or not pool.active or not provider.active:
-            return None
-        late = self._cloud.clock.now() < provider.created + self._cloud.delays.iam
-        return None if late else provider
-
-    def session(self, pool: str) -> float | None:
-        """Seconds that a workforce pool's tokens are good for."""
-        found = self.find(pool)
-        if found is None or pool.startswith("projects/"):
-            return None
-        return float(found.fields.get("sessionDuration", SESSION).removesuffix("s"))
-
-    def below(self, parent: str, collection: str, *, deleted: bool) -> dict[str, Pool]:
-        start = f"{parent}/{collection}/"
-        names = [n for n in self._all if n.startswith(start) and "/" not in n[len(start) :]]
-        found = {name: self.find(name) for name in names}
-        return {n: p for n, p in found.items() if p and (deleted or not p.deleted)}
-
-    def public_name(self, name: str) -> str:
-        """With the project's number."""
-        return self._cloud[Containers].numbered(name)
-
-    def json(self, pool: Pool) -> dict[str, Any]:
-        answer = {"name": self.public_name(pool.name), **pool.fields}
-        answer["state"] = "DELETED" if pool.deleted else "ACTIVE"
-        if pool.deleted:
-            answer["expireTime"] = self._cloud.clock.rfc3339(pool.deleted + UNDELETE_SECONDS)
-        return answer
-
-    def seed(self, name: str, providers: Iterable[dict[str, Any]] = (), parent: str = "") -> None:
-        self.add(name, {"parent": parent} if parent else {}, known=True)
-        for provider in providers:
-            fields = {key: value for key, value in provider.items() if key != "id"}
-            self.add(f"{name}/providers/{provider['id']}", fields, known=True)
-
-    def live(self) -> dict[str, list[str]]:
-        kinds: dict[str, list[str]] = {"identityPools": [], "softDeletedIdentityPools": []}
-        for name in sorted(self._all):
-            if pool := self.find(name):
-                kinds["softDeletedIdentityPools" if pool.deleted else "identityPools"].append(name)
-        return kinds
-
-
 def _kind(call: Call) -> Kind:
     return BY_METHODS[call.method.id.rpartition(".")[0]]
 
@@ -261,7 +120,7 @@ def _checked(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
         if len(fields.get(name, "")) > limit:
             raise invalid(f"The {name} is longer than {limit} characters.")
     if kind.provider:
-        return poolproviders.checked(fields, workforce=kind.workforce)
+        return providers.checked(fields, workforce=kind.workforce)
     if (mode := fields.get("mode", FEDERATING[0])) not in FEDERATING:
         raise unimplemented(f"the mode {mode} of an identity pool")
     if not kind.workforce:
@@ -405,6 +264,3 @@ for _each in KINDS:
 def list_attestation_rules(call: Call) -> dict[str, Any]:
     _found(call)
     return {}
-
-
-SERVICE = Service(Pools, method, HONOURED)

@@ -93,6 +93,21 @@ class Guard(ABC):
             raise self.denied(principal, permission, resource)
 
 
+def on_name(call: Call) -> str:
+    """For `Methods`: what most permissions are checked on."""
+    return str(call.params["name"])
+
+
+def on_parent(call: Call) -> str:
+    """The same for what is created or listed in something."""
+    return str(call.params["parent"])
+
+
+def on_resource(call: Call) -> str:
+    """The same for allow policies."""
+    return str(call.params["resource"])
+
+
 Result = dict[str, Any] | Reply
 Function = Callable[[Call], Result]
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from simulator.api.bodies import camel
+from simulator.api.errors import invalid
 
 
 def merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
@@ -28,6 +29,18 @@ def mask_paths(mask: str | None) -> set[str]:
     for name in filter(None, (part.strip() for part in (mask or "").split(","))):
         fields, *key = re.split(r"(?<=[lL]abels\.)", name, maxsplit=1)
         paths.add("".join([camel(fields), *key]))
+    return paths
+
+
+def named_paths(mask: str | None, mutable: Collection[str], *, required: bool = True) -> set[str]:
+    """`mask_paths`, if all are of `mutable` and, where they are `required`, there are some.
+
+    400 otherwise, in our words: for the services of which Google's are not recorded.
+    """
+    paths = mask_paths(mask)
+    if (required and not paths) or {path.partition(".")[0] for path in paths} - set(mutable):
+        verb = "must name some of" if required else "can name"
+        raise invalid(f"update_mask {verb} {', '.join(mutable)}.")
     return paths
 
 

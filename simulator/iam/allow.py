@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policies import roles
-from simulator.api.errors import invalid
+from simulator.api.errors import aborted, invalid
 from simulator.iam import conditions
 
 EMPTY_ETAG = "ACAB"
@@ -62,6 +62,15 @@ class Index:
 
 def condition_key(condition: dict[str, Any] | None) -> str:
     return json.dumps(condition, sort_keys=True) if condition else ""
+
+
+def check_etag(given: str | None, current: str) -> None:
+    """409 for a policy or a role that was changed since it was read."""
+    if given not in (None, "", current):
+        raise aborted(
+            "There were concurrent policy changes. Please retry the whole read-modify-write with "
+            "exponential backoff."
+        )
 
 
 def checked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from simulator.api.calls import Call, Function, Methods, Result
+from simulator.api.calls import Call, Function, Methods, Result, on_resource
 from simulator.api.errors import ApiError
 from simulator.iam.decisions import Iam
 
@@ -16,10 +16,6 @@ POLICY_FIELDS: Final = {
 }
 VERSION = "options.requestedPolicyVersion"
 """In the query; a body has the same."""
-
-
-def _on_resource(call: Call) -> str:
-    return str(call.params["resource"])
 
 
 def held(call: Call) -> Result:
@@ -35,7 +31,7 @@ def register(
     permissions: str,
     require: Callable[[Call, str], object] | None,
     *,
-    on: Callable[[Call], str] = _on_resource,
+    on: Callable[[Call], str] = on_resource,
     reads: str = VERSION,
     test: Function | None = None,
     test_reads: str = "",

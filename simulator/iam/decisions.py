@@ -17,12 +17,12 @@ from typing import Any
 from policies import roles
 from simulator.api.audit import Audit, Via
 from simulator.api.calls import Guard
-from simulator.api.errors import ApiError, aborted, invalid, permission_denied
+from simulator.api.errors import ApiError, invalid, permission_denied
 from simulator.core.cloud import Cloud
 from simulator.core.platform import Constraints, Containers
 from simulator.core.principal import Principal
 from simulator.iam import conditions
-from simulator.iam.allow import Index, Policy, checked, condition_key
+from simulator.iam.allow import Index, Policy, check_etag, checked, condition_key
 from simulator.iam.denials import ACCOUNTS, CUSTOMER, Rule
 from simulator.iam.groups import Groups
 from simulator.iam.members import AccountBook, check_member
@@ -272,11 +272,7 @@ class Iam(Guard):
         Raises ABORTED when the etag is stale, INVALID_ARGUMENT for a binding Google would refuse.
         """
         current = self._policies.get(resource) or Policy()
-        if policy.get("etag") not in (None, "", current.etag):
-            raise aborted(
-                "There were concurrent policy changes. Please retry the whole read-modify-write "
-                "with exponential backoff."
-            )
+        check_etag(policy.get("etag"), current.etag)
         fields = {part.strip() for part in (mask or "bindings,etag").split(",")}
         bindings = current.bindings
         if "bindings" in fields:

@@ -13,13 +13,14 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from simulator.api.calls import Call, Methods, Service
-from simulator.api.errors import aborted, already_exists, invalid, not_found, resource_exhausted
+from simulator.api.errors import already_exists, invalid, not_found, resource_exhausted
 from simulator.api.honoured import Table
 from simulator.api.operations import Operations
 from simulator.api.pages import listing
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers
 from simulator.iam import denials
+from simulator.iam.allow import check_etag
 from simulator.iam.decisions import Iam
 
 method = Methods()
@@ -179,14 +180,6 @@ def _given(body: dict[str, Any]) -> dict[str, Any]:
     return {key: body[key] for key in GIVEN if body.get(key)}
 
 
-def _check_etag(policy: DenyPolicy, etag: str | None) -> None:
-    if etag not in (None, "", policy.etag):
-        raise aborted(
-            "There were concurrent policy changes. Please retry the whole read-modify-write with "
-            "exponential backoff."
-        )
-
-
 def _operation(call: Call, name: str, answer: dict[str, Any]) -> dict[str, Any]:
     """What the call did is done; the operation that says so is due later."""
     types = f"type.googleapis.com/google.iam.{call.method.version}"
@@ -243,7 +236,7 @@ def list_policies(call: Call) -> dict[str, Any]:
 @method("iam.policies.update", permission="iam.denypolicies.update", on=_attachment)
 def update(call: Call) -> dict[str, Any]:
     policy = _policy(call)
-    _check_etag(policy, call.body.get("etag"))
+    check_etag(call.body.get("etag"), policy.etag)
     call.cloud[DenyPolicies].save(policy, _given(call.body))
     policy.revision += 1
     return _operation(call, policy.name, call.cloud[DenyPolicies].json(policy))
@@ -252,7 +245,7 @@ def update(call: Call) -> dict[str, Any]:
 @method("iam.policies.delete", permission="iam.denypolicies.delete", on=_attachment, reads="etag")
 def delete(call: Call) -> dict[str, Any]:
     policy = _policy(call)
-    _check_etag(policy, call.params.get("etag"))
+    check_etag(call.params.get("etag"), policy.etag)
     call.cloud[DenyPolicies].delete(policy)
     deleted = {"deleteTime": call.cloud.clock.rfc3339()}
     return _operation(call, policy.name, call.cloud[DenyPolicies].json(policy) | deleted)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies import roles
-from simulator.api.calls import Call, Methods, Service
+from simulator.api.calls import Call, Methods, Service, on_name, on_parent
 from simulator.api.errors import (
-    aborted,
     already_exists,
     failed_precondition,
     invalid,
@@ -23,6 +22,7 @@ from simulator.api.operations import Operations
 from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
 from simulator.core.cloud import Cloud, Holding
+from simulator.iam.allow import check_etag
 from simulator.iam.decisions import Iam
 
 method = Methods()
@@ -224,27 +224,11 @@ class CustomRoles(Holding):
             raise invalid(f"Invalid value at 'role.stage', \"{role.stage}\"")
 
 
-def _name(call: Call) -> str:
-    return str(call.params["name"])
-
-
-def _parent(call: Call) -> str:
-    return str(call.params["parent"])
-
-
 def _ids(verb: str) -> tuple[str, str]:
     return f"iam.projects.roles.{verb}", f"iam.organizations.roles.{verb}"
 
 
-def _check_etag(role: CustomRole, etag: str | None) -> None:
-    if etag not in (None, "", role.etag):
-        raise aborted(
-            "There were concurrent policy changes. Please retry the whole read-modify-write with "
-            "exponential backoff."
-        )
-
-
-@method(*_ids("create"), permission="iam.roles.create", on=_parent)
+@method(*_ids("create"), permission="iam.roles.create", on=on_parent)
 def create(call: Call) -> dict[str, Any]:
     given = call.body.get("role", {})
     if given.get("name"):
@@ -260,12 +244,12 @@ def create(call: Call) -> dict[str, Any]:
     return call.cloud[CustomRoles].create(role).json()
 
 
-@method(*_ids("get"), permission="iam.roles.get", on=_name)
+@method(*_ids("get"), permission="iam.roles.get", on=on_name)
 def get(call: Call) -> dict[str, Any]:
     return call.cloud[CustomRoles].get(call.resource).json()
 
 
-@method(*_ids("list"), permission="iam.roles.list", on=_parent, reads=LISTED)
+@method(*_ids("list"), permission="iam.roles.list", on=on_parent, reads=LISTED)
 def list_roles(call: Call) -> dict[str, Any]:
     full = call.params.get("view") == "FULL"
     found = call.cloud[CustomRoles].listed(
@@ -275,10 +259,10 @@ def list_roles(call: Call) -> dict[str, Any]:
     return listing("roles", items, call.params, default=300, most=1000)
 
 
-@method(*_ids("patch"), permission="iam.roles.update", on=_name, reads="updateMask")
+@method(*_ids("patch"), permission="iam.roles.update", on=on_name, reads="updateMask")
 def patch(call: Call) -> dict[str, Any]:
     role, given = call.cloud[CustomRoles].get(call.resource), call.body
-    _check_etag(role, given.get("etag"))
+    check_etag(given.get("etag"), role.etag)
     paths = mask_paths(call.params.get("updateMask")) or {
         "includedPermissions",
         "title",
@@ -297,17 +281,17 @@ def patch(call: Call) -> dict[str, Any]:
     return call.cloud[CustomRoles].update(role, changed).json()
 
 
-@method(*_ids("delete"), permission="iam.roles.delete", on=_name, reads="etag")
+@method(*_ids("delete"), permission="iam.roles.delete", on=on_name, reads="etag")
 def delete(call: Call) -> dict[str, Any]:
     role = call.cloud[CustomRoles].get(call.resource)
-    _check_etag(role, call.params.get("etag"))
+    check_etag(call.params.get("etag"), role.etag)
     return call.cloud[CustomRoles].delete(role).json()
 
 
-@method(*_ids("undelete"), permission="iam.roles.undelete", on=_name)
+@method(*_ids("undelete"), permission="iam.roles.undelete", on=on_name)
 def undelete(call: Call) -> dict[str, Any]:
     role = call.cloud[CustomRoles].get(call.resource)
-    _check_etag(role, call.body.get("etag"))
+    check_etag(call.body.get("etag"), role.etag)
     return call.cloud[CustomRoles].undelete(role).json()
 
 

@@ -248,7 +248,8 @@ def project_name(call: Call) -> str:
     return "/".join(str(call.params["name"]).split("/")[:2])
 
 
-def _account(call: Call) -> Account:
+def account_of(call: Call) -> Account:
+    """The account that `call.resource` names; 404 without one."""
     account = call.cloud[Accounts].find(call.resource.rpartition("/")[2])
     if account is None:
         raise not_found("Unknown service account")
@@ -290,7 +291,7 @@ def create(call: Call) -> dict[str, Any]:
 
 @method("iam.projects.serviceAccounts.get", permission="iam.serviceAccounts.get", on=account_name)
 def get(call: Call) -> dict[str, Any]:
-    return _account(call).json()
+    return account_of(call).json()
 
 
 @method(
@@ -311,7 +312,7 @@ def list_accounts(call: Call) -> dict[str, Any]:
     on=account_name,
 )
 def patch(call: Call) -> dict[str, Any]:
-    account, given = _account(call), call.body.get("serviceAccount", {})
+    account, given = account_of(call), call.body.get("serviceAccount", {})
     if given.get("etag") not in (None, "", account.etag):
         raise aborted("There were concurrent changes to the service account. Please retry.")
     _check_texts(given)
@@ -330,7 +331,7 @@ def patch(call: Call) -> dict[str, Any]:
     on=account_name,
 )
 def delete(call: Call) -> dict[str, Any]:
-    call.cloud[Accounts].delete(_account(call))
+    call.cloud[Accounts].delete(account_of(call))
     return {}
 
 
@@ -350,7 +351,7 @@ def undelete(call: Call) -> dict[str, Any]:
     on=account_name,
 )
 def enable(call: Call) -> dict[str, Any]:
-    _account(call).disabled = False
+    account_of(call).disabled = False
     return {}
 
 
@@ -360,12 +361,12 @@ def enable(call: Call) -> dict[str, Any]:
     on=account_name,
 )
 def disable(call: Call) -> dict[str, Any]:
-    _account(call).disabled = True
+    account_of(call).disabled = True
     return {}
 
 
 def _existing(call: Call, name: str) -> object:
-    return _account(call)
+    return account_of(call)
 
 
 # Whether a missing account is an empty answer too is not recorded: what is held on its project is

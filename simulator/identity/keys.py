@@ -25,7 +25,7 @@ from simulator.api.honoured import Table
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Constraints
 from simulator.core.principal import Principal
-from simulator.identity.accounts import Account, Accounts, account_name, resource_of
+from simulator.identity.accounts import Account, Accounts, account_name, account_of, resource_of
 from simulator.identity.jwt import LEEWAY, Key, Token, key_id, read
 
 method = Methods()
@@ -149,20 +149,13 @@ def _stamp(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _account(call: Call) -> Account:
-    account = call.cloud[Accounts].find(call.resource.rpartition("/")[2])
-    if account is None:
-        raise not_found("Unknown service account")
-    return account
-
-
 def _of_key(call: Call) -> str:
     """The account that the key in `name` belongs to: permissions on keys are checked there."""
     return resource_of(call.cloud, call.params["name"].partition("/keys/")[0])
 
 
 def _key(call: Call) -> tuple[Account, AccountKey]:
-    account = _account(call)
+    account = account_of(call)
     id = call.params["name"].rpartition("/")[2]
     key = call.cloud[Keys].of(account).get(id)
     if key is None:
@@ -172,7 +165,7 @@ def _key(call: Call) -> tuple[Account, AccountKey]:
 
 
 def _user_managed(call: Call) -> list[AccountKey]:
-    return [key for key in call.cloud[Keys].of(_account(call)).values() if key.kind == USER]
+    return [key for key in call.cloud[Keys].of(account_of(call)).values() if key.kind == USER]
 
 
 @method(
@@ -181,7 +174,7 @@ def _user_managed(call: Call) -> list[AccountKey]:
     on=account_name,
 )
 def create(call: Call) -> dict[str, Any]:
-    account, keys = _account(call), call.cloud[Keys]
+    account, keys = account_of(call), call.cloud[Keys]
     call.cloud[Constraints].check_key_creation(account.name)
     if len(_user_managed(call)) >= MAX_KEYS:
         # As firebase/firebase-tools#6192 saw it; it says no more than that.
@@ -229,7 +222,7 @@ def _pkcs12(key: AccountKey, pair: Key) -> bytes:
 )
 def upload(call: Call) -> dict[str, Any]:
     """The permission is inferred: none of its own is known."""
-    account = _account(call)
+    account = account_of(call)
     if len(_user_managed(call)) >= MAX_KEYS:
         raise failed_precondition("Precondition check failed.")
     try:
@@ -272,7 +265,7 @@ def get(call: Call) -> dict[str, Any]:
     reads="keyTypes",
 )
 def list_keys(call: Call) -> dict[str, Any]:
-    account, kinds = _account(call), call.params.get("keyTypes") or (USER, SYSTEM)
+    account, kinds = account_of(call), call.params.get("keyTypes") or (USER, SYSTEM)
     call.cloud[Keys].own(account)
     found = call.cloud[Keys].of(account).values()
     return {"keys": [key.json(account) for key in found if key.kind in kinds]}

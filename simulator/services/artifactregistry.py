@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Service
+from simulator.api.calls import Call, Methods, Service, on_name, on_parent
 from simulator.api.errors import ApiError, already_exists, failed_precondition, invalid, not_found
 from simulator.api.honoured import ALL, Table
 from simulator.api.operations import Operations
 from simulator.api.pages import listing
-from simulator.api.patching import copy_paths, mask_paths
+from simulator.api.patching import copy_paths, named_paths
 from simulator.api.selecting import selected
 from simulator.core.cloud import Cloud, Holding
 from simulator.iam import allowpolicies
@@ -83,14 +83,6 @@ class ArtifactRegistry(Holding):
         return {"repositories": sorted(self.repositories)}
 
 
-def _on_parent(call: Call) -> str:
-    return str(call.params["parent"])
-
-
-def _on_name(call: Call) -> str:
-    return str(call.params["name"])
-
-
 def _start(call: Call, name: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     location = name.partition("/repositories/")[0]
     operation = f"{location}/operations/{call.cloud.unique_id()}"
@@ -103,7 +95,7 @@ def _start(call: Call, name: str, run: Callable[[], dict[str, Any]]) -> dict[str
 @method(
     f"{REPOSITORIES}.create",
     permission="artifactregistry.repositories.create",
-    on=_on_parent,
+    on=on_parent,
     reads="repositoryId",
 )
 def create(call: Call) -> dict[str, Any]:
@@ -153,7 +145,7 @@ def _check_key(cloud: Cloud, name: str, key: str | None) -> None:
     )
 
 
-@method(f"{REPOSITORIES}.get", permission="artifactregistry.repositories.get", on=_on_name)
+@method(f"{REPOSITORIES}.get", permission="artifactregistry.repositories.get", on=on_name)
 def get(call: Call) -> dict[str, Any]:
     return call.cloud[ArtifactRegistry].get(call.resource).json()
 
@@ -161,7 +153,7 @@ def get(call: Call) -> dict[str, Any]:
 @method(
     f"{REPOSITORIES}.list",
     permission="artifactregistry.repositories.list",
-    on=_on_parent,
+    on=on_parent,
     reads="filter orderBy pageSize pageToken",
 )
 def list_repositories(call: Call) -> dict[str, Any]:
@@ -175,14 +167,12 @@ def list_repositories(call: Call) -> dict[str, Any]:
 @method(
     f"{REPOSITORIES}.patch",
     permission="artifactregistry.repositories.update",
-    on=_on_name,
+    on=on_name,
     reads="updateMask",
 )
 def patch(call: Call) -> dict[str, Any]:
     repository = call.cloud[ArtifactRegistry].get(call.resource)
-    paths = mask_paths(call.params.get("updateMask"))
-    if {path.partition(".")[0] for path in paths} - set(MUTABLE):
-        raise invalid(f"update_mask can name {', '.join(MUTABLE)}.")
+    paths = named_paths(call.params.get("updateMask"), MUTABLE, required=False)
     info = {**repository.info}
     # Without a mask, what the body has.
     copy_paths(info, call.body, paths or {key for key in MUTABLE if call.body.get(key)})
@@ -191,7 +181,7 @@ def patch(call: Call) -> dict[str, Any]:
     return repository.json()
 
 
-@method(f"{REPOSITORIES}.delete", permission="artifactregistry.repositories.delete", on=_on_name)
+@method(f"{REPOSITORIES}.delete", permission="artifactregistry.repositories.delete", on=on_name)
 def delete(call: Call) -> dict[str, Any]:
     registry, repository = (
         call.cloud[ArtifactRegistry],

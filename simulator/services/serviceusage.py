@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
-from simulator.api.calls import Call, Methods, Service
+from simulator.api.calls import Call, Methods, Service, on_name, on_parent
 from simulator.api.discovery import documents_directory, title
 from simulator.api.errors import INFO, ApiError, error_info, invalid, unimplemented
 from simulator.api.honoured import Table
@@ -193,14 +193,6 @@ def consumer_invalid(project: str, service: str) -> ApiError:
     return ApiError(403, "PERMISSION_DENIED", message, details)
 
 
-def _name(call: Call) -> str:
-    return str(call.params["name"])
-
-
-def _parent(call: Call) -> str:
-    return str(call.params["parent"])
-
-
 def _project(resource: str) -> str:
     return resource.split("/")[1]
 
@@ -265,7 +257,7 @@ def _start(
 @method(
     "serviceusage.services.list",
     permission="serviceusage.services.list",
-    on=_parent,
+    on=on_parent,
     reads="filter pageSize pageToken",
 )
 def list_services(call: Call) -> dict[str, Any]:
@@ -286,7 +278,7 @@ def list_services(call: Call) -> dict[str, Any]:
     return answer
 
 
-@method("serviceusage.services.get", permission="serviceusage.services.get", on=_name)
+@method("serviceusage.services.get", permission="serviceusage.services.get", on=on_name)
 def get_service(call: Call) -> dict[str, Any]:
     _, project, _, service = call.resource.split("/")
     _known([service])
@@ -296,7 +288,7 @@ def get_service(call: Call) -> dict[str, Any]:
 @method(
     "serviceusage.services.batchGet",
     permission="serviceusage.services.get",
-    on=_parent,
+    on=on_parent,
     reads="names",
 )
 def batch_get(call: Call) -> dict[str, Any]:
@@ -307,13 +299,15 @@ def batch_get(call: Call) -> dict[str, Any]:
 
 # Enabling also needs servicemanagement.services.bind on the service itself, which Google gives
 # everyone on its public services (docs service-usage/access-control).
-@method("serviceusage.services.enable", permission="serviceusage.services.enable", on=_name)
+@method("serviceusage.services.enable", permission="serviceusage.services.enable", on=on_name)
 def enable(call: Call) -> dict[str, Any]:
     _, project, _, service = call.resource.split("/")
     return _start(call, project, _known([service]), True, "EnableServiceResponse")
 
 
-@method("serviceusage.services.batchEnable", permission="serviceusage.services.enable", on=_parent)
+@method(
+    "serviceusage.services.batchEnable", permission="serviceusage.services.enable", on=on_parent
+)
 def batch_enable(call: Call) -> dict[str, Any]:
     services = _known(call.body.get("serviceIds", ()))
     if not 0 < len(services) <= MAX_BATCH:
@@ -321,7 +315,7 @@ def batch_enable(call: Call) -> dict[str, Any]:
     return _start(call, _project(call.resource), services, True, "BatchEnableServicesResponse")
 
 
-@method("serviceusage.services.disable", permission="serviceusage.services.disable", on=_name)
+@method("serviceusage.services.disable", permission="serviceusage.services.disable", on=on_name)
 def disable(call: Call) -> dict[str, Any]:
     _, project, _, service = call.resource.split("/")
     _known([service])
@@ -372,7 +366,7 @@ def get_operation(call: Call) -> dict[str, Any]:
 
 # Docs iam/create-service-agents: an agent that was asked for gets no role, unlike one made on first
 # use; and "Triggering service agent creation doesn't require any IAM permissions".
-@method("serviceusage.services.generateServiceIdentity", permission=None, on=_parent)
+@method("serviceusage.services.generateServiceIdentity", permission=None, on=on_parent)
 def generate_service_identity(call: Call) -> dict[str, Any]:
     _, project, _, service = call.resource.split("/")
     if call.cloud[Projects].get(project) is None:

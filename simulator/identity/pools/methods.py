@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.api.calls import Call, Methods
+from simulator.api.calls import Call, Methods, on_parent
 from simulator.api.errors import already_exists, invalid, not_found, unimplemented
 from simulator.api.operations import Operations
 from simulator.api.pages import listing
@@ -87,11 +87,6 @@ def _kind(call: Call) -> Kind:
 
 def _name(call: Call) -> str:
     return str(call.params.get("name") or call.params["resource"])
-
-
-def _parent(call: Call) -> str:
-    """What the permission to create or list is checked on."""
-    return str(call.params["parent"])
 
 
 def _location(call: Call) -> str:
@@ -224,8 +219,8 @@ def poll(call: Call) -> dict[str, Any]:
 # the permission's last word where it is another one, and the parameters that it reads. Polling asks
 # for the right to read what the operation is about, as the other services do.
 VERBS = (
-    ("create", create, _parent, "create", ""),
-    ("list", list_pools, _parent, "list", "pageSize pageToken showDeleted"),
+    ("create", create, on_parent, "create", ""),
+    ("list", list_pools, on_parent, "list", "pageSize pageToken showDeleted"),
     ("get", get, _name, "get", ""),
     ("patch", patch, _name, "update", "updateMask"),
     ("delete", delete, _name, "delete", ""),
@@ -242,7 +237,7 @@ for _each in KINDS:
     _held = f"iam.googleapis.com/{_each.plural}"
     for _verb, _function, _on, _permission, _reads in VERBS:
         # Of an organization's pools the body or a parameter says where, so the function asks.
-        _elsewhere = _each.of_organization and _on is _parent
+        _elsewhere = _each.of_organization and _on is on_parent
         _more = {"create": _each.id_parameter, "list": "parent" * _elsewhere}.get(_verb, "")
         method(
             f"{_each.methods}.{_verb}",

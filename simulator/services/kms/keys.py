@@ -9,10 +9,10 @@ from typing import Any
 
 import google_crc32c
 
-from simulator.api.calls import Call, Methods
+from simulator.api.calls import Call, Methods, on_name, on_parent
 from simulator.api.errors import already_exists, invalid, unimplemented
 from simulator.api.pages import listing
-from simulator.api.patching import copy_paths, mask_paths
+from simulator.api.patching import copy_paths, named_paths
 from simulator.api.selecting import selected
 from simulator.iam import allowpolicies
 from simulator.services.kms.state import Key, Kms, moment, seconds
@@ -37,14 +37,6 @@ CREATED = (
 MUTABLE = CREATED[:-1]
 
 
-def _on_parent(call: Call) -> str:
-    return str(call.params["parent"])
-
-
-def _on_name(call: Call) -> str:
-    return str(call.params["name"])
-
-
 def _on_key(call: Call) -> str:
     """Encrypting may name a version; what is checked is the key."""
     return str(call.params["name"]).partition("/cryptoKeyVersions/")[0]
@@ -59,7 +51,7 @@ def _checked_id(given: str, what: str) -> str:
 @method(
     f"{RINGS}.create",
     permission="cloudkms.keyRings.create",
-    on=_on_parent,
+    on=on_parent,
     reads="keyRingId",
 )
 def create_ring(call: Call) -> dict[str, Any]:
@@ -74,7 +66,7 @@ def _ring_json(call: Call, name: str) -> dict[str, Any]:
     return {"name": name, "createTime": call.cloud[Kms].rings[name]}
 
 
-@method(f"{RINGS}.get", permission="cloudkms.keyRings.get", on=_on_name)
+@method(f"{RINGS}.get", permission="cloudkms.keyRings.get", on=on_name)
 def get_ring(call: Call) -> dict[str, Any]:
     return _ring_json(call, call.cloud[Kms].ring(call.resource))
 
@@ -82,7 +74,7 @@ def get_ring(call: Call) -> dict[str, Any]:
 @method(
     f"{RINGS}.list",
     permission="cloudkms.keyRings.list",
-    on=_on_parent,
+    on=on_parent,
     reads="filter orderBy pageSize pageToken",
 )
 def list_rings(call: Call) -> dict[str, Any]:
@@ -126,7 +118,7 @@ def _check_info(info: dict[str, Any]) -> None:
 @method(
     f"{KEYS}.create",
     permission="cloudkms.cryptoKeys.create",
-    on=_on_parent,
+    on=on_parent,
     reads="cryptoKeyId skipInitialVersionCreation",
 )
 def create_key(call: Call) -> dict[str, Any]:
@@ -151,7 +143,7 @@ def create_key(call: Call) -> dict[str, Any]:
     return key_json(key)
 
 
-@method(f"{KEYS}.get", permission="cloudkms.cryptoKeys.get", on=_on_name)
+@method(f"{KEYS}.get", permission="cloudkms.cryptoKeys.get", on=on_name)
 def get_key(call: Call) -> dict[str, Any]:
     return key_json(call.cloud[Kms].key(call.resource))
 
@@ -159,7 +151,7 @@ def get_key(call: Call) -> dict[str, Any]:
 @method(
     f"{KEYS}.list",
     permission="cloudkms.cryptoKeys.list",
-    on=_on_parent,
+    on=on_parent,
     reads="filter orderBy pageSize pageToken versionView",
 )
 def list_keys(call: Call) -> dict[str, Any]:
@@ -172,14 +164,12 @@ def list_keys(call: Call) -> dict[str, Any]:
 @method(
     f"{KEYS}.patch",
     permission="cloudkms.cryptoKeys.update",
-    on=_on_name,
+    on=on_name,
     reads="updateMask",
 )
 def patch_key(call: Call) -> dict[str, Any]:
     key = call.cloud[Kms].key(call.resource)
-    paths = mask_paths(call.params.get("updateMask"))
-    if not paths or {path.partition(".")[0] for path in paths} - set(MUTABLE):
-        raise invalid(f"update_mask must name some of {', '.join(MUTABLE)}.")
+    paths = named_paths(call.params.get("updateMask"), MUTABLE)
     info = {**key.info}
     copy_paths(info, call.body, paths)
     _check_info(info)
@@ -187,7 +177,7 @@ def patch_key(call: Call) -> dict[str, Any]:
     return key_json(key)
 
 
-@method(f"{KEYS}.updatePrimaryVersion", permission="cloudkms.cryptoKeys.update", on=_on_name)
+@method(f"{KEYS}.updatePrimaryVersion", permission="cloudkms.cryptoKeys.update", on=on_name)
 def update_primary(call: Call) -> dict[str, Any]:
     key = call.cloud[Kms].key(call.resource)
     number = call.body.get("cryptoKeyVersionId", "")

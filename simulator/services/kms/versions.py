@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api.calls import Call, Methods
+from simulator.api.calls import Call, Methods, on_name, on_parent
 from simulator.api.errors import failed_precondition, invalid, unimplemented
 from simulator.api.pages import listing
 from simulator.api.patching import mask_paths
@@ -15,14 +15,6 @@ method = Methods()
 
 VERSIONS = "cloudkms.projects.locations.keyRings.cryptoKeys.cryptoKeyVersions"
 PERMISSIONS = "cloudkms.cryptoKeyVersions"
-
-
-def _on_parent(call: Call) -> str:
-    return str(call.params["parent"])
-
-
-def _on_name(call: Call) -> str:
-    return str(call.params["name"])
 
 
 def version_json(key: Key, version: Version) -> dict[str, Any]:
@@ -46,7 +38,7 @@ def _require(version: Version, key: Key, *states: str) -> None:
         raise failed_precondition(f"{name} must be {wanted}, but it is {version.state}.")
 
 
-@method(f"{VERSIONS}.create", permission=f"{PERMISSIONS}.create", on=_on_parent)
+@method(f"{VERSIONS}.create", permission=f"{PERMISSIONS}.create", on=on_parent)
 def create(call: Call) -> dict[str, Any]:
     if (state := call.body.get("state", "ENABLED")) != "ENABLED":
         raise unimplemented(f"Creating a key version that is {state}")
@@ -54,7 +46,7 @@ def create(call: Call) -> dict[str, Any]:
     return version_json(key, call.cloud[Kms].add_version(key))
 
 
-@method(f"{VERSIONS}.get", permission=f"{PERMISSIONS}.get", on=_on_name)
+@method(f"{VERSIONS}.get", permission=f"{PERMISSIONS}.get", on=on_name)
 def get(call: Call) -> dict[str, Any]:
     return version_json(*call.cloud[Kms].version(call.resource))
 
@@ -62,7 +54,7 @@ def get(call: Call) -> dict[str, Any]:
 @method(
     f"{VERSIONS}.list",
     permission=f"{PERMISSIONS}.list",
-    on=_on_parent,
+    on=on_parent,
     reads="filter orderBy pageSize pageToken view",
 )
 def list_versions(call: Call) -> dict[str, Any]:
@@ -75,7 +67,7 @@ def list_versions(call: Call) -> dict[str, Any]:
 @method(
     f"{VERSIONS}.patch",
     permission=f"{PERMISSIONS}.update",
-    on=_on_name,
+    on=on_name,
     reads="updateMask",
 )
 def patch(call: Call) -> dict[str, Any]:
@@ -90,7 +82,7 @@ def patch(call: Call) -> dict[str, Any]:
     return version_json(key, version)
 
 
-@method(f"{VERSIONS}.destroy", permission=f"{PERMISSIONS}.destroy", on=_on_name)
+@method(f"{VERSIONS}.destroy", permission=f"{PERMISSIONS}.destroy", on=on_name)
 def destroy(call: Call) -> dict[str, Any]:
     """Scheduled: the material is there until the key's destroyScheduledDuration has passed."""
     key, version = call.cloud[Kms].version(call.resource)
@@ -101,7 +93,7 @@ def destroy(call: Call) -> dict[str, Any]:
     return version_json(key, version)
 
 
-@method(f"{VERSIONS}.restore", permission=f"{PERMISSIONS}.restore", on=_on_name)
+@method(f"{VERSIONS}.restore", permission=f"{PERMISSIONS}.restore", on=on_name)
 def restore(call: Call) -> dict[str, Any]:
     key, version = call.cloud[Kms].version(call.resource)
     _require(version, key, "DESTROY_SCHEDULED")

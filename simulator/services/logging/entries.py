@@ -12,14 +12,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from simulator.api.audit import Audit
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_parent
 from simulator.api.errors import ApiError, invalid, unimplemented
 from simulator.api.pages import listing, page
 from simulator.core.clock import nanoseconds
 from simulator.core.platform import Containers
 from simulator.services.logging.auditlog import DATA_ACCESS, insert_id
 from simulator.services.logging.query import compiled
-from simulator.services.logging.state import Logging, on_parent
+from simulator.services.logging.state import Logging
 
 method = Methods()
 

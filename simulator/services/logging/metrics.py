@@ -10,12 +10,12 @@ import re
 from typing import Any
 from urllib.parse import quote, unquote
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_parent
 from simulator.api.errors import already_exists, invalid, not_found
 from simulator.api.pages import listing
 from simulator.services.logging.query import compiled
 from simulator.services.logging.samples import LogMetric, extractor
-from simulator.services.logging.state import Logging, on_parent
+from simulator.services.logging.state import Logging
 
 method = Methods()
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_parent
 from simulator.api.errors import ApiError, already_exists, invalid, not_found
 from simulator.api.pages import listing
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.identity.accounts import Accounts
 from simulator.services.logging.query import compiled
-from simulator.services.logging.state import DEFAULT, REQUIRED, Logging, on_parent
+from simulator.services.logging.state import DEFAULT, REQUIRED, Logging
 
 method = Methods()
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from simulator.api.audit import Audit
-from simulator.api.calls import Call
 from simulator.core.cloud import Cloud, Holding
 from simulator.services.logging.auditlog import container, entry
 from simulator.services.logging.samples import START, LogMetric, Position, Sample
@@ -61,7 +60,3 @@ class Logging(Holding):
     def live(self) -> dict[str, list[str]]:
         sinks = [name for name in self.sinks if not name.endswith((DEFAULT, REQUIRED))]
         return {"logMetrics": sorted(self.metrics), "logSinks": sorted(sinks)}
-
-
-def on_parent(call: Call) -> str:
-    return str(call.params["parent"])

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name
 from simulator.api.errors import invalid, not_found
 from simulator.api.pages import listing
 from simulator.services.monitoring.matching import listed
-from simulator.services.monitoring.state import (
-    Monitoring,
-    bad_field,
-    check_labels,
-    on_name,
-    replaced,
-    under,
-)
+from simulator.services.monitoring.state import Monitoring, bad_field, check_labels, replaced, under
 
 method = Methods()
 

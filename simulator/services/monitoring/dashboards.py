@@ -7,11 +7,11 @@ import uuid
 from copy import deepcopy
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name, on_parent
 from simulator.api.errors import aborted, already_exists, invalid, not_found
 from simulator.api.pages import listing
 from simulator.core.platform import Containers
-from simulator.services.monitoring.state import Monitoring, on_name, on_parent, under
+from simulator.services.monitoring.state import Monitoring, under
 
 method = Methods()
 

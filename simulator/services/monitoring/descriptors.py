@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name
 from simulator.api.errors import ApiError, invalid, not_found, unimplemented
 from simulator.api.filters import Compare, Every, Node, comparisons, matches, parse
 from simulator.api.pages import listing
@@ -21,7 +21,7 @@ from simulator.services.logging.metrics import PREFIX as LOG_BASED
 from simulator.services.logging.metrics import metric_name
 from simulator.services.logging.state import Logging
 from simulator.services.monitoring.matching import check, holds
-from simulator.services.monitoring.state import bad_field, on_name
+from simulator.services.monitoring.state import bad_field
 
 method = Methods()
 

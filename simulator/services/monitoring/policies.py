@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from simulator.api.bodies import snake
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name
 from simulator.api.errors import ApiError, invalid, not_found
 from simulator.api.filters import Compare, parse
 from simulator.core.platform import Containers
@@ -19,14 +19,7 @@ from simulator.services.monitoring.aggregation import check_aggregation
 from simulator.services.monitoring.channels import channel
 from simulator.services.monitoring.descriptors import check_filter
 from simulator.services.monitoring.matching import listed
-from simulator.services.monitoring.state import (
-    Monitoring,
-    bad_field,
-    check_labels,
-    on_name,
-    replaced,
-    under,
-)
+from simulator.services.monitoring.state import Monitoring, bad_field, check_labels, replaced, under
 
 method = Methods()
 

@@ -11,21 +11,13 @@ import re
 from typing import Any
 
 from simulator.api.bodies import snake
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name, on_parent
 from simulator.api.errors import already_exists, invalid, not_found, unimplemented
 from simulator.api.pages import listing
 from simulator.core.platform import Containers
 from simulator.services.monitoring.descriptors import check_filter
 from simulator.services.monitoring.matching import listed
-from simulator.services.monitoring.state import (
-    Monitoring,
-    bad_field,
-    check_labels,
-    on_name,
-    on_parent,
-    replaced,
-    under,
-)
+from simulator.services.monitoring.state import Monitoring, bad_field, check_labels, replaced, under
 
 method = Methods()
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from copy import deepcopy
 from typing import Any
 
-from simulator.api.calls import Call
 from simulator.api.errors import ApiError, invalid
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.core.cloud import Cloud, Holding
@@ -38,14 +37,6 @@ class Monitoring(Holding):
             "services": sorted(self.services),
             "serviceLevelObjectives": sorted(self.slos),
         }
-
-
-def on_name(call: Call) -> str:
-    return str(call.params["name"])
-
-
-def on_parent(call: Call) -> str:
-    return str(call.params["parent"])
 
 
 def under(items: dict[str, Info], parent: str, collection: str) -> dict[str, Info]:

@@ -11,7 +11,7 @@ import math
 from functools import partial
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name
 from simulator.api.errors import invalid, unimplemented
 from simulator.api.filters import Compare, matches
 from simulator.api.pages import page
@@ -29,7 +29,6 @@ from simulator.services.monitoring.aggregation import (
 from simulator.services.monitoring.descriptors import Metric, chosen, selector
 from simulator.services.monitoring.matching import holds
 from simulator.services.monitoring.sources import MINUTE, samples
-from simulator.services.monitoring.state import on_name
 
 method = Methods()
 

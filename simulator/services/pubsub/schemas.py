@@ -9,7 +9,7 @@ import base64
 import json
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_parent
 from simulator.api.errors import (
     ApiError,
     already_exists,
@@ -32,10 +32,6 @@ from simulator.services.pubsub.state import (
 method = Methods()
 
 MOST_REVISIONS = 20
-
-
-def _on_parent(call: Call) -> str:
-    return str(call.params["parent"])
 
 
 def _on_name(call: Call) -> str:
@@ -123,7 +119,7 @@ def _seen(revision: dict[str, Any], view: str) -> dict[str, Any]:
 @method(
     "pubsub.projects.schemas.create",
     permission="pubsub.schemas.create",
-    on=_on_parent,
+    on=on_parent,
     reads="schemaId",
 )
 def create(call: Call) -> Result:
@@ -152,7 +148,7 @@ def get(call: Call) -> Result:
 @method(
     "pubsub.projects.schemas.list",
     permission="pubsub.schemas.list",
-    on=_on_parent,
+    on=on_parent,
     reads="pageSize pageToken view",
 )
 def list_schemas(call: Call) -> Result:
@@ -231,7 +227,7 @@ def delete(call: Call) -> Result:
     return {}
 
 
-@method("pubsub.projects.schemas.validate", permission="pubsub.schemas.validate", on=_on_parent)
+@method("pubsub.projects.schemas.validate", permission="pubsub.schemas.validate", on=on_parent)
 def validate(call: Call) -> Result:
     check_definition(call.body.get("schema", {}))
     return {}
@@ -240,7 +236,7 @@ def validate(call: Call) -> Result:
 @method(
     "pubsub.projects.schemas.validateMessage",
     permission="pubsub.schemas.validate",
-    on=_on_parent,
+    on=on_parent,
 )
 def validate_message(call: Call) -> Result:
     """Against the schema given, or the latest revision of the one named (inferred: that naming

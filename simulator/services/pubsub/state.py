@@ -176,10 +176,6 @@ def service_denied(permission: str, resource: str) -> ApiError:
     return ApiError(403, "PERMISSION_DENIED", "The caller does not have permission", [info])
 
 
-def on_name(call: Call) -> str:
-    return str(call.params["name"])
-
-
 def on_project(call: Call) -> str:
     """The project, in `project` or in the name of what is to be created there."""
     return "/".join(str(call.params.get("project") or call.params["name"]).split("/")[:2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name
 from simulator.api.errors import already_exists, failed_precondition, invalid
 from simulator.api.operations import Operations
 from simulator.api.pages import listing
@@ -26,7 +26,6 @@ from simulator.services.pubsub.state import (
     check_name,
     leaf,
     named,
-    on_name,
     on_project,
     seconds,
     without_empty,

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Any
 
-from simulator.api.calls import Call, Methods, Result
+from simulator.api.calls import Call, Methods, Result, on_name
 from simulator.api.errors import already_exists, invalid
 from simulator.api.pages import listing
 from simulator.iam import allowpolicies
@@ -27,7 +27,6 @@ from simulator.services.pubsub.state import (
     check_name,
     leaf,
     named,
-    on_name,
     on_project,
     without_empty,
 )

@@ -5,25 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simulator.api.calls import Call, Methods
+from simulator.api.calls import Call, Methods, on_name, on_parent
 from simulator.api.errors import already_exists, invalid
 from simulator.api.pages import listing
-from simulator.api.patching import copy_paths, mask_paths
+from simulator.api.patching import copy_paths, named_paths
 from simulator.api.selecting import selected
 from simulator.core.clock import nanoseconds
 from simulator.core.platform import Containers
 from simulator.iam import allowpolicies
 from simulator.services.kms.state import seconds
 from simulator.services.secretmanager import encryption, notifications
-from simulator.services.secretmanager.state import (
-    SECRETS,
-    Secret,
-    Secrets,
-    check_etag,
-    on_name,
-    on_parent,
-    secret_json,
-)
+from simulator.services.secretmanager.state import SECRETS, Secret, Secrets, check_etag, secret_json
 
 method = Methods()
 
@@ -123,9 +115,7 @@ def patch(call: Call) -> dict[str, Any]:
     """
     cloud, secret = call.cloud, call.cloud[Secrets].get(call.resource)
     check_etag(call.body.get("etag"), secret.revision)
-    paths = mask_paths(call.params.get("updateMask"))
-    if not paths or {path.partition(".")[0] for path in paths} - set(MUTABLE):
-        raise invalid(f"update_mask must name some of {', '.join(MUTABLE)}.")
+    paths = named_paths(call.params.get("updateMask"), MUTABLE)
     before = secret.info
     info = {**before}
     if "ttl" in paths:

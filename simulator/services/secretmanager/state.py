@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.api.calls import Call
 from simulator.api.errors import failed_precondition, not_found
 from simulator.core.cloud import Cloud, Holding
 from simulator.core.platform import Containers
@@ -103,14 +102,6 @@ class Secrets(Holding):
 
     def live(self) -> dict[str, list[str]]:
         return {"secrets": sorted(self._secrets)}
-
-
-def on_parent(call: Call) -> str:
-    return str(call.params["parent"])
-
-
-def on_name(call: Call) -> str:
-    return str(call.params["name"])
 
 
 def etag(revision: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import google_crc32c
 
-from simulator.api.calls import Call, Methods
+from simulator.api.calls import Call, Methods, on_name, on_parent
 from simulator.api.errors import failed_precondition, invalid
 from simulator.api.pages import listing
 from simulator.api.selecting import selected
@@ -28,8 +28,6 @@ from simulator.services.secretmanager.state import (
     Version,
     check_etag,
     etag,
-    on_name,
-    on_parent,
 )
 
 method = Methods()

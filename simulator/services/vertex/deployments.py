@@ -8,7 +8,6 @@ from typing import Any
 from simulator.api.calls import Call, Guard, Methods, Result
 from simulator.api.errors import ApiError, already_exists, failed_precondition, invalid, not_found
 from simulator.api.operations import Operations
-from simulator.api.patching import mask_paths
 from simulator.core.principal import Principal
 from simulator.identity.accounts import Accounts
 from simulator.services.storage.state import Storage
@@ -26,6 +25,7 @@ from simulator.services.vertex.state import (
     location_of,
     project_of,
     region_of,
+    update_paths,
 )
 
 method = Methods()
@@ -219,7 +219,7 @@ def mutate_deployed_model(call: Call) -> Result:
     vertex, endpoint = call.cloud[Vertex], call.cloud[Vertex].endpoint(call.resource)
     given = call.body.get("deployedModel", {})
     deployment = _deployment(endpoint, given.get("id", ""))
-    paths = mask_paths(call.body.get("updateMask"))
+    paths = update_paths(call.body.get("updateMask"))
     changes, flags = {}, {}
     for path in paths:
         name = path.removeprefix("dedicatedResources.")
@@ -229,8 +229,6 @@ def mutate_deployed_model(call: Call) -> Result:
             flags[name] = given.get(name, False)
         else:
             raise invalid(f"The field `{path}` of a DeployedModel cannot be mutated.")
-    if not paths:
-        raise invalid("List of found errors:\t1.Field: update_mask; Message: Required.\t")
     if "sharedResources" in deployment.info:
         raise invalid(
             "A DeployedModel on a DeploymentResourcePool cannot be mutated; patch the pool."

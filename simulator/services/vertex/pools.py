@@ -11,7 +11,6 @@ from typing import Any
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import already_exists, failed_precondition, invalid
 from simulator.api.pages import listing
-from simulator.api.patching import mask_paths
 from simulator.iam.decisions import Iam
 from simulator.services.vertex.models import account_resource
 from simulator.services.vertex.operations import start
@@ -24,6 +23,7 @@ from simulator.services.vertex.state import (
     on_name,
     on_parent,
     require_key,
+    update_paths,
 )
 
 method = Methods()
@@ -82,7 +82,7 @@ def list_pools(call: Call) -> Result:
 def patch(call: Call) -> Result:
     """Replicas and their metrics, as of a deployed model, the account and its logging."""
     vertex, pool = call.cloud[Vertex], call.cloud[Vertex].pool(call.resource)
-    paths, changes, flags = mask_paths(call.params.get("updateMask")), {}, {}
+    paths, changes, flags = update_paths(call.params.get("updateMask")), {}, {}
     given = call.body.get("dedicatedResources", {})
     for path in paths:
         name = path.removeprefix("dedicatedResources.")
@@ -94,8 +94,6 @@ def patch(call: Call) -> Result:
             flags[path] = call.body.get(path)
         else:
             raise invalid(f"The field `{path}` of a DeploymentResourcePool cannot be updated.")
-    if not paths:
-        raise invalid("List of found errors:\t1.Field: update_mask; Message: Required.\t")
     resources = sized(merged(pool.info["dedicatedResources"], changes))
     check_quota(call, pool.name, cpus(resources), freed=pool.cpus)
     if email := flags.get("serviceAccount"):

@@ -265,13 +265,19 @@ def require_key(call: Call, spec: dict[str, Any] | None, name: str) -> None:
     cloud[Kms].check_use(cloud[Accounts].create_agent("aiplatform", project_of(name)), key)
 
 
+def update_paths(mask: str | None) -> set[str]:
+    """The paths of an update mask; 400 without any."""
+    paths = mask_paths(mask)
+    if not paths:
+        raise invalid("List of found errors:\t1.Field: update_mask; Message: Required.\t")
+    return paths
+
+
 def apply_mask(
     info: dict[str, Any], body: dict[str, Any], mask: str | None, mutable: Iterable[str]
 ) -> None:
     """Copy what the mask names from `body`; what the body lacks is cleared."""
-    paths = mask_paths(mask)
-    if not paths:
-        raise invalid("List of found errors:\t1.Field: update_mask; Message: Required.\t")
+    paths = update_paths(mask)
     if "*" in paths:
         paths = set(mutable)
     for path in sorted(paths):

@@ -23,6 +23,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -383,6 +385,13 @@ def _note(event: EngineEvent, outcome: Outcome) -> None:
         }
 
 
+def warm_up() -> None:
+    """Do what the first operation would: ask the CLI its version, import what programs use."""
+    import_module("pulumi_gcp")
+    _command()
+
+
+@cache
 def _command() -> automation.PulumiCommand:
     folder = pulumi_cli().parent
     return automation.PulumiCommand(str(folder.parent) if folder.name == "bin" else None)

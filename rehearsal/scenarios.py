@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pulumi
-import pulumi_gcp as gcp
 
 from components import permissions as table
 from components.apis import SERVICES
@@ -87,6 +86,8 @@ def _demand_denial(outcome: Outcome) -> None:
 
 def _endpoint_alone(settings: Settings, cured: bool) -> None:
     """An endpoint created by the deployer account; with its role from the table when `cured`."""
+    import pulumi_gcp as gcp
+
     email, before = settings.email(table.DEPLOYER), list[pulumi.Resource]()
     if cured:
         before.append(_cure(settings))
@@ -103,6 +104,8 @@ def _endpoint_alone(settings: Settings, cured: bool) -> None:
 
 
 def _cure(settings: Settings) -> pulumi.Resource:
+    import pulumi_gcp as gcp
+
     platform = gcp.Provider("platform", project=settings.project)
     vertexops = Provider("vertexops", project=settings.project, region=settings.region)
     held = next(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal.engine import Engine, Program, stack_program
+from rehearsal.engine import Engine, Program, stack_program, warm_up
 from rehearsal.environment import Environment
 from rehearsal.sandbox import Sandbox
 from rehearsal.toolchain import GcpPlugin, gcp_plugin
@@ -110,7 +110,9 @@ def opened(
     Looked-up models come from `models`; they are trained when they are not there. `at_once` and
     `slow` are the sandbox's, `policies` and `attached` the engine's.
     """
-    with Sandbox(seed or environments.seed(environment), at_once=at_once, slow=slow) as sandbox:
+    starting = Sandbox(seed or environments.seed(environment), at_once=at_once, slow=slow)
+    warm_up()
+    with starting as sandbox:
         environments.prepare_source(environment, sandbox, models)
         plugin = plugin or gcp_plugin()
         engine = Engine(sandbox, environment, plugin, program, policies=policies, attached=attached)

@@ -19,7 +19,7 @@ from tests.rehearsal import playing
 
 SECONDS = 60
 PLUGIN = re.compile(r"-m standin|pulumi-resource-gcp")
-ENGINE = re.compile(r"bin/pulumi (preview|up|refresh)")
+ENGINE = re.compile(r"bin/pulumi .*\b(preview|up|refresh) ")
 STAGE = re.compile(r"^[✓✗] (\S.*?) +[\d.]+ s", re.MULTILINE)
 UNHEARD = [
     "bash",

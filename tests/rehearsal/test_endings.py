@@ -118,8 +118,8 @@ def test_a_kept_cloud_is_gone_on_with_and_all_that_stays_until_it_is_ended(
     def demand_nothing_but_the_cloud() -> None:
         assert ["-m simulator" in line for line in at_work(temporary)] == [True]
 
-    begun = run("up", "staging", "--keep")
     try:
+        begun = run("up", "staging", "--keep")
         assert "--only STAGE" in begun and "destroy" not in begun
         demand_nothing_but_the_cloud()
         assert "is kept already, since" in run("up", "staging", "--keep", code=1)

@@ -196,7 +196,7 @@ def settled(left: dict[str, Any], granted: list[list[str]]) -> dict[str, Any]:
         ]
         for resource, lines in cloud["policies"].items()
     }
-    for bucket in cloud["storage"]["buckets"].values():
+    for bucket in cloud["Storage"]["buckets"].values():
         bucket["objects"] = {
             name: list(_unrepeated(generations)) for name, generations in bucket["objects"].items()
         }

@@ -132,7 +132,7 @@ def test_a_grant_of_someone_else_that_is_gone_is_noticed() -> None:
 def test_an_upload_that_was_repeated_is_no_difference_and_another_content_is() -> None:
     def left(*contents: str) -> dict[str, Any]:
         objects = {"o": [{"data": content} for content in contents]}
-        return {"cloud": {"policies": {}, "storage": {"buckets": {"b": {"objects": objects}}}}}
+        return {"cloud": {"policies": {}, "Storage": {"buckets": {"b": {"objects": objects}}}}}
 
     once = trouble.settled(left("x"), [])
     assert trouble.settled(left("x", "x"), []) == once

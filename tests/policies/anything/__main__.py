@@ -59,4 +59,4 @@ class Package(Plugin):
 
 
 if __name__ == "__main__":
-    serve(Package())
+    serve(Package)

@@ -101,6 +101,19 @@ UNLISTED_FIELDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("bigquery", "Dataset", "properties", "access", "items"): ("datasetId",),
 }
 
+# Query parameters of the same kind: method -> names.
+UNLISTED_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "bigquery.jobs.get": ("projection",),  # google-cloud-bigquery, client.py
+}
+
+UNLISTED_PARAMETER = {"type": "string", "location": "query"}
+
+# Texts in a document where Google takes any JSON value: (API, way to the field).
+ANY_VALUES: tuple[tuple[str, ...], ...] = (
+    # google-cloud-bigquery sends FLOAT64 as a number (_helpers.py)
+    ("bigquery", "QueryParameterValue", "properties", "value"),
+)
+
 # Methods whose request is the resource itself (pubsub.proto: `body: "*"`).
 RESOURCE_REQUESTS = {"pubsub.projects.subscriptions.create", "pubsub.projects.topics.create"}
 
@@ -150,7 +163,8 @@ class Method:
         self.flat_path: str = document.service_path + spec.get("flatPath", spec["path"])
         listed = frozenset(spec.get("scopes", ()))
         self.scopes = listed | UNLISTED_SCOPES.get(document.api, frozenset()) if listed else listed
-        self._parameters: dict[str, dict[str, Any]] = spec.get("parameters", {})
+        unlisted = dict.fromkeys(UNLISTED_PARAMETERS.get(spec["id"], ()), UNLISTED_PARAMETER)
+        self._parameters: dict[str, dict[str, Any]] = spec.get("parameters", {}) | unlisted
         self.request: str | None = spec.get("request", {}).get("$ref")
         self.response: str | None = spec.get("response", {}).get("$ref")
         protocols = spec.get("mediaUpload", {}).get("protocols", {})
@@ -409,4 +423,7 @@ def _content(api: str, version: str) -> dict[str, Any]:
         if of == api:
             schema = reduce(getitem, way, content["schemas"])
             schema["properties"] |= {name: {"type": "string"} for name in names}
+    for of, *way in ANY_VALUES:
+        if of == api:
+            reduce(getitem, way, content["schemas"])["type"] = "any"
     return content

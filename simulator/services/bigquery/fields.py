@@ -2,8 +2,9 @@
 
 from simulator.api.honoured import Table
 
-# There is no query engine, so what only queries look at (a view's text, constraints, clustering,
-# a required filter, collation) is kept.
+# Constraints are not enforced (docs bigquery/docs/information-schema-table-constraints), and
+# clustering changes only what a query costs: both are kept. Columns with a collation are kept, and
+# not queried.
 HONOURED = Table(
     "bigquery",
     {
@@ -13,7 +14,6 @@ HONOURED = Table(
             "location maxTimeTravelHours storageBillingModel"
         ),
         "Dataset.access": "*",
-        "DatasetReference": "*",
         "EncryptionConfiguration": "*",
         "Table": (
             "clustering defaultCollation description encryptionConfiguration expirationTime "
@@ -31,6 +31,21 @@ HONOURED = Table(
         "TableFieldSchema": "collation description fields mode name policyTags type",
         "TableDataInsertAllRequest": "ignoreUnknownValues rows skipInvalidRows",
         "TableDataInsertAllRequest.rows": "*",
+        "QueryRequest": (
+            "defaultDataset dryRun formatOptions jobTimeoutMs labels location maxResults "
+            "maximumBytesBilled parameterMode query queryParameters requestId timeoutMs "
+            "useLegacySql"
+        ),
+        "Job": "configuration jobReference",
+        "JobReference": "*",
+        "JobConfiguration": "dryRun jobTimeoutMs labels query",
+        "JobConfigurationQuery": (
+            "defaultDataset maximumBytesBilled parameterMode priority query queryParameters "
+            "useLegacySql"
+        ),
+        "DataFormatOptions": "useInt64Timestamp",
+        "DatasetReference": "*",
+        "QueryParameter": "*",
         "GetIamPolicyRequest": "options",
         "GetPolicyOptions": "*",
         "SetIamPolicyRequest": "policy updateMask",
@@ -39,6 +54,10 @@ HONOURED = Table(
     },
     ignored={
         "Dataset.access.datasetId": "the official provider repeats the dataset's id in each entry",
+        "JobConfigurationQuery.useQueryCache": "a cached result is the same result",
+        "QueryRequest.jobCreationMode": "a job may be made where none is required",
+        "QueryRequest.kind": "every request's is bigquery#queryRequest",
+        "QueryRequest.useQueryCache": "a cached result is the same result",
         "Table.kind": "every table's is bigquery#table",
         "TableDataInsertAllRequest.kind": "the value is not checked (discovery document)",
         "TableDataInsertAllRequest.traceId": "for debugging purposes only (discovery document)",

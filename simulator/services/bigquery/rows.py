@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 from simulator.api.calls import Call, Methods, Result
@@ -15,6 +17,9 @@ method = Methods()
 # How long BigQuery remembers an insertId: "for at least one minute" (docs
 # bigquery/streaming-data-into-bigquery).
 REMEMBERED_SECONDS = 60
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What JSON has no numbers for.
+WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 @method(
@@ -36,7 +41,7 @@ def list_rows(call: Call) -> Result:
     start = int(call.params.get("pageToken") or call.params.get("startIndex") or 0)
     end = start + call.params.get("maxResults", 10_000)
     rows = [
-        {"f": [{"v": _value(item, row.get(item["name"]), micros)} for item in fields]}
+        {"f": [{"v": encoded(item, row.get(item["name"]), micros)} for item in fields]}
         for row in table.rows[start:end]
     ]
     answer: dict[str, Any] = {
@@ -117,21 +122,36 @@ def _stored(item: dict[str, Any], value: Any) -> Any:
     return value
 
 
-def _value(item: dict[str, Any], value: Any, micros: bool) -> Any:
-    """A value as table data carries it: everything is text, lists and records are wrapped."""
+def encoded(item: dict[str, Any], value: Any, micros: bool) -> Any:
+    """A value as table data carries it: everything is text, lists and records are wrapped.
+
+    `value` is as rows are kept, or as Python has it; `micros`: timestamps are microseconds, not
+    seconds.
+    """
     if item.get("mode") == "REPEATED":
         single = item | {"mode": "NULLABLE"}
-        return [{"v": _value(single, entry, micros)} for entry in value or ()]
+        return [{"v": encoded(single, entry, micros)} for entry in value or ()]
     if value is None:
         return None
     match item["type"]:
         case "RECORD" | "STRUCT":
             parts = item.get("fields", ())
-            return {"f": [{"v": _value(part, value.get(part["name"]), micros)} for part in parts]}
+            return {"f": [{"v": encoded(part, value.get(part["name"]), micros)} for part in parts]}
         case "TIMESTAMP":
-            return str(int(value * 1e6)) if micros else str(value)
+            if isinstance(value, datetime):
+                value = (value - EPOCH) / timedelta(seconds=1)
+            return str(round(value * 1e6)) if micros else str(value)
+        case "FLOAT" | "FLOAT64":
+            return WORDS.get(str(float(value)), str(float(value)))
         case "BOOLEAN" | "BOOL":
             return "true" if value else "false"
         case "JSON":
             return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, date | time):
+        return value.isoformat()
     return str(value)

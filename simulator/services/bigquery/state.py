@@ -31,6 +31,7 @@ from simulator.services.bigquery.defaults import (
     inherited,
     unexpired,
 )
+from simulator.services.bigquery.jobs import Jobs
 
 SITE = "https://bigquery.googleapis.com/bigquery/v2"
 OUTPUT_ONLY = [
@@ -96,6 +97,7 @@ class BigQuery(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.datasets: dict[str, Dataset] = {}
+        self.jobs = Jobs()
         self._changes = 0
 
     def dataset(self, name: str) -> Dataset:

@@ -327,7 +327,7 @@ def test_a_view_is_a_table_of_another_type(sandbox: Sandbox, dataset: dict[str, 
     assert [(item.table_id, item.table_type) for item in listed] == [("joined", "VIEW")]
 
 
-def test_a_query_is_not_simulated_and_says_so(sandbox: Sandbox) -> None:
+def test_a_query_in_legacy_sql_is_not_simulated_and_says_so(sandbox: Sandbox) -> None:
     answer = sandbox.http().post(
         f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/queries",
         json={"query": "SELECT 1"},

@@ -68,7 +68,7 @@ class Answer:
 
 
 @cache
-def _database() -> duckdb.DuckDBPyConnection:
+def database() -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(":memory:", config=SETTINGS)
     database.execute(MACROS)
     return database
@@ -76,7 +76,7 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 def answer(query: Query, rows: Callable[[Source], list[dict[str, Any]]], seconds: float) -> Answer:
     """Run a query on the `rows` of its tables; 400 for what fails, in DuckDB's words."""
-    connection = _database().cursor()
+    connection = database().cursor()
     timer = threading.Timer(seconds, connection.interrupt)
     try:
         connection.execute("SET TimeZone = 'UTC'")

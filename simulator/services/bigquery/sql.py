@@ -538,7 +538,10 @@ def _parameter(kind: Mapping[str, Any], given: Mapping[str, Any]) -> Node:
 
 
 def _unresolved(message: str) -> str:
-    found = re.match(r"Column '\"?(?:[^'.]*\.)?([^'.\"]+)\"?' could not be resolved", message)
+    found = re.match(
+        r"(?:Column '\"?(?:[^'.]*\.)?|Unknown column: )([^'.\"\s]+)\"?(?:' could not be|$|\.)",
+        message,
+    )
     where = re.search(r"Line: (\d+), Col: (\d+)", message)
     if found is None:
         return message

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import psutil
 import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
+from simulator.services.bigquery.engine import database
 from simulator.services.bigquery.jobs import MOST_JOBS
 from simulator.services.bigquery.state import BigQuery
-from tests.simulator.support.service import PROJECT, Sandbox, email
+from tests.simulator.support.pubsub import HERE, Client, grant_agent
+from tests.simulator.support.service import ENDPOINT, PROJECT, Sandbox, email
 
 ROOT = f"https://bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}"
 CREATE, READ = "bigquery.jobs.create", "bigquery.tables.getData"
@@ -621,6 +627,82 @@ def test_a_sealed_table_is_read_with_its_key_only(sandbox: Sandbox, table: Table
     allow({})
     with pytest.raises(exceptions.Forbidden, match="Cloud KMS Error"):
         ask(sandbox, "SELECT 1 FROM plant.readings")
+
+
+# Rows that others write
+
+
+def test_what_a_subscription_writes_can_be_queried(
+    sandbox: Sandbox, table: Table, pubsub: Client
+) -> None:
+    columns = [
+        FIELD("data", "JSON"),
+        FIELD("subscription_name", "STRING"),
+        FIELD("message_id", "STRING"),
+        FIELD("publish_time", "TIMESTAMP"),
+        FIELD("attributes", "JSON"),
+    ]
+    table("plant.messages", columns, [])
+    grant_agent(sandbox, "roles/bigquery.dataEditor", f"{HERE}/datasets/plant/tables/messages")
+    config = {"table": f"{PROJECT}.plant.messages", "writeMetadata": True}
+    pubsub.subscribe(f"{HERE}/subscriptions/to-bq", bigqueryConfig=config)
+    for risk in (0.2, 0.9):
+        pubsub.publish(json.dumps({"risk": risk}), attributes={"device": f"d{risk}"})
+    found = ask(
+        sandbox,
+        "SELECT JSON_VALUE(attributes, '$.device') AS device, TIMESTAMP_TRUNC(publish_time, DAY) "
+        "FROM plant.messages WHERE CAST(JSON_VALUE(data, '$.risk') AS FLOAT64) > 0.5",
+    )
+    assert values(found) == [("d0.9", datetime(2026, 1, 1, tzinfo=UTC))]
+
+
+def test_the_request_log_of_an_endpoint_can_be_queried(sandbox: Sandbox) -> None:
+    sandbox.bigquery().create_dataset("plant")
+    log = {
+        "enabled": True,
+        "sampling_rate": 1.0,
+        "bigquery_destination": {"output_uri": f"bq://{PROJECT}.plant.log"},
+    }
+    sandbox.endpoint(predict_request_response_logging_config=log)
+    sandbox.deploy(sandbox.upload(sandbox.bucket()), "1", {"0": 100})
+    sandbox.predictions().predict(endpoint=ENDPOINT, instances=[[1.0, 0.0], [-1.0, 0.0]])
+    found = ask(
+        sandbox,
+        """
+        SELECT deployed_model_id, JSON_VALUE(request, '$[0]') AS first,
+          response_payload[OFFSET(place)] AS answer, request_id > 0 AS numbered
+        FROM plant.log, UNNEST(request_payload) AS request WITH OFFSET AS place
+        ORDER BY place
+        """,
+    )
+    assert values(found) == [("1", "1.0", "1", True), ("1", "-1.0", "0", True)]
+
+
+# Costs
+
+
+def test_a_cloud_without_queries_does_not_load_the_engine() -> None:
+    code = (
+        "import sys, simulator.google; "
+        "print([name for name in ('duckdb', 'sqlglot') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_queries_leave_nothing_in_memory_but_their_results(sandbox: Sandbox, table: Table) -> None:
+    table("plant.wide", [FIELD("v", "STRING")], [])
+    kept = sandbox.cloud[BigQuery].table(f"projects/{PROJECT}/datasets/plant/tables/wide")
+    kept.rows += [{"v": "x" * 1000} for _ in range(5000)]
+
+    def run(times: int) -> int:
+        for _ in range(times):
+            query(sandbox, query="SELECT COUNT(DISTINCT v) FROM plant.wide").raise_for_status()
+        return psutil.Process().memory_info().rss
+
+    before, after = run(5), run(15)
+    assert after - before < 20_000_000
+    assert database().execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]
 
 
 def test_five_thousand_rows_are_joined_to_as_many_in_a_second(

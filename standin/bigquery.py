@@ -11,6 +11,7 @@ from pulumi_plugin.kinds import Change, Context, Failure, ProviderError
 from pulumi_plugin.values import UNKNOWN, Props
 from standin.allow import CONDITION, Policy
 from standin.fields import DELETION_POLICY, LABELS, PROJECT, Field
+from standin.google import GoogleError
 from standin.iam import DATASET_TARGET, Member
 from standin.provider import Provider
 from standin.resource import Rest, Spec
@@ -229,9 +230,24 @@ class Table(Rest):
         if "schema" in body:
             columns = body["schema"]
             body["schema"] = {"fields": [_tagged(column) for column in columns]}
+        if not update and "view" in body:
+            body.pop("schema", None)
         names = self.names("", inputs, outputs)
         body["tableReference"]["projectId"] = names["project"]
         return body
+
+    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
+        """A view is made without the columns it is given, which follow
+        (resourceBigQueryTableCreate)."""
+        id, outputs = super().create(inputs, context)
+        if "view" not in inputs or "schema" not in inputs:
+            return id, outputs
+        url, body = self.url(id, self.names(id, inputs, {})), self.body(inputs, {}, update=True)
+        try:
+            self.provider.google.call("PUT", url, {}, body)
+        except GoogleError as error:
+            raise ProviderError(f"Error creating Table: {error}") from error
+        return id, self.read_created(id, inputs, context)
 
     def check(
         self, inputs: Props, old_inputs: Props, context: Context

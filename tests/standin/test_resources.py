@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -425,3 +426,21 @@ def test_an_import_of_an_endpoint_takes_its_host_from_the_provider() -> None:
     gcp, _ = configured(api, region="", zone="far-north1-a")
     assert gcp.kind(ENDPOINT).read(id, {}, {}, Context())
     assert api.exchanges[0]["host"] == "far-north1-aiplatform.googleapis.com"
+
+
+def test_a_view_is_made_first_and_told_its_columns_afterwards() -> None:
+    """BigQuery refuses both at once (googleapis/google-cloud-python#1701)."""
+    tables = "/bigquery/v2/projects/p/datasets/d/tables"
+    view = {"query": "SELECT 1 AS a", "useLegacySql": False}
+    columns = [{"name": "a", "type": "INTEGER", "mode": "NULLABLE", "description": "one"}]
+    made = {"tableReference": {"tableId": "v"}, "view": view, "schema": {"fields": columns}}
+    api = Scripted(
+        {f"POST {tables}": made, f"PUT {tables}/v": made, f"GET {tables}/v": made},
+    )
+    gcp, _ = configured(api)
+    inputs = {"datasetId": "d", "tableId": "v", "view": view, "schema": json.dumps(columns)}
+    gcp.kind("gcp:bigquery/table:Table").create(inputs, Context())
+    post, put = (it for it in api.exchanges if it["method"] in ("POST", "PUT"))
+    assert (post["body"]["view"], "schema" in post["body"]) == (view, False)
+    assert put["body"]["view"] == view
+    assert [column["description"] for column in put["body"]["schema"]["fields"]] == ["one"]

@@ -195,6 +195,7 @@ def _failed(error: duckdb.Error) -> ApiError:
         return ApiError(400, "INVALID_ARGUMENT", "Job execution was cancelled: Job timed out")
     message = str(error).partition("\n")[0]
     if found := re.search(r'column "(\w+)" must appear in the GROUP BY clause', message):
+        # getnao/nao#1099 has it of a window
         return wrong(
             f"SELECT list expression references column {found[1]} which is neither grouped nor "
             "aggregated"

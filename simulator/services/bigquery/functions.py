@@ -384,7 +384,7 @@ TEXTS = ("TEXT", "VARCHAR", "CHAR")
 
 
 def mismatch(name: str, *kinds: str) -> ApiError:
-    """Google's own words."""
+    """The words: lightdash/lightdash#14480, whose second half is left out."""
     listed = ", ".join(GOOGLES.get(kind, kind) for kind in kinds)
     return wrong(f"No matching signature for {name} for argument types: {listed}")
 

@@ -8,6 +8,7 @@ as it runs in the job, is recorded for denials (mozilla/bigquery-etl#3193) and e
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 method = Methods()
 
 CREATE, GET, READ = "bigquery.jobs.create", "bigquery.jobs.get", "bigquery.tables.getData"
-# "a minimum 10 MB data processed per table referenced" (cloud.google.com/bigquery/pricing)
-LEAST_BILLED = 10 * 1024 * 1024
+# What is billed for a table: whole MiB, and ten at least. This, and that it is told as the job's
+# error: exmergo/dex#320.
+MIB, LEAST_BILLED = 1 << 20, 10 << 20
 PAGE_ROWS = 10_000
 PREFIX = re.compile(r"\s*#(standard|legacy)SQL\b", re.IGNORECASE)
 JOB_ID = re.compile(r"[\w\-]{1,1024}")
@@ -140,12 +142,8 @@ def _run(call: Call, project: str, given: Mapping[str, Any], reference: Mapping[
     options, jobs = given["query"], call.cloud[BigQuery].jobs
     query, place = compiled(call, options["query"], project, reference.get("location", ""), options)
     read = [source.relation for source in query.sources]
-    size = sum(table.size() for table in read if isinstance(table, Table))
-    billed = max(size, LEAST_BILLED * len(read))
-    limit = int(options.get("maximumBytesBilled") or billed)
-    if billed > limit:
-        message = f"Query exceeded limit for bytes billed: {limit}. {billed} or higher required."
-        raise ApiError(400, "INVALID_ARGUMENT", message, legacy="bytesBilledLimitExceeded")
+    sizes = [table.size() for table in read if isinstance(table, Table)]
+    size, billed = sum(sizes), sum(max(LEAST_BILLED, -(-each // MIB) * MIB) for each in sizes)
     dry, started = bool(given.get("dryRun")), call.cloud.clock.now()
     job_id = reference.get("jobId") or f"job_{call.cloud.unique_id()}"
     name = f"projects/{project}/jobs/{job_id}"
@@ -154,6 +152,7 @@ def _run(call: Call, project: str, given: Mapping[str, Any], reference: Mapping[
     job = Job({}, call.principal.member, started)
     seconds = min(SECONDS, int(given.get("jobTimeoutMs") or SECONDS * 1000) / 1000)
     try:
+        _check_billed(billed, options)
         found = answer(query, lambda source: [] if dry else _rows(source.relation), seconds)
         job.columns, job.rows = found.columns, found.rows
     except ApiError as error:
@@ -171,6 +170,13 @@ def _run(call: Call, project: str, given: Mapping[str, Any], reference: Mapping[
     else:
         jobs.keep(name, job, started)
     return job
+
+
+def _check_billed(billed: int, options: Mapping[str, Any]) -> None:
+    limit = int(options.get("maximumBytesBilled") or billed)
+    if billed > limit:
+        message = f"Query exceeded limit for bytes billed: {limit}. {billed} or higher required."
+        raise ApiError(400, "INVALID_ARGUMENT", message, legacy="bytesBilledLimitExceeded")
 
 
 def _rows(relation: Any) -> list[dict[str, Any]]:
@@ -239,7 +245,9 @@ def query(call: Call) -> Result:
         raise invalid("Required parameter is missing: query")
     _require_google_sql(call, body)
     project, now = call.resource.removeprefix("projects/"), call.cloud.clock.now()
-    request_id = body.get("requestId", "")
+    # The same request but for what does not change the result (discovery document, `requestId`).
+    same = {key: value for key, value in body.items() if key not in ("timeoutMs", "maxResults")}
+    request_id = json.dumps(same, sort_keys=True) if body.get("requestId") else ""
     job = jobs.asked_before(call.principal.member, request_id, now)
     if job is None:
         keys = ("query", "defaultDataset", "queryParameters", "parameterMode", "useQueryCache")

@@ -41,7 +41,7 @@ TYPES: Mapping[str, tuple[str, str]] = {
     "JSON": ("JSON", "JSON"),
 }
 PSEUDO = ("_PARTITIONTIME", "_PARTITIONDATE", "_TABLE_SUFFIX", "_FILE_NAME", "_PARTITION_LOAD_TIME")
-# How deep views may read views (docs bigquery/docs/views, "View limitations").
+# How deep views may read views; the number and the words are inferred.
 DEEPEST = 16
 COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 # The column as it is, or as its partition.

@@ -384,6 +384,8 @@ def test_a_request_that_comes_again_is_the_same_job(sandbox: Sandbox) -> None:
     first = query(sandbox, query="SELECT 1", requestId="r").json()
     again = query(sandbox, query="SELECT 1", requestId="r").json()
     assert again["jobReference"] == first["jobReference"]
+    other = query(sandbox, query="SELECT 2", requestId="r").json()
+    assert other["rows"] == [{"f": [{"v": "2"}]}]
     sandbox.cloud.clock.step(15 * 60)
     later = query(sandbox, query="SELECT 1", requestId="r").json()
     assert later["jobReference"] != first["jobReference"]
@@ -391,7 +393,8 @@ def test_a_request_that_comes_again_is_the_same_job(sandbox: Sandbox) -> None:
 
 def test_a_query_can_say_what_it_may_cost(sandbox: Sandbox, table: Table) -> None:
     table()
-    with pytest.raises(exceptions.BadRequest, match="limit for bytes billed: 1000"):
+    message = r"limit for bytes billed: 1000\. 10485760 or higher required"
+    with pytest.raises(exceptions.InternalServerError, match=message):
         ask(sandbox, "SELECT 1 FROM plant.readings", maximum_bytes_billed=1000)
     assert len(ask(sandbox, "SELECT 1 FROM plant.readings", maximum_bytes_billed=10_485_760)) == 3
 

@@ -117,6 +117,9 @@ ANY_VALUES: tuple[tuple[str, ...], ...] = (
 # Methods whose request is the resource itself (pubsub.proto: `body: "*"`).
 RESOURCE_REQUESTS = {"pubsub.projects.subscriptions.create", "pubsub.projects.topics.create"}
 
+BEGINNING = 16
+"""Characters of a description that are kept."""
+
 # Accepted by every method, most also with a leading "$"
 # (https://cloud.google.com/apis/docs/system-parameters).
 SYSTEM_PARAMETERS = {
@@ -418,7 +421,7 @@ def _content(api: str, version: str) -> dict[str, Any]:
         }
         return {"methods": methods}
     text = (documents_directory() / f"{api}.{version}.json").read_bytes()
-    content = cast(dict[str, Any], json.loads(text))
+    content = cast(dict[str, Any], json.loads(text, object_hook=_without_prose))
     for (of, *way), names in UNLISTED_FIELDS.items():
         if of == api:
             schema = reduce(getitem, way, content["schemas"])
@@ -427,3 +430,11 @@ def _content(api: str, version: str) -> dict[str, Any]:
         if of == api:
             reduce(getitem, way, content["schemas"])["type"] = "any"
     return content
+
+
+def _without_prose(item: dict[str, Any]) -> dict[str, Any]:
+    """Half of a document are descriptions; of these, how they begin says what is output only."""
+    item.pop("enumDescriptions", None)
+    if isinstance(text := item.get("description"), str):
+        item["description"] = text[:BEGINNING]
+    return item

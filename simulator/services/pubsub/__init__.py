@@ -5,8 +5,8 @@ Shapes, defaults and the 404: http-logs/pubsub-*.log. The 409, the invalid name,
 the exactly-once failure are Google's words as public repositories recorded them; other error texts
 are ours.
 
-Not simulated, and answered with 501: snapshots and seek, JavaScript transforms, export to Cloud
-Storage and Bigtable, ingestion, tags. Push endpoints are outside the simulator and
+Not simulated, and answered with 501: snapshots and seek, compression, export to Cloud Storage
+and Bigtable, ingestion, tags. Push endpoints are outside the simulator and
 never called: what a push subscription gets stays pending until it is turned into a pulled one,
 detached or expired. Exports keep no order of their own, and regions of tables and endpoints are not
 compared. Answers are consistent at once, which Google's are not (a GET after a PUT can be a 404).
@@ -31,8 +31,9 @@ HONOURED = Table(
         "CommitSchemaRequest": "schema",
         "DeadLetterPolicy": ALL,
         "ExpirationPolicy": ALL,
+        "JavaScriptUDF": ALL,
         "MessageStoragePolicy": "allowedPersistenceRegions",
-        "MessageTransform": "aiInference disabled",
+        "MessageTransform": "aiInference disabled javascriptUdf",
         "ModifyAckDeadlineRequest": ALL,
         "ModifyPushConfigRequest": "pushConfig",
         "PublishRequest": "messages",

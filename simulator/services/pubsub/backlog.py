@@ -17,6 +17,7 @@ from simulator.api.errors import ApiError
 from simulator.api.operations import Operations
 from simulator.core.cloud import Cloud
 from simulator.services.pubsub import encryption, export, transforms
+from simulator.services.pubsub.schemas import check_published
 from simulator.services.pubsub.state import (
     BACKOFF,
     Delivery,
@@ -34,16 +35,22 @@ SOURCE = "CloudPubSubDeadLetterSource"
 
 
 def send(cloud: Cloud, topic: Topic, messages: list[dict[str, Any]]) -> list[str]:
-    """Transform the messages, give them to every subscription, and return their ids."""
+    """Transform the messages, check what that made of them against the topic's schema, give it to
+    every subscription, and return the ids, those of filtered messages among them."""
     encryption.check(cloud, seal := encryption.seal_of(topic))
-    steps = topic.info.get("messageTransforms", [])
-    ready = [transforms.apply(cloud, topic.name, steps, message) for message in messages]
-    now, ids = cloud.clock.now(), []
+    transform = transforms.of(cloud, topic.name, topic.info.get("messageTransforms", []))
+    ready = [transform(message) for message in messages]
+    if settings := topic.info.get("schemaSettings"):
+        for made in filter(None, ready):
+            check_published(cloud[PubSub], settings, made.get("data", ""))
+    now, moment, ids = cloud.clock.now(), cloud.clock.rfc3339(), []
+    attached = cloud[PubSub].attached(topic.name)
     for message in ready:
-        stamped = message | {"messageId": cloud.unique_id(), "publishTime": cloud.clock.rfc3339()}
-        ids.append(stamped["messageId"])
-        for subscription in cloud[PubSub].attached(topic.name):
-            _enqueue(cloud, subscription, Delivery(stamped, now, seal=seal))
+        ids.append(cloud.unique_id())
+        if message is not None:
+            stamped = message | {"messageId": ids[-1], "publishTime": moment}
+            for subscription in attached:
+                _enqueue(cloud, subscription, Delivery(stamped, now, seal=seal))
     return ids
 
 
@@ -71,18 +78,27 @@ def deliverable(cloud: Cloud, subscription: Subscription) -> Iterator[Delivery]:
             waiting.add(key)
             continue
         yield delivery
-        if not delivery.ack_id:
+        if not delivery.ack_id and delivery.message["messageId"] in subscription.backlog:
             waiting.add(key)
 
 
-def take(cloud: Cloud, subscription: Subscription, delivery: Delivery) -> dict[str, Any] | None:
-    """Make a delivery outstanding: its ReceivedMessage, or None when its transform fails."""
+def transform_of(cloud: Cloud, subscription: Subscription) -> transforms.Transform:
+    return transforms.of(cloud, subscription.name, subscription.info.get("messageTransforms", []))
+
+
+def take(
+    cloud: Cloud, subscription: Subscription, delivery: Delivery, transform: transforms.Transform
+) -> dict[str, Any] | None:
+    """Make a delivery outstanding: its ReceivedMessage, or None when its transform fails or filters
+    the message."""
     delivery.attempts += 1
-    steps = subscription.info.get("messageTransforms", [])
     try:
-        message = transforms.apply(cloud, subscription.name, steps, delivery.message)
+        message = transform(delivery.message)
     except ApiError as error:
         give_back(cloud, subscription, delivery, cloud.clock.now(), error.message)
+        return None
+    if message is None:
+        forget(subscription, delivery)
         return None
     delivery.ack_id = _ack_id(subscription, delivery)
     extend(cloud, subscription, delivery, subscription.info["ackDeadlineSeconds"])
@@ -179,9 +195,9 @@ def export_next(cloud: Cloud, subscription: Subscription, delivery: Delivery) ->
     delivery.attempts += 1
     try:
         encryption.check(cloud, delivery.seal)
-        steps = subscription.info.get("messageTransforms", [])
-        message = transforms.apply(cloud, subscription.name, steps, delivery.message)
-        export.write(cloud, subscription, message, delivery.published)
+        message = transform_of(cloud, subscription)(delivery.message)
+        if message is not None:
+            export.write(cloud, subscription, message, delivery.published)
     except ApiError as error:
         give_back(cloud, subscription, delivery, cloud.clock.now(), error.message)
         prune(cloud, subscription)

@@ -20,6 +20,7 @@ from simulator.services.pubsub.backlog import (
     give_back,
     message_id,
     take,
+    transform_of,
 )
 from simulator.services.pubsub.state import Delivery, PubSub, Subscription
 
@@ -50,8 +51,9 @@ def pull(call: Call) -> Result:
     if not subscription.pulled:
         raise failed_precondition("This method is not supported for this subscription type.")
     encryption.check_all(call.cloud, subscription.backlog.values())
+    transform = transform_of(call.cloud, subscription)
     received = (
-        take(call.cloud, subscription, delivery)
+        take(call.cloud, subscription, delivery, transform)
         for delivery in deliverable(call.cloud, subscription)
     )
     found = list(islice(filter(None, received), min(most, MOST_PULLED)))

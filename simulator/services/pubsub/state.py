@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from simulator.api.calls import Call
@@ -17,6 +18,7 @@ from simulator.core.principal import Principal
 from simulator.iam.decisions import Iam
 from simulator.identity.accounts import Accounts
 from simulator.services.pubsub.filters import everything
+from simulator.services.pubsub.javascript import Script
 from simulator.services.vertex.models import account_resource
 
 # The discovery document's words on Topic.name; goog is reserved.
@@ -91,6 +93,8 @@ class PubSub(Holding):
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.schemas: dict[str, Schema] = {}
+        # by function name and code: compiled once
+        self.script = lru_cache(maxsize=100)(Script)
 
     def topic(self, name: str) -> Topic:
         """By `projects/P/topics/T`."""

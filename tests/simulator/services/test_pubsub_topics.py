@@ -121,8 +121,8 @@ def test_what_is_not_simulated_says_so(pubsub: Client) -> None:
     error = pubsub.refused("PUT", DEAD, {"tags": {"123/environment": "production"}})
     assert (error["code"], error["status"]) == (501, "UNIMPLEMENTED")
     assert error["message"] == "the field tags of pubsub.projects.topics.create is not simulated."
-    script = [{"javascriptUdf": {"functionName": "f", "code": "function f(m) {return m}"}}]
-    assert pubsub.refused("PUT", DEAD, {"messageTransforms": script})["code"] == 501
+    transforms = [{"compression": {}}]
+    assert pubsub.refused("PUT", DEAD, {"messageTransforms": transforms})["code"] == 501
     assert pubsub.refused("POST", f"{PULL}:seek", {"time": "2026-01-01T00:00:00Z"})["code"] == 501
 
 

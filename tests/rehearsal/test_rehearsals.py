@@ -132,12 +132,14 @@ def test_a_pipeline_deploys_the_stack_as_itself(member: str) -> None:
     assert "iam.roles.create" in summary["identities"]["platform"]["used"]
 
 
+@pytest.mark.sweep
 def test_the_threads_story_is_played_and_cured() -> None:
     code, output, _ = play("scenario", "registry-editor-only")
     assert code == 0, output
     assert "Permission 'aiplatform.endpoints.create' denied" in output
 
 
+@pytest.mark.sweep
 def test_a_model_update_fails_no_prediction() -> None:
     code, output, _ = play("scenario", "model-update")
     assert code == 0, output
@@ -145,6 +147,7 @@ def test_a_model_update_fails_no_prediction() -> None:
     assert "✓ put a name right" in output
 
 
+@pytest.mark.sweep
 def test_a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permission() -> None:
     code, output, _ = play("scenario", "pull-request")
     assert code == 0, output

@@ -71,7 +71,9 @@ def until_it_holds(operation: Any) -> Outcome:
     return outcomes[-1]
 
 
-@pytest.mark.parametrize("engine", ["core", "more"], indirect=True)
+@pytest.mark.parametrize(
+    "engine", ["core", pytest.param("more", marks=pytest.mark.sweep)], indirect=True
+)
 def test_a_recorded_program_is_deployed_unchanged_updated_and_destroyed(
     engine: Engine, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,29 +61,32 @@ def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
             "pm-serving@iot-staging.iam.gserviceaccount.com",
             {"permission": "iam.serviceAccounts.actAs", "identity": "deployer"},
         ),
-        (
+        pytest.param(
             ["--without", "storage.objects.get"],
             "platform@example.com does not have storage.objects.get access to the Google Cloud "
             "Storage object",
             {"permission": "storage.objects.get", "identity": "platform"},
+            marks=pytest.mark.sweep,
         ),
         (
             ["--without", "platform:iam.serviceAccounts.create"],
             "iam.serviceAccounts.create",
             {"permission": "iam.serviceAccounts.create", "identity": "platform"},
         ),
-        (
+        pytest.param(
             ["--without", "serving:storage.objects.get"],
             "pm-serving@iot-staging.iam.gserviceaccount.com does not have storage.objects.get "
             "access to the Google Cloud Storage object",
             {"permission": "storage.objects.get", "identity": "serving"},
+            marks=pytest.mark.sweep,
         ),
-        (
+        pytest.param(
             ["--without", "aiplatform.models.get"],
             "Permission 'aiplatform.models.get' denied on resource "
             "'//aiplatform.googleapis.com/projects/iot-models/locations/us-central1/models/"
             "shuttle-baseline",
             {"permission": "aiplatform.models.get", "identity": "deployer"},
+            marks=pytest.mark.sweep,
         ),
         (
             ["--without-api", "aiplatform.googleapis.com"],
@@ -109,6 +112,7 @@ def test_a_broad_grant_in_prod_is_stopped_before_anything_is_created() -> None:
     assert "up" not in summary["stages"]
 
 
+@pytest.mark.sweep
 def test_a_broad_grant_in_staging_is_advised_and_goes_on() -> None:
     code, output, summary = play("up", "staging", "--with-grant", "roles/aiplatform.user")
     assert code == 0, output

@@ -14,8 +14,10 @@ from components.access import Access, AccessArgs
 from components.apis import Apis, ApisArgs
 from components.artifacts import Artifacts, ArtifactsArgs
 from components.fixed import watched
+from components.routing import Routing, RoutingArgs
 from components.serving import Serving, ServingArgs
 from components.settings import load
+from components.telemetry import Telemetry, TelemetryArgs
 from vertexops.sdk import FixedSettings, Provider
 
 root = Path(__file__).parent
@@ -77,7 +79,11 @@ artifacts = (
     else None
 )
 
-access = Access("access", AccessArgs(settings, artifacts.bucket if artifacts else None), serves)
+telemetry = Telemetry("telemetry", TelemetryArgs(settings), serves) if settings.sensors else None
+
+access = Access(
+    "access", AccessArgs(settings, artifacts.bucket if artifacts else None, telemetry), serves
+)
 
 # The deployer is known only once its access is in effect.
 deployer = gcp.Provider(
@@ -99,6 +105,18 @@ serving = Serving(
     ),
     pulumi.ResourceOptions(providers=as_deployer, depends_on=[access.ready]),
 )
+
+if telemetry and access.pubsub_agent:
+    # By now the agent has had its access for as long as a model takes to be deployed.
+    routing = Routing(
+        "routing",
+        RoutingArgs(
+            settings, telemetry, access.pubsub_agent, serving.endpoint, serving.deployed_models
+        ),
+        pulumi.ResourceOptions(providers=as_platform, depends_on=[serving]),
+    )
+    pulumi.export("telemetryTopic", telemetry.topic.id)
+    pulumi.export("risks", routing.risks.id)
 
 pulumi.export("endpoint", serving.endpoint)
 pulumi.export("dedicatedDns", serving.dedicated_dns)

@@ -48,7 +48,7 @@ def recover(state: TextIO) -> None:
     "--may",
     "capabilities",
     multiple=True,
-    type=click.Choice([*table.CAPABILITIES, table.SOURCE, table.REVIEW]),
+    type=click.Choice([*table.CAPABILITIES, *table.FOLLOWING]),
     help="What the environment allows: its deployerMay, `source` when a model is looked up in "
     "another project, `review` when previewMember is set.",
 )

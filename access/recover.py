@@ -44,6 +44,8 @@ REPEATABLE: Final = (
     "gcp:projects/iAMMember:IAMMember",
     "gcp:projects/service:Service",
     "gcp:projects/serviceIdentity:ServiceIdentity",
+    "gcp:pubsub/subscriptionIAMMember:SubscriptionIAMMember",
+    "gcp:pubsub/topicIAMMember:TopicIAMMember",
     "gcp:serviceaccount/iAMMember:IAMMember",
     "gcp:storage/bucketIAMMember:BucketIAMMember",
     "gcp:vertex/aiEndpointIamMember:AiEndpointIamMember",

@@ -10,13 +10,17 @@ import pulumi_gcp as gcp
 
 from components import permissions as table
 from components.settings import Settings
+from components.telemetry import DATASET, DEAD_LETTERS, TOPIC, Telemetry
 from vertexops.sdk import AccessReady
 
 ACCOUNT_OF: Final = {
     table.DEPLOYER_ACCOUNT: table.DEPLOYER,
     table.SERVING_ACCOUNT: table.SERVING,
     table.PREVIEW_ACCOUNT: table.PREVIEW,
+    table.TELEMETRY_ACCOUNT: table.TELEMETRY,
 }
+ELSEWHERE: Final = (table.ENDPOINT, table.SUBSCRIPTIONS, table.RISKS, table.LOST)
+"""What is made after all this; the grants on it stand beside it."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,12 @@ class AccessArgs:
     settings: Settings
     artifacts_bucket: pulumi.Input[str] | None
     """None where the environment uploads no models."""
+    telemetry: Telemetry | None = None
+    """None where no telemetry is routed."""
 
 
 class Access(pulumi.ComponentResource):
-    """Owns: service accounts, custom roles, and every grant except the one on the endpoint.
+    """Owns: service accounts, custom roles, and every grant on what was there before it.
 
     Leaves alone: the platform identity's own role, which has to exist before the stack does, and
     all other grants on the resources it touches: it adds members, it never sets whole policies.
@@ -38,6 +44,8 @@ class Access(pulumi.ComponentResource):
 
     deployer: pulumi.Output[str]
     """E-mail address of the deployer account, once its access is in effect."""
+    pubsub_agent: pulumi.Output[str] | None
+    """Pub/Sub's own service agent, as a member; None where no telemetry is routed."""
     ready: pulumi.Resource
     """Depend on this to be created only when accounts, roles and grants are there."""
 
@@ -46,6 +54,8 @@ class Access(pulumi.ComponentResource):
     ) -> None:
         super().__init__("predictive-maintenance:components:Access", name, None, opts)
         self._settings, self._bucket = args.settings, args.artifacts_bucket
+        self._telemetry = args.telemetry
+        self._agents: dict[str, pulumi.Output[str]] = {}
         wanted = table.roles(args.settings.capabilities)
         self._accounts = {
             identity: self._account(identity)
@@ -56,29 +66,19 @@ class Access(pulumi.ComponentResource):
             key: self._role(*key, held)
             for key, held in table.declared_roles(args.settings.capabilities).items()
         }
-        # Google creates the agent lazily, and refuses grants to it before it exists.
-        self._agent = gcp.projects.ServiceIdentity(
-            "vertex-agent",
-            project=args.settings.project,
-            service="aiplatform.googleapis.com",
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        # An agent that was asked for holds nothing. Its role stays when the stack goes: others in
-        # the project may use Vertex AI too.
-        agent_role = gcp.projects.IAMMember(
-            "vertex-agent-role",
-            project=args.settings.project,
-            role="roles/aiplatform.serviceAgent",
-            member=self._agent.member,
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
-        )
+        agent_roles = [self._service_agent(table.AGENT, "aiplatform")]
+        if args.telemetry:
+            agent_roles.append(self._service_agent(table.PUBSUB_AGENT, "pubsub"))
+        self.pubsub_agent = self._agents.get(table.PUBSUB_AGENT)
+        publishers = args.settings.device_members
         grants = [
-            agent_role,
+            *agent_roles,
             *(
                 self._grant(role)
                 for role in wanted
-                if role.key != table.PLATFORM and role.on != table.ENDPOINT
+                if role.key != table.PLATFORM and role.on not in ELSEWHERE
             ),
+            *(self._publisher(member, args.telemetry) for member in publishers if args.telemetry),
         ]
         self.ready = AccessReady(
             "deployer-ready",
@@ -106,6 +106,40 @@ class Access(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
+    def _service_agent(self, identity: str, api: str) -> pulumi.Resource:
+        """The service agent of an API, with the role that Google gives it on the project.
+
+        Google creates an agent lazily, refuses grants to it before it exists, and one that was
+        asked for holds nothing. Its role stays when the stack goes: others in the project may use
+        the API too.
+        """
+        name = identity.replace(" ", "-")
+        agent = gcp.projects.ServiceIdentity(
+            name,
+            project=self._settings.project,
+            service=f"{api}.googleapis.com",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self._agents[identity] = agent.member
+        return gcp.projects.IAMMember(
+            f"{name}-role",
+            project=self._settings.project,
+            role=f"roles/{api}.serviceAgent",
+            member=agent.member,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+
+    def _publisher(self, member: str, telemetry: Telemetry) -> pulumi.Resource:
+        """Somebody beside the stack's device account who publishes readings."""
+        return gcp.pubsub.TopicIAMMember(
+            f"publisher-{member}",
+            project=self._settings.project,
+            topic=TOPIC,
+            role=self._settings.role_name("devicePublisher"),
+            member=member,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*self._roles.values(), telemetry]),
+        )
+
     def _member(self, identity: str) -> pulumi.Input[str]:
         settings = self._settings
         match identity:
@@ -113,8 +147,8 @@ class Access(pulumi.ComponentResource):
                 return settings.platform_member
             case table.REVIEWER:
                 return settings.preview_member or ""
-            case table.AGENT:
-                return self._agent.member
+            case table.AGENT | table.PUBSUB_AGENT:
+                return self._agents[identity]
         return settings.member(identity)
 
     def _role(
@@ -134,7 +168,11 @@ class Access(pulumi.ComponentResource):
         name = f"{role.identity.replace(' ', '-')}-{'source-' * in_source}{role.key}"
         # Names are plain strings, so that a policy can judge the grant in a first preview, where
         # outputs are unknown; what they name is therefore depended on explicitly.
-        named = [self._roles[role.key, in_source], *self._accounts.values()]
+        named: list[pulumi.Resource] = [
+            self._roles[role.key, in_source],
+            *self._accounts.values(),
+            *([self._telemetry] if self._telemetry else []),
+        ]
         child = pulumi.ResourceOptions(parent=self, depends_on=named)
         granted = self._settings.role_name(role.key, in_source)
         member = self._member(role.identity)
@@ -150,6 +188,24 @@ class Access(pulumi.ComponentResource):
             bucket = self._settings.source_artifacts_bucket if in_source else self._bucket
             return gcp.storage.BucketIAMMember(
                 name, bucket=bucket or "", role=granted, member=member, opts=child
+            )
+        if role.on in (table.TOPIC, table.DEAD_LETTERS):
+            return gcp.pubsub.TopicIAMMember(
+                name,
+                project=self._settings.project,
+                topic=TOPIC if role.on == table.TOPIC else DEAD_LETTERS,
+                role=granted,
+                member=member,
+                opts=child,
+            )
+        if role.on == table.TABLES:
+            return gcp.bigquery.DatasetIamMember(
+                name,
+                project=self._settings.project,
+                dataset_id=DATASET,
+                role=granted,
+                member=member,
+                opts=child,
             )
         return gcp.serviceaccount.IAMMember(
             name,

@@ -29,6 +29,14 @@ PROTECTED_BUCKET: Final = (
     "The artifact bucket would go, and is protected: set protect to false and run `pulumi up` "
     "first."
 )
+PROTECTED_BACKLOG: Final = (
+    "The subscriptions would go with what they have not delivered, and are protected: set protect "
+    "to false and run `pulumi up` first."
+)
+OTHER_SENSORS: Final = (
+    "Readings of both kinds cannot be in one table. Make a new stack for the other sensors, or "
+    "destroy this one and start again."
+)
 NO_RETIRE: Final = (
     "What is there now could not be deleted: add retire to deployerMay, give the platform the role "
     "that goes with it (README), and run `pulumi up` first."
@@ -57,6 +65,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
     dedicated = str(s.dedicated_endpoint).lower()
     unretired = "" if permissions.RETIRE in s.deployer_may else NO_RETIRE
     protected, kept = (PROTECTED, PROTECTED_BUCKET) if s.protect else ("", "")
+    order, backlog = str(s.order_by_device).lower(), PROTECTED_BACKLOG if s.protect else ""
     bucket = (UPLOADS.format(uploads) if uploads else "", kept, unretired) if registers else ()
     return [
         _watch("project", s.project, NEW_STACK),
@@ -67,6 +76,8 @@ def watched(settings: Settings) -> list[SettingArgs]:
         _watch("rolePrefix", s.role_prefix, unretired),
         # Of the next ones it is what they have that cannot be left.
         _watch("previewMember", "somebody" if reviewed else "", unretired if reviewed else ""),
+        *([_watch("orderByDevice", order, backlog, unretired)] if s.sensors else []),
+        _watch("sensors", ", ".join(s.sensors), OTHER_SENSORS if s.sensors else ""),
         _watch("models", f"looked up in {source}" if source else "", unretired if source else ""),
         _watch(
             "deployerMay",

@@ -21,7 +21,10 @@ TRAINING: Final = "training"
 TELEMETRY: Final = "telemetry"
 PREVIEW: Final = "preview"
 REVIEWER: Final = "reviewer"
+DEVICE: Final = "device"
+MAINTENANCE: Final = "maintenance"
 AGENT: Final = "vertex agent"
+PUBSUB_AGENT: Final = "pubsub agent"
 
 IDENTITIES: Final = {
     PLATFORM: "runs Pulumi and declares the foundation; exists before the stack",
@@ -31,10 +34,14 @@ IDENTITIES: Final = {
     TELEMETRY: "asks the endpoint for predictions on device telemetry",
     PREVIEW: "reads what a preview with refresh compares; cannot change anything",
     REVIEWER: "runs previews of pull requests, as the preview account",
+    DEVICE: "publishes the readings of devices",
+    MAINTENANCE: "takes the readings at risk, for whoever maintains the devices",
     AGENT: "Vertex AI's own service agent of the stack's project",
+    PUBSUB_AGENT: "Pub/Sub's own service agent of the stack's project",
 }
 
-ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (PLATFORM, REVIEWER, AGENT))
+AGENTS: Final = (AGENT, PUBSUB_AGENT)
+ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (PLATFORM, REVIEWER, *AGENTS))
 """Identities that are service accounts of the stack."""
 
 PROJECT: Final = "project"
@@ -45,6 +52,13 @@ ENDPOINT: Final = "endpoint"
 DEPLOYER_ACCOUNT: Final = "deployer account"
 PREVIEW_ACCOUNT: Final = "preview account"
 SERVING_ACCOUNT: Final = "serving account"
+TELEMETRY_ACCOUNT: Final = "telemetry account"
+TOPIC: Final = "telemetry topic"
+DEAD_LETTERS: Final = "dead-letter topic"
+SUBSCRIPTIONS: Final = "telemetry subscriptions"
+RISKS: Final = "risk subscription"
+LOST: Final = "dead-letter subscription"
+TABLES: Final = "telemetry dataset"
 
 IN_SOURCE: Final = frozenset({SOURCE_PROJECT, SOURCE_ARTIFACTS})
 """Resources that belong to the project where models are trained; their roles are declared there."""
@@ -53,12 +67,18 @@ REGISTER: Final = "register"
 RETIRE: Final = "retire"
 SOURCE: Final = "source"
 REVIEW: Final = "review"
+ROUTE: Final = "route"
 CAPABILITIES: Final = {
     REGISTER: "upload model versions to this project's registry",
     RETIRE: "take the endpoint and its models away again",
 }
-"""What an environment may let its deployer do. Two more are not chosen but follow from the settings:
-`SOURCE`, when a model lives in another project, and `REVIEW`, when somebody previews pull requests."""
+"""What an environment may let its deployer do."""
+FOLLOWING: Final = {
+    SOURCE: "a model lives in another project",
+    REVIEW: "somebody previews pull requests",
+    ROUTE: "telemetry is routed to predictions",
+}
+"""Capabilities that are not chosen but follow from the settings."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,42 @@ NEEDS: Final[tuple[Need, ...]] = (
     *_rows(TELEMETRY, "predictor", ENDPOINT,
         ("predict",                 "aiplatform endpoints.predict",              "aiplatform.endpoints.predict"),
     ),
+    *_rows(TELEMETRY, "predictor", ENDPOINT,
+        # docs pubsub/docs/smts/ai-inference-smt, "Service account permissions"
+        ("find the model to ask",   "pubsub AI inference: endpoints.get",        "aiplatform.endpoints.get"),
+        when=ROUTE,
+    ),
+    *_rows(DEVICE, "devicePublisher", TOPIC,
+        ("publish a reading",       "pubsub topics.publish",                     "pubsub.topics.publish"),
+        when=ROUTE,
+    ),
+    *_rows(MAINTENANCE, "riskReader", RISKS,
+        ("take a reading at risk",  "pubsub subscriptions.pull",                 "pubsub.subscriptions.consume"),
+        when=ROUTE,
+    ),
+    *_rows(MAINTENANCE, "riskReader", LOST,
+        ("look at a dead letter",   "pubsub subscriptions.pull",                 "pubsub.subscriptions.consume"),
+        when=ROUTE,
+    ),
+    # docs pubsub/docs/handling-failures, "Grant the permissions to forward messages"
+    *_rows(PUBSUB_AGENT, "deadLetterPublisher", DEAD_LETTERS,
+        ("forward a dead letter",   "pubsub topics.publish",                     "pubsub.topics.publish"),
+        when=ROUTE,
+    ),
+    *_rows(PUBSUB_AGENT, "deadLetterTaker", SUBSCRIPTIONS,
+        ("take a dead letter out",  "pubsub subscriptions.acknowledge",          "pubsub.subscriptions.consume"),
+        when=ROUTE,
+    ),
+    # docs pubsub/docs/create-bigquery-subscription, "Assign BigQuery roles"
+    *_rows(PUBSUB_AGENT, "telemetryWriter", TABLES,
+        ("see a table's columns",   "bigquery tables.get",                       "bigquery.tables.get"),
+        ("store a message",         "bigquery tabledata.insertAll",              "bigquery.tables.updateData"),
+        when=ROUTE,
+    ),
+    *_rows(PLATFORM, "accountUser", TELEMETRY_ACCOUNT,
+        ("ask for predictions as the telemetry account", "pubsub subscriptions.create", "iam.serviceAccounts.actAs"),
+        when=ROUTE,
+    ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("see which APIs are on",   "serviceusage services.list",                "serviceusage.services.list"),
         ("enable APIs",             "serviceusage services.batchEnable",         "serviceusage.services.enable"),
@@ -188,6 +244,36 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("check the artifact",      "storage objects.get",                       "storage.objects.get"),
         ("drop an old artifact",    "storage objects.delete",                    "storage.objects.delete"),
         when=REGISTER,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("create the schema",       "pubsub schemas.create",                     "pubsub.schemas.create"),
+        ("use the schema",          "pubsub topics.create (schemaSettings)",     "pubsub.schemas.attach"),
+        ("read the schema",         "pubsub schemas.get",                        "pubsub.schemas.get"),
+        ("change the schema",       "pubsub schemas.commit",                     "pubsub.schemas.commit"),
+        ("create a topic",          "pubsub topics.create",                      "pubsub.topics.create"),
+        ("read a topic",            "pubsub topics.get",                         "pubsub.topics.get"),
+        ("change a topic",          "pubsub topics.patch",                       "pubsub.topics.update"),
+        ("read topic grants",       "pubsub topics.getIamPolicy",                "pubsub.topics.getIamPolicy"),
+        ("grant on a topic",        "pubsub topics.setIamPolicy",                "pubsub.topics.setIamPolicy"),
+        ("create a subscription",   "pubsub subscriptions.create",               "pubsub.subscriptions.create"),
+        ("subscribe to a topic",    "pubsub subscriptions.create",               "pubsub.topics.attachSubscription"),
+        ("read a subscription",     "pubsub subscriptions.get",                  "pubsub.subscriptions.get"),
+        ("change a subscription",   "pubsub subscriptions.patch",                "pubsub.subscriptions.update"),
+        ("read subscription grants", "pubsub subscriptions.getIamPolicy",        "pubsub.subscriptions.getIamPolicy"),
+        ("grant on a subscription", "pubsub subscriptions.setIamPolicy",         "pubsub.subscriptions.setIamPolicy"),
+        # Whoever creates a dataset owns it, and so may set its policy and, to make views, read it.
+        ("grant on the telemetry dataset", "bigquery datasets.patch",            "bigquery.datasets.update"),
+        ("create a table",          "bigquery tables.insert",                    "bigquery.tables.create"),
+        ("read a table",            "bigquery tables.get",                       "bigquery.tables.get"),
+        ("change a table",          "bigquery tables.update",                    "bigquery.tables.update"),
+        when=ROUTE,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("delete the schema",       "pubsub schemas.delete",                     "pubsub.schemas.delete"),
+        ("delete a topic",          "pubsub topics.delete",                      "pubsub.topics.delete"),
+        ("delete a subscription",   "pubsub subscriptions.delete",               "pubsub.subscriptions.delete"),
+        ("delete a table",          "bigquery tables.delete",                    "bigquery.tables.delete"),
+        when=f"{ROUTE} {RETIRE}",
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("delete a role",           "iam projects.roles.delete",                 "iam.roles.delete"),
@@ -236,6 +322,15 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
         ("check the artifact",      "storage objects.get",                       "storage.objects.get"),
         when=f"{REVIEW} {REGISTER}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read the schema",         "pubsub schemas.get",                        "pubsub.schemas.get"),
+        ("read a topic",            "pubsub topics.get",                         "pubsub.topics.get"),
+        ("read topic grants",       "pubsub topics.getIamPolicy",                "pubsub.topics.getIamPolicy"),
+        ("read a subscription",     "pubsub subscriptions.get",                  "pubsub.subscriptions.get"),
+        ("read subscription grants", "pubsub subscriptions.getIamPolicy",        "pubsub.subscriptions.getIamPolicy"),
+        ("read a table",            "bigquery tables.get",                       "bigquery.tables.get"),
+        when=f"{REVIEW} {ROUTE}",
     ),
     *_rows(PREVIEW, "sourcePreviewer", SOURCE_PROJECT,
         ("load a model from the source project", "aiplatform models.get",        "aiplatform.models.get"),

@@ -47,6 +47,9 @@ VERTEX_REGIONS: Final = (
 )
 # fmt: on
 
+READING: Final = ("device", "time", "risk")
+"""Columns that a reading or its prediction has beside the sensors."""
+
 ROLE_KEYS: Final = tuple(
     dict.fromkeys(need.role for need in permissions.NEEDS if need.role != permissions.PLATFORM)
 )
@@ -110,6 +113,7 @@ Member = Annotated[
 # gcp-facts/05_terraform_pulumi.md
 EndpointId = Annotated[str, matches(r"[1-9][0-9]{0,9}", "1-10 digits without a leading zero")]
 MachineType = Annotated[str, matches(r"[a-z]\w*-[a-z0-9]+(-[a-z0-9]+)*", "such as n1-standard-2")]
+Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 
@@ -163,6 +167,13 @@ class Settings(_Frozen):
     max_replicas: Replicas
     min_replicas: Replicas
     cpu_target_percent: Annotated[int, Field(ge=1, le=100)]
+    sensors: tuple[Sensor, ...]
+    risk_percent: Annotated[int, Field(ge=1, le=99)]
+    telemetry_days: Annotated[int, Field(ge=1, le=3650)]
+    backlog_days: Annotated[int, Field(ge=1, le=7)]
+    telemetry_regions: tuple[str, ...]
+    order_by_device: bool
+    device_members: tuple[Member, ...]
     protect: bool
     readiness_seconds: Annotated[int, Field(ge=0, le=86_400)]
     impersonate: bool
@@ -196,6 +207,25 @@ class Settings(_Frozen):
             raise ValueError(f"is more than maxReplicas, {maximum}; use 1 to {maximum}")
         return minimum
 
+    @field_validator("sensors")
+    @classmethod
+    def _are_columns_of_their_own(cls, sensors: tuple[str, ...]) -> tuple[str, ...]:
+        taken = sorted({it for it in sensors if sensors.count(it) > 1 or it in READING})
+        if taken:
+            raise ValueError(f"names {', '.join(taken)} twice, or as {' and '.join(READING)} are")
+        return sensors
+
+    @field_validator("telemetry_regions")
+    @classmethod
+    def _hold_the_endpoint(cls, regions: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        region = info.data.get("region")
+        if regions and region and region not in regions:
+            raise ValueError(
+                f"lacks {region}, where the endpoint is: Pub/Sub asks an endpoint only from "
+                "regions in which it may store the message"
+            )
+        return regions
+
     @field_validator("models", mode="wrap")
     @classmethod
     def _fit_the_endpoint(
@@ -225,7 +255,11 @@ class Settings(_Frozen):
     @property
     def capabilities(self) -> frozenset[str]:
         """What the roles of this environment have to cover."""
-        follows = {permissions.SOURCE: self.source_project, permissions.REVIEW: self.preview_member}
+        follows: dict[str, object] = {
+            permissions.SOURCE: self.source_project,
+            permissions.REVIEW: self.preview_member,
+            permissions.ROUTE: self.sensors,
+        }
         return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
 
     def account_id(self, identity: str) -> str:

@@ -22,6 +22,9 @@ NAME: Final = "predictive-maintenance"
 SCIENTIST: Final = "data-science@example.com"
 """Owner of the project where looked-up models are trained; may use Vertex AI in the stack's own."""
 
+ANALYST: Final = "analyst@example.com"
+"""Reads and queries what the stack keeps in BigQuery."""
+
 BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.googleapis.com")
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
 
@@ -56,7 +59,8 @@ class Environment:
             **{identity: self.settings.member(identity) for identity in table.ACCOUNTS},
             table.PLATFORM: self.platform.member,
             **({table.REVIEWER: self.reviewer.member} if self.reviewer else {}),
-            table.AGENT: vertex_agent(),
+            table.AGENT: agent("aiplatform"),
+            table.PUBSUB_AGENT: agent("pubsub"),
         }
 
 
@@ -122,6 +126,12 @@ def seed(environment: Environment) -> dict[str, Any]:
     if settings.source_project:
         source = f"projects/{settings.source_project}"
         grants.append({"resource": source, "role": "roles/owner", "member": f"user:{SCIENTIST}"})
+    if table.ROUTE in settings.capabilities:
+        own = f"projects/{settings.project}"
+        grants += [
+            {"resource": own, "role": role, "member": f"user:{ANALYST}"}
+            for role in ("roles/bigquery.dataViewer", "roles/bigquery.jobUser")
+        ]
     if table.REGISTER in settings.capabilities:
         own = f"projects/{settings.project}"
         role = "roles/aiplatform.user"
@@ -157,9 +167,9 @@ def beginnings(environment: Environment) -> dict[str, Any]:
     return {"seed": seed(environment), "sources": [*sources, where] if sources else []}
 
 
-def vertex_agent() -> str:
-    """The member that is Vertex AI's service agent of the stack's project."""
-    return f"serviceAccount:service-{NUMBER}@gcp-sa-aiplatform.iam.gserviceaccount.com"
+def agent(api: str) -> str:
+    """The member that is an API's service agent of the stack's project."""
+    return f"serviceAccount:service-{NUMBER}@gcp-sa-{api}.iam.gserviceaccount.com"
 
 
 def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:

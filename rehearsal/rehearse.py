@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components import permissions as table
-from rehearsal import colleague, kept, lifecycle, timing, trouble, workloads
+from rehearsal import colleague, kept, lifecycle, routing, timing, trouble, workloads
 from rehearsal.report import Report, Stage
 from rehearsal.run import Options, Rehearsal, opened
 
@@ -33,6 +33,8 @@ STEPS: Final = (
     Step("recover", trouble.recover, lambda run: run.failed is not None),
     Step("store a model", workloads.store, lambda run: run.registers),
     Step("predict", workloads.predict, aside=True),
+    Step("route telemetry", routing.route, lambda run: run.routes),
+    Step("keep apart", routing.keep_apart, lambda run: run.routes),
     Step("up again", lifecycle.up_again),
     Step("refresh", lifecycle.refresh),
     Step("refuse to destroy", lifecycle.refuse_destroy, lambda run: run.protected, ending=True),

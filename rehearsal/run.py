@@ -56,6 +56,11 @@ class Rehearsal(World):
         return table.REGISTER in self.environment.settings.capabilities
 
     @property
+    def routes(self) -> bool:
+        """Whether the stack routes telemetry to predictions."""
+        return table.ROUTE in self.environment.settings.capabilities
+
+    @property
     def protected(self) -> bool:
         return self.environment.settings.protect
 

@@ -42,7 +42,7 @@ def _permission(name: str) -> str:
 
 
 def _capability(name: str) -> str:
-    known = (*table.CAPABILITIES, table.SOURCE, table.REVIEW)
+    known = (*table.CAPABILITIES, *table.FOLLOWING)
     if name not in known:
         raise ValueError(f"is no capability; the nearest is {nearest(name, known)}")
     return name

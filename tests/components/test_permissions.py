@@ -7,7 +7,7 @@ from components import permissions as table
 from policies import roles as catalogue
 from rehearsal import environment
 
-CAPABILITIES = (table.REGISTER, table.RETIRE, table.SOURCE, table.REVIEW)
+CAPABILITIES = (*table.CAPABILITIES, *table.FOLLOWING)
 EVERY_CHOICE = list(
     chain.from_iterable(combinations(CAPABILITIES, n) for n in range(len(CAPABILITIES) + 1))
 )
@@ -43,7 +43,10 @@ def test_a_role_is_the_union_of_its_steps_and_nothing_else(capabilities: tuple[s
 def test_act_as_and_token_creation_are_needed_on_single_accounts_only(
     capabilities: tuple[str, ...],
 ) -> None:
-    accounts = {table.SERVING_ACCOUNT, table.DEPLOYER_ACCOUNT, table.PREVIEW_ACCOUNT}
+    accounts = {
+        *(table.SERVING_ACCOUNT, table.DEPLOYER_ACCOUNT, table.PREVIEW_ACCOUNT),
+        table.TELEMETRY_ACCOUNT,
+    }
     for role in table.roles(capabilities):
         if {"iam.serviceAccounts.actAs", "iam.serviceAccounts.getAccessToken"} & set(
             role.permissions

@@ -13,6 +13,7 @@ from typing import Any
 
 from components import permissions as table
 from components.settings import Settings
+from components.telemetry import DATASET
 from rehearsal import colleague, telemetry, toolchain
 from rehearsal import environment as environments
 from rehearsal.crash import hold
@@ -111,6 +112,12 @@ class Stack:
 
     def model(self) -> dict[str, Any]:
         return self._vertex(colleague.model_name(self.settings))
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A table of the telemetry."""
+        at = f"https://bigquery.googleapis.com/bigquery/v2/projects/{self.settings.project}"
+        answer: dict[str, Any] = self.owner.call("GET", f"{at}/datasets/{DATASET}/tables/{name}")
+        return answer
 
     def _vertex(self, name: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.owner.call("GET", f"{colleague.api(self.settings)}/{name}")

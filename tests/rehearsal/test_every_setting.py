@@ -18,6 +18,7 @@ import yaml
 from components import permissions as table
 from rehearsal.crash import hold
 from rehearsal.engine import Outcome
+from rehearsal.scenarios import SENSORS
 from rehearsal.toolchain import ROOT
 from tests.rehearsal.running import SOURCE, Asking, Stack, running
 
@@ -124,6 +125,12 @@ CHANGES = (
                 lambda s: all(r["autoscalingMetricSpecs"][0]["target"] == 70 for r in serving(s)),
             ),
             Case("readinessSeconds", 600, set()),
+            # What is said of telemetry while none is routed yet.
+            Case("riskPercent", 70, set()),
+            Case("telemetryDays", 30, set()),
+            Case("backlogDays", 3, set()),
+            Case("telemetryRegions", ["us-central1", "us-east1"], set()),
+            Case("deviceMembers", ["user:broker@example.com"], set()),
         )
     ),
     Group(
@@ -208,6 +215,33 @@ CHANGES = (
             Case("dedicatedEndpoint", True, {"replace AiEndpoint"}),
         ),
         follows=True,
+    ),
+    Group(
+        (
+            Case(
+                "sensors",
+                list(SENSORS),
+                {
+                    *("create Schema", "create Topic", "create Subscription", "create Dataset"),
+                    *("create Table", "create Account", "create IAMCustomRole"),
+                    *("create IAMMember", "create TopicIAMMember", "create DatasetIamMember"),
+                    *("create SubscriptionIAMMember", "create ServiceIdentity"),
+                    *("create Telemetry", "create Routing", "update IAMCustomRole"),
+                },
+                lambda s: s.table("readings")["timePartitioning"]["expirationMs"] == "2592000000",
+            ),
+        ),
+        before=lambda stack: stack.give_the_platform(table.REGISTER, table.RETIRE, table.ROUTE),
+    ),
+    Group((Case("sensors", ["f1", "f2"], "cannot change sensors from 'f1, f2, f3, f4, f5,"),)),
+    Group(
+        (
+            Case(
+                "orderByDevice",
+                False,
+                {"replace Subscription", "replace SubscriptionIAMMember"},
+            ),
+        )
     ),
 )
 

@@ -1,0 +1,171 @@
+"""What devices publish to, and what is kept of it: topics, their schema, tables and a view."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components.settings import Settings
+
+TOPIC: Final = "telemetry"
+DEAD_LETTERS: Final = "telemetry-dead-letters"
+DATASET: Final = "telemetry"
+READINGS, PREDICTIONS, SCORED, DAILY = "readings", "predictions", "scored_readings", "daily_risk"
+DAY_MS: Final = 24 * 60 * 60 * 1000
+
+# What a BigQuery subscription adds (docs pubsub/docs/bigquery, "Write metadata").
+METADATA: Final = (
+    ("subscription_name", "STRING"),
+    ("message_id", "STRING"),
+    ("publish_time", "TIMESTAMP"),
+    ("attributes", "JSON"),
+)
+
+
+@dataclass(frozen=True)
+class TelemetryArgs:
+    settings: Settings
+
+
+class Telemetry(pulumi.ComponentResource):
+    """Owns: the topic of the devices and its schema, the dead-letter topic with a subscription,
+    and the dataset with readings, predictions and the views that join them.
+
+    Leaves alone: how readings come to be predictions (`Routing`), which needs the endpoint.
+
+    The schema is checked when a device publishes: what is no reading never gets in, and its sender
+    hears why. What is a reading, but one that no model could have meant, gets in and is found
+    among the dead letters.
+    """
+
+    topic: gcp.pubsub.Topic
+    dead_letters: gcp.pubsub.Topic
+    lost: gcp.pubsub.Subscription
+    """Of the dead letters."""
+    dataset: gcp.bigquery.Dataset
+    readings: gcp.bigquery.Table
+    predictions: gcp.bigquery.Table
+
+    def __init__(
+        self, name: str, args: TelemetryArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("predictive-maintenance:components:Telemetry", name, None, opts)
+        self._settings = settings = args.settings
+        child = pulumi.ResourceOptions(parent=self)
+        self._kept = pulumi.ResourceOptions(parent=self, protect=settings.protect)
+        stored: gcp.pubsub.TopicMessageStoragePolicyArgsDict = {
+            "allowed_persistence_regions": list(settings.telemetry_regions or (settings.region,))
+        }
+        schema = gcp.pubsub.Schema(
+            "reading",
+            project=settings.project,
+            name="reading",
+            type="AVRO",
+            definition=avro(settings.sensors),
+            opts=child,
+        )
+        self.topic = gcp.pubsub.Topic(
+            TOPIC,
+            project=settings.project,
+            name=TOPIC,
+            message_storage_policy=stored,
+            schema_settings={"schema": schema.id, "encoding": "JSON"},
+            opts=child,
+        )
+        self.dead_letters = gcp.pubsub.Topic(
+            DEAD_LETTERS,
+            project=settings.project,
+            name=DEAD_LETTERS,
+            message_storage_policy=stored,
+            opts=child,
+        )
+        # Without it, dead letters would be lost as soon as they come.
+        self.lost = gcp.pubsub.Subscription(
+            DEAD_LETTERS,
+            project=settings.project,
+            name=DEAD_LETTERS,
+            topic=self.dead_letters.id,
+            message_retention_duration=f"{settings.backlog_days * 86_400}s",
+            expiration_policy={"ttl": ""},
+            opts=child,
+        )
+        self.dataset = gcp.bigquery.Dataset(
+            "telemetry-dataset",
+            project=settings.project,
+            dataset_id=DATASET,
+            location=settings.region,
+            # See Serving: a change of it could not be made.
+            delete_contents_on_destroy=True,
+            opts=self._kept,
+        )
+        sensors = [(sensor, "FLOAT64") for sensor in settings.sensors]
+        reading = [("device", "STRING"), ("time", "TIMESTAMP")]
+        self.readings = self._table(READINGS, [*reading, *sensors, *METADATA])
+        self.predictions = self._table(PREDICTIONS, [*reading, ("risk", "FLOAT64"), *METADATA])
+        tables = [self.readings, self.predictions]
+        scored = self._view(SCORED, scored_readings(settings), tables)
+        self._view(DAILY, daily_risk(settings), [scored])
+        self.register_outputs({"topic": self.topic.id})
+
+    def _table(self, table: str, columns: list[tuple[str, str]]) -> gcp.bigquery.Table:
+        return gcp.bigquery.Table(
+            table,
+            project=self._settings.project,
+            dataset_id=self.dataset.dataset_id,
+            table_id=table,
+            schema=json.dumps([{"name": name, "type": kind} for name, kind in columns]),
+            time_partitioning={
+                "type": "DAY",
+                "field": "publish_time",
+                "expiration_ms": self._settings.telemetry_days * DAY_MS,
+            },
+            clusterings=["device"],
+            deletion_protection=False,  # `protect` is what keeps it
+            opts=self._kept,
+        )
+
+    def _view(self, view: str, query: str, reads: list[Any]) -> gcp.bigquery.Table:
+        return gcp.bigquery.Table(
+            view,
+            project=self._settings.project,
+            dataset_id=self.dataset.dataset_id,
+            table_id=view,
+            view={"query": query, "use_legacy_sql": False},
+            deletion_protection=False,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=reads),
+        )
+
+
+def avro(sensors: tuple[str, ...]) -> str:
+    """The schema of a reading: the device, its clock in RFC 3339, and a number for each sensor."""
+    fields: list[dict[str, str]] = [
+        {"name": "device", "type": "string"},
+        {"name": "time", "type": "string"},
+        *({"name": sensor, "type": "double"} for sensor in sensors),
+    ]
+    return json.dumps({"type": "record", "name": "Reading", "fields": fields})
+
+
+def scored_readings(settings: Settings) -> str:
+    """Every reading with its prediction; none yet where `risk` is null."""
+    dataset = f"{settings.project}.{DATASET}"
+    sensors = ", ".join(f"r.{sensor}" for sensor in settings.sensors)
+    return (
+        f"SELECT r.device, r.time, {sensors}, p.risk, r.message_id, r.publish_time\n"
+        f"FROM `{dataset}.{READINGS}` AS r\n"
+        f"LEFT JOIN `{dataset}.{PREDICTIONS}` AS p ON p.message_id = r.message_id"
+    )
+
+
+def daily_risk(settings: Settings) -> str:
+    """What a day's report needs: for each device its readings, and how many were at risk."""
+    return (
+        "SELECT DATE(publish_time) AS day, device, COUNT(*) AS readings, "
+        f"COUNTIF(risk > {settings.risk_percent / 100}) AS at_risk, MAX(risk) AS highest_risk\n"
+        f"FROM `{settings.project}.{DATASET}.{SCORED}`\n"
+        "GROUP BY day, device"
+    )

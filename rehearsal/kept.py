@@ -23,8 +23,9 @@ from rehearsal.engine import Engine
 from rehearsal.environment import Environment
 from rehearsal.report import Report
 from rehearsal.run import Options, Rehearsal, load, with_grants
-from rehearsal.sandbox import READY_SECONDS, KeptSandbox, write_private
+from rehearsal.sandbox import READY_SECONDS, KeptSandbox
 from rehearsal.toolchain import gcp_plugin
+from simulator.serve.acting import write_private
 
 RECORD: Final = "kept.json"
 

@@ -27,6 +27,7 @@ from rehearsal import callers
 from rehearsal.callers import Caller
 from rehearsal.toolchain import ROOT
 from simulator.core.delays import RATE
+from simulator.serve.acting import LEADING, write_private
 from simulator.serve.leftovers import MARK, STAY, end_all
 
 READY_SECONDS = 30
@@ -265,15 +266,7 @@ class KeptSandbox(Sandbox):
         end_all(str(self.directory))
 
 
-def write_private(file: Path, text: str) -> None:
-    """Readable by the owner only, and never half written."""
-    partial = file.with_name(f"{file.name}.partial")
-    partial.touch(mode=0o600)
-    partial.write_text(text)
-    partial.replace(file)
-
-
 def clean_environment() -> dict[str, str]:
     """This process's variables without what could lead a program to a real cloud or backend."""
-    leading = ("GOOGLE_", "CLOUDSDK_", "PULUMI_", "GCLOUD_", "PREDICTIVE_MAINTENANCE_")
+    leading = (*LEADING, "PULUMI_", "PREDICTIVE_MAINTENANCE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(leading)}

@@ -30,7 +30,7 @@ from simulator.serve.proxy import Running, serve
 NOBODY: Final = "nobody has a grant in the seed; say with --as who calls"
 
 
-@click.command(help=__doc__, context_settings={"ignore_unknown_options": False})
+@click.command(help=__doc__)
 @click.option("--seed", type=click.File(), help="YAML: what is there at first; - for stdin.")
 @click.option("--as", "member", help="Who calls: an e-mail. Default: the first grant's.")
 @click.option("--iam-delay", default=Delays().iam, show_default=True, help="Seconds.")

@@ -55,6 +55,7 @@ class Http(H11Protocol):
     once while its body is still to come.
     """
 
+    # uvicorn narrows what asyncio hands over.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state["transport"] = transport

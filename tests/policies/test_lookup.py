@@ -16,8 +16,8 @@ from policies.rules.examples import GROUP, PROJECT, on_bucket, on_project
 from simulator.api.audit import Audit
 from simulator.core.delays import Delays
 from simulator.google import GoogleCloud
-from simulator.identity.tokens import Identity
 from simulator.seed import plant
+from simulator.serve.acting import acting
 from simulator.serve.proxy import serve
 from tests.policies.support import NoLookup, given, ids, pack
 
@@ -50,20 +50,8 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleClo
     made = GoogleCloud(delays=Delays(iam=0, api=0, operation=0))
     plant(made, SEED)
     with serve(made, tmp_path / "cloud") as running:
-        credentials = tmp_path / "adc.json"
-        credentials.write_text(
-            json.dumps(
-                {
-                    "type": "authorized_user",
-                    "client_id": "tests",
-                    "client_secret": "tests",
-                    "refresh_token": made[Identity].refresh_token(PERSON),
-                }
-            )
-        )
-        for name, value in running.environment().items():
+        for name, value in acting(made, running, tmp_path, PERSON).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
         yield made
 
 

@@ -18,8 +18,8 @@ import standin
 from simulator.api.audit import Audit
 from simulator.core.delays import Delays
 from simulator.google import GoogleCloud
-from simulator.identity.tokens import Identity
 from simulator.seed import plant
+from simulator.serve.acting import acting
 from simulator.serve.proxy import serve
 from tests.standin.support import NO_REGION
 
@@ -66,21 +66,9 @@ def cloud() -> GoogleCloud:
 def workspace(cloud: GoogleCloud, tmp_path: Path) -> Iterator[automation.LocalWorkspaceOptions]:
     for folder in ("home", "work", "state"):
         (tmp_path / folder).mkdir()
-    credentials = tmp_path / "adc.json"
     with serve(cloud, tmp_path / "cloud") as running:
-        credentials.write_text(
-            json.dumps(
-                {
-                    "type": "authorized_user",
-                    "client_id": "rehearsal",
-                    "client_secret": "rehearsal",
-                    "refresh_token": cloud[Identity].refresh_token(PERSON),
-                }
-            )
-        )
         here = Path(standin.__file__).parent
-        environment = running.environment() | {
-            "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+        environment = acting(cloud, running, tmp_path, PERSON) | {
             "PATH": os.pathsep.join((str(here), os.environ["PATH"])),
             "PULUMI_BACKEND_URL": f"file://{tmp_path / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "rehearsal",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from simulator.core.delays import Delays
 from simulator.google import GoogleCloud
 from simulator.identity.tokens import Identity
 from simulator.seed import plant
+from simulator.serve.acting import acting
 from simulator.serve.proxy import Running, serve
 from vertexops import sdk
 
@@ -119,24 +119,12 @@ class Rehearsal:
         work = self.directory / "work"
         for folder in (home, work, self.directory / "state"):
             folder.mkdir(exist_ok=True)
-        credentials = self.directory / "adc.json"
-        credentials.write_text(
-            json.dumps(
-                {
-                    "type": "authorized_user",
-                    "client_id": "rehearsal",
-                    "client_secret": "rehearsal",
-                    "refresh_token": self.cloud[Identity].refresh_token(PLATFORM),
-                }
-            )
-        )
         plugin = Path(sdk.__file__).parent
         (work / "Pulumi.yaml").write_text(
             "name: rollout\nruntime: python\nplugins:\n  providers:\n"
             f"    - name: vertexops\n      path: {plugin}\n"
         )
-        environment = self.running.environment() | {
-            "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
+        environment = acting(self.cloud, self.running, self.directory, PLATFORM) | {
             "PULUMI_BACKEND_URL": f"file://{self.directory / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "rehearsal",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -24,7 +24,7 @@ from simulator.core.delays import GOOGLES, RATE, Delays
 from simulator.google import GoogleCloud
 from simulator.seed import SeedError, plant, read
 from simulator.serve.acting import LEADING, acting, write_private
-from simulator.serve.leftovers import STAY, end_all
+from simulator.serve.leftovers import MARK, STAY, end_all
 from simulator.serve.proxy import Running, serve
 
 NOBODY: Final = "nobody has a grant in the seed; say with --as who calls"
@@ -87,7 +87,7 @@ def main(
                 if member:
                     variables = acting(cloud, running, home, member, project)
             if command:
-                code = _run(command, variables, stop)
+                code = _run(command, {**variables, MARK: str(home)}, stop)
             elif stop_with_parent:
                 _announce(running, home)
                 given = (stop, home)

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -144,6 +146,18 @@ def test_what_it_cannot_do_it_says(
     answer = client.request(verb, served.ready["control_url"] + path, json=body)
     assert answer.status_code == status
     assert answer.json()["error"]
+
+
+def test_what_a_command_leaves_behind_ends_with_the_cloud(tmp_path: Path) -> None:
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(json.dumps(SEED))
+    command = ["bash", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"]
+    options = ["--seed", seed, "--as", ADMIN, "--", *command]
+    run = [sys.executable, "-m", "simulator", *options]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    with suppress(psutil.NoSuchProcess):
+        # Dead, and maybe not yet taken note of by whoever it was left to.
+        assert psutil.Process(int(done.stdout)).status() == psutil.STATUS_ZOMBIE
 
 
 def test_it_stops_on_a_signal(served: Served) -> None:

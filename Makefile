@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STACK ?= staging
+# One more than there are cores: a test of the engine waits for it a part of the time.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: help setup rehearse test sweep lint format crash faults policies roles docs bench model plugin clean
 
@@ -23,13 +25,13 @@ rehearse: setup ## Rehearse the whole stack offline; STACK=prod for another one
 # glibc keeps memory for each thread that there was, and each simulated cloud is one.
 test: export MALLOC_ARENA_MAX = 1
 test: setup lint ## Check style and types, and run every test
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 25 minutes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m sweep
 	$(BIN)/python -m rehearsal faults staging --seeds 20
-	$(BIN)/python -m rehearsal crash staging
-	$(BIN)/python -m rehearsal crash prod
+	$(BIN)/python -m rehearsal crash staging --sample
+	$(BIN)/python -m rehearsal crash prod --sample
 
 crash: setup ## Kill the engine after each of its changes; each time it has to recover
 	$(BIN)/python -m rehearsal crash $(STACK)

@@ -226,8 +226,11 @@ def scenario(name: str) -> None:
     help="Kill only after change number K, of those of METHOD (such as endpoints.deployModel). "
     "Repeatable.",
 )
+@click.option("--sample", is_flag=True, help="After the first and the last change of each method.")
 @OUTPUT
-def crash_sweep(stack: str, scenario: str, at: tuple[str, ...], output: Path | None) -> None:
+def crash_sweep(
+    stack: str, scenario: str, at: tuple[str, ...], sample: bool, output: Path | None
+) -> None:
     """Kill the engine after each change it makes to STACK; it has to recover from every one."""
     report = Report(f"{stack}-crash", Console(), output=output)
     chosen = list(crash.SCENARIOS) if scenario == "all" else [scenario]
@@ -236,7 +239,7 @@ def crash_sweep(stack: str, scenario: str, at: tuple[str, ...], output: Path | N
     except ValueError as error:
         raise click.UsageError(f"--at {error}") from error
     with written(report):
-        passed = [crash.sweep(stack, name, points, report) for name in chosen]
+        passed = [crash.sweep(stack, name, points, report, sample=sample) for name in chosen]
         report.summary["passed"] = all(passed)
     sys.exit(0 if all(passed) else 1)
 

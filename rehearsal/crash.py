@@ -87,8 +87,19 @@ def hold(outcome: Outcome) -> None:
         raise EngineError("\n".join(outcome.errors))
 
 
-def sweep(stack: str, scenario: str, points: Sequence[Point], report: Report) -> bool:
-    """Try `points`, or every change that an undisturbed run makes when there are none."""
+def of_each_method(changes: Sequence[str]) -> list[Point]:
+    """After the first and after the last change of each method, in order."""
+    methods = [change.partition(" ")[0] for change in changes]
+    last = {method: number for number, method in enumerate(methods, 1)}
+    first = {method: methods.index(method) + 1 for method in last}
+    return [Point(number) for number in sorted({*first.values(), *last.values()})]
+
+
+def sweep(
+    stack: str, scenario: str, points: Sequence[Point], report: Report, *, sample: bool = False
+) -> bool:
+    """Try `points`; without any, those `of_each_method`, or after all changes that an undisturbed
+    run makes."""
     models = report.folder / "models"
     started = time.monotonic()
     with opened(stack, scenario, models) as world:
@@ -96,7 +107,8 @@ def sweep(stack: str, scenario: str, points: Sequence[Point], report: Report) ->
         hold(world.engine.apart("up").outcome())
         made = world.sandbox.control("GET", f"/changes?since={number}")["changes"]
         expected = world.left()
-    points = points or [Point(number + 1) for number in range(len(made))]
+    if not points:
+        points = of_each_method(made) if sample else [Point(n + 1) for n in range(len(made))]
     report.console.print(f"{scenario}: {len(made)} changes undisturbed, {len(points)} points")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         tried = [pool.submit(_tried, stack, scenario, models, point, expected) for point in points]

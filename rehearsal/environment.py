@@ -99,10 +99,10 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
     )
 
 
-def artifact(models: Path, model: str, **forest: int) -> Path:
-    """Where the artifact of `model` is kept; trained, as `forest`, when it is not there yet."""
+def artifact(models: Path, model: str, **trained: int) -> Path:
+    """Where the artifact of `model` is kept. When it is not there yet it is `trained` so."""
     path = models / model / "model.joblib"
-    return path if path.is_file() else telemetry.train(path, **forest)
+    return path if path.is_file() else telemetry.train(path, **trained)
 
 
 def seed(environment: Environment) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def renewed(environment: Environment, sandbox: Sandbox, models: Path) -> Environ
     """
     newer = models.with_name(f"{models.name}-2")
     for model in environment.settings.models:
-        path = artifact(newer, model.id, trees=12)
+        path = artifact(newer, model.id, depth=12)
         if model.source:
             _register(model, environment.settings, sandbox.google(SCIENTIST), path, again=True)
     return load(environment.stack, newer, **environment.overrides)

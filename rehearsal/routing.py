@@ -46,6 +46,11 @@ def route(run: Rehearsal, stage: Stage) -> None:
     """Publish readings as the device account, and find each of them where it belongs."""
     settings = run.environment.settings
     values, labels = telemetry.unseen(READINGS)
+    if len(settings.sensors) != len(values[0]):
+        raise StageFailed(
+            f"sensors names {len(settings.sensors)}; the readings of a rehearsal have "
+            f"{len(values[0])}, and so have its models"
+        )
     readings = [_reading(settings.sensors, number, row) for number, row in enumerate(values)]
     wrong = [{**readings[0], "device": "broken", **fault} for fault, _, _ in MALFORMED]
     begin = time.monotonic()

@@ -16,7 +16,6 @@ from components.settings import IMPERSONATE, Settings
 from rehearsal import colleague, lifecycle, telemetry, world
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, Outcome, stack_program
-from rehearsal.rehearse import rehearse
 from rehearsal.report import Report, StageFailed
 from rehearsal.run import Options, Rehearsal, demand_ok, opened
 from rehearsal.sandbox import GoogleError
@@ -25,9 +24,6 @@ from vertexops.sdk import AccessReady, Provider
 
 REGISTRY_EDITOR: Final = "roles/cloudiot.editor"
 """The nearest role there is: `roles/iot.registryEditor` never existed (gcp-facts/08)."""
-
-SENSORS: Final = tuple(f"f{number}" for number in range(1, 10))
-"""As the telemetry that rehearsals use names them."""
 
 NEEDED: Final = "aiplatform.endpoints.create"
 
@@ -289,14 +285,8 @@ def _reading_as_oneself() -> None:
         del os.environ[IMPERSONATE]
 
 
-def route_telemetry(report: Report) -> bool:
-    """Devices' readings come to be rows, predictions and alarms; what is none is not lost."""
-    return rehearse(Options("staging", settings={"sensors": list(SENSORS)}), report)
-
-
 SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "registry-editor-only": registry_editor_only,
     "model-update": model_update,
     "pull-request": pull_request,
-    "telemetry": route_telemetry,
 }

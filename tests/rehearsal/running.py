@@ -133,7 +133,7 @@ class Stack:
         """Another artifact for each model that the stack uploads."""
         for model in self.settings.models:
             if model.artifact:
-                telemetry.train(Path(model.artifact), trees=12)
+                telemetry.train(Path(model.artifact), depth=12)
 
     def move_the_source(self, bucket: str) -> None:
         """The owner of the looked-up models registers newer versions, from another bucket."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rehearsal import trouble
-from rehearsal.crash import Point, differences
+from rehearsal.crash import Point, differences, of_each_method
 from rehearsal.engine import Outcome
 from tests.rehearsal.playing import play
 
@@ -54,6 +54,11 @@ def test_a_newer_version_of_a_looked_up_model_is_rolled_out_all_the_same() -> No
     found = sweep("model-update", "endpoints.deployModel", stack="prod")
     methods = [change.partition(" ")[0].rpartition(".locations.")[2] for change in found["changes"]]
     assert methods == ["endpoints.deployModel", "endpoints.patch", "endpoints.undeployModel"]
+
+
+def test_a_sample_has_the_first_and_the_last_change_of_each_method() -> None:
+    changes = ["roles.create a", "roles.create b", "topics.create c", "roles.create d", "x.patch e"]
+    assert [point.after for point in of_each_method(changes)] == [1, 3, 4, 5]
 
 
 def test_a_sweep_tells_what_differs() -> None:

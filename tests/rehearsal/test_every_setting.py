@@ -18,7 +18,6 @@ import yaml
 from components import permissions as table
 from rehearsal.crash import hold
 from rehearsal.engine import Outcome
-from rehearsal.scenarios import SENSORS
 from rehearsal.toolchain import ROOT
 from tests.rehearsal.running import SOURCE, Asking, Stack, running
 
@@ -26,10 +25,15 @@ START = {
     "protect": True,
     "deployerMay": ["register"],
     "platformMember": "group:platform@example.com",
+    "sensors": [],
 }
 CONTAINER = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-6:latest"
 NEW_BUCKET = "iot-models-moved"
-GRANTS = {"replace IAMMember", "replace BucketIAMMember", "replace AiEndpointIamMember"}
+SENSORS = [f"f{number}" for number in range(1, 10)]
+GRANTS = {
+    *("replace IAMMember", "replace BucketIAMMember", "replace AiEndpointIamMember"),
+    *("replace TopicIAMMember", "replace SubscriptionIAMMember"),
+}
 
 
 def models(uploaded: int, looked_up: int, region: str = "us-central1") -> list[dict[str, Any]]:
@@ -99,6 +103,23 @@ CHANGES = (
     Group(
         (
             Case(
+                "sensors",
+                SENSORS,
+                {
+                    *("create Schema", "create Topic", "create Subscription", "create Dataset"),
+                    *("create Table", "create Account", "create IAMCustomRole"),
+                    *("create IAMMember", "create TopicIAMMember", "create DatasetIamMember"),
+                    *("create SubscriptionIAMMember", "create ServiceIdentity"),
+                    *("create Telemetry", "create Routing", "update IAMCustomRole"),
+                },
+                lambda s: s.table("readings")["timePartitioning"]["field"] == "publish_time",
+            ),
+        ),
+        before=lambda stack: stack.give_the_platform(table.REGISTER, table.ROUTE),
+    ),
+    Group(
+        (
+            Case(
                 "requestLogPercent",
                 50,
                 {"update AiEndpoint"},
@@ -125,12 +146,16 @@ CHANGES = (
                 lambda s: all(r["autoscalingMetricSpecs"][0]["target"] == 70 for r in serving(s)),
             ),
             Case("readinessSeconds", 600, set()),
-            # What is said of telemetry while none is routed yet.
-            Case("riskPercent", 70, set()),
-            Case("telemetryDays", 30, set()),
-            Case("backlogDays", 3, set()),
-            Case("telemetryRegions", ["us-central1", "us-east1"], set()),
-            Case("deviceMembers", ["user:broker@example.com"], set()),
+            Case("riskPercent", 70, {"update Subscription", "update Table"}),
+            Case(
+                "telemetryDays",
+                30,
+                {"update Table"},
+                lambda s: s.table("readings")["timePartitioning"]["expirationMs"] == "2592000000",
+            ),
+            Case("backlogDays", 3, {"update Subscription"}),
+            Case("telemetryRegions", ["us-central1", "us-east1"], {"update Topic"}),
+            Case("deviceMembers", ["user:broker@example.com"], {"create TopicIAMMember"}),
         )
     ),
     Group(
@@ -138,7 +163,7 @@ CHANGES = (
             Case(
                 "servingContainer",
                 CONTAINER,
-                {"replace RegisteredModel", "update ModelRollout"},
+                {"replace RegisteredModel", "update ModelRollout", "update Subscription"},
                 lambda s: s.model()["containerSpec"]["imageUri"] == CONTAINER,
             ),
             Case(
@@ -156,7 +181,10 @@ CHANGES = (
             Case(
                 "models",
                 models(40, 60),
-                {"replace BucketObject", "replace RegisteredModel", "update ModelRollout"},
+                {
+                    *("replace BucketObject", "replace RegisteredModel"),
+                    *("update ModelRollout", "update Subscription"),
+                },
                 lambda s: sorted(s.endpoint()["trafficSplit"].values()) == [40, 60],
             ),
         ),
@@ -169,7 +197,7 @@ CHANGES = (
             Case(
                 "sourceArtifactsBucket",
                 NEW_BUCKET,
-                {"replace BucketIAMMember", "update ModelRollout"},
+                {"replace BucketIAMMember", "update ModelRollout", "update Subscription"},
             ),
         ),
         before=lambda stack: stack.move_the_source(NEW_BUCKET),
@@ -185,9 +213,17 @@ CHANGES = (
             ),
             Case("protect", False, {"update Bucket"}),
         ),
-        before=lambda stack: stack.give_the_platform(table.REGISTER, table.RETIRE),
+        before=lambda stack: stack.give_the_platform(table.REGISTER, table.RETIRE, table.ROUTE),
     ),
-    Group((Case("rolePrefix", "pmRoles", {"replace IAMCustomRole", *GRANTS}),)),
+    Group(
+        (
+            Case(
+                "rolePrefix",
+                "pmRoles",
+                {"replace IAMCustomRole", "replace DatasetIamMember", *GRANTS},
+            ),
+        )
+    ),
     Group(
         (
             Case(
@@ -195,7 +231,7 @@ CHANGES = (
                 "px-",
                 {
                     *("replace Account", "replace AccessReady", "update ModelRollout", *GRANTS),
-                    *("update gcp", "update vertexops"),
+                    *("update gcp", "update vertexops", "update Subscription"),
                 },
                 lambda s: all(
                     deployed["serviceAccount"].startswith("px-serving@")
@@ -210,28 +246,14 @@ CHANGES = (
             Case(
                 "endpointId",
                 "42",
-                {"replace AiEndpoint", "replace AiEndpointIamMember", "replace ModelRollout"},
+                {
+                    *("replace AiEndpoint", "replace AiEndpointIamMember", "replace ModelRollout"),
+                    "update Subscription",
+                },
             ),
             Case("dedicatedEndpoint", True, {"replace AiEndpoint"}),
         ),
         follows=True,
-    ),
-    Group(
-        (
-            Case(
-                "sensors",
-                list(SENSORS),
-                {
-                    *("create Schema", "create Topic", "create Subscription", "create Dataset"),
-                    *("create Table", "create Account", "create IAMCustomRole"),
-                    *("create IAMMember", "create TopicIAMMember", "create DatasetIamMember"),
-                    *("create SubscriptionIAMMember", "create ServiceIdentity"),
-                    *("create Telemetry", "create Routing", "update IAMCustomRole"),
-                },
-                lambda s: s.table("readings")["timePartitioning"]["expirationMs"] == "2592000000",
-            ),
-        ),
-        before=lambda stack: stack.give_the_platform(table.REGISTER, table.RETIRE, table.ROUTE),
     ),
     Group((Case("sensors", ["f1", "f2"], "cannot change sensors from 'f1, f2, f3, f4, f5,"),)),
     Group(

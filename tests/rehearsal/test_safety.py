@@ -249,8 +249,8 @@ def test_a_model_is_whole_whoever_trains_it_at_the_same_time(tmp_path: Path) -> 
 
     path = tmp_path / "m" / "model.joblib"
     telemetry.readings()
-    in_threads(lambda: telemetry.train(path, trees=2), times=2)
-    assert joblib.load(path).n_estimators == 2
+    in_threads(lambda: telemetry.train(path, depth=2), times=2)
+    assert joblib.load(path).max_depth == 2
     assert [item.name for item in path.parent.iterdir()] == ["model.joblib"]
 
 

@@ -125,6 +125,7 @@ class Rehearsal:
             f"    - name: vertexops\n      path: {plugin}\n"
         )
         environment = acting(self.cloud, self.running, self.directory, PLATFORM) | {
+            "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
             "PULUMI_BACKEND_URL": f"file://{self.directory / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "rehearsal",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -17,6 +17,7 @@ from simulator.iam.decisions import Iam
 
 DIFFERS = frozenset(
     {
+        "ack_token",
         "created",
         "createTime",
         "creationTime",
@@ -28,10 +29,13 @@ DIFFERS = frozenset(
         "inserted",
         "kept_from",
         "lastModifiedTime",
+        "last_used",
         "mediaLink",
         "metageneration",
         "mutationRecord",
         "revision",
+        "revisionCreateTime",
+        "revisionId",
         "softDeleteTime",
         "swept",
         "timeCreated",

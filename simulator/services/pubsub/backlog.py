@@ -205,12 +205,12 @@ def export_next(cloud: Cloud, subscription: Subscription, delivery: Delivery) ->
         wait = max(delivery.ready - cloud.clock.now(), 1.0)
         cloud[Operations].after(wait, lambda: export_next(cloud, subscription, delivery))
         return
-    subscription.active = cloud.clock.now()
+    subscription.last_used = cloud.clock.now()
     forget(subscription, delivery)
 
 
 def _ack_id(subscription: Subscription, delivery: Delivery) -> str:
-    parts = f"{subscription.token}:{delivery.message['messageId']}:{delivery.attempts}"
+    parts = f"{subscription.ack_token}:{delivery.message['messageId']}:{delivery.attempts}"
     return base64.urlsafe_b64encode(parts.encode()).decode()
 
 
@@ -220,4 +220,4 @@ def message_id(subscription: Subscription, ack_id: str) -> str | None:
         token, message, _ = base64.urlsafe_b64decode(ack_id).decode().split(":")
     except (binascii.Error, ValueError):
         return None
-    return message if token == subscription.token else None
+    return message if token == subscription.ack_token else None

@@ -37,7 +37,7 @@ def _on_subscription(call: Call) -> str:
 def _used(call: Call) -> Subscription:
     """The subscription, which this call keeps from expiring."""
     subscription = call.cloud[PubSub].subscription(call.resource)
-    subscription.active = call.cloud.clock.now()
+    subscription.last_used = call.cloud.clock.now()
     return subscription
 
 

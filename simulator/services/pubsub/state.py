@@ -75,8 +75,8 @@ class Subscription:
     name: str
     info: dict[str, Any]
     # part of every ack id: those of a subscription that had the same name do not fit
-    token: str
-    active: float
+    ack_token: str
+    last_used: float
     matches: Callable[[dict[str, str]], bool] = everything
     # message id -> its delivery, in the order published
     backlog: dict[str, Delivery] = field(default_factory=dict)

@@ -171,12 +171,12 @@ def _watch(cloud: Cloud, subscription: Subscription) -> None:
         current = subscription.info["expirationPolicy"].get("ttl")
         if current != ttl or not cloud[PubSub].exists(subscription):
             return
-        if cloud.clock.now() - subscription.active >= seconds(ttl):
+        if cloud.clock.now() - subscription.last_used >= seconds(ttl):
             cloud[PubSub].drop(subscription)
         else:
             _watch(cloud, subscription)
 
-    cloud[Operations].after(subscription.active + seconds(ttl) - cloud.clock.now(), look)
+    cloud[Operations].after(subscription.last_used + seconds(ttl) - cloud.clock.now(), look)
 
 
 @method(
@@ -236,7 +236,7 @@ def modify_push_config(call: Call) -> Result:
 def _replace(call: Call, subscription: Subscription, info: dict[str, Any]) -> None:
     """Give the subscription its new configuration, and what waits a new way out."""
     cloud, before = call.cloud, subscription.info
-    subscription.info, subscription.active = info, cloud.clock.now()
+    subscription.info, subscription.last_used = info, cloud.clock.now()
     if info["expirationPolicy"] != before["expirationPolicy"]:
         _watch(cloud, subscription)
     if "bigqueryConfig" in info and "bigqueryConfig" not in before:

@@ -31,7 +31,7 @@ sweep: setup ## What takes longer: settings changed one by one, faults, crashes;
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m sweep
 	$(BIN)/python -m rehearsal faults staging --seeds 20
 	$(BIN)/python -m rehearsal crash staging --sample
-	$(BIN)/python -m rehearsal crash prod --sample
+	$(BIN)/python -m rehearsal crash prod --scenario model-update --sample
 
 crash: setup ## Kill the engine after each of its changes; each time it has to recover
 	$(BIN)/python -m rehearsal crash $(STACK)

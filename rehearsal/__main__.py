@@ -226,7 +226,7 @@ def scenario(name: str) -> None:
     help="Kill only after change number K, of those of METHOD (such as endpoints.deployModel). "
     "Repeatable.",
 )
-@click.option("--sample", is_flag=True, help="After the first and the last change of each method.")
+@click.option("--sample", is_flag=True, help="After the last change of each method.")
 @OUTPUT
 def crash_sweep(
     stack: str, scenario: str, at: tuple[str, ...], sample: bool, output: Path | None

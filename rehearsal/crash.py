@@ -88,11 +88,9 @@ def hold(outcome: Outcome) -> None:
 
 
 def of_each_method(changes: Sequence[str]) -> list[Point]:
-    """After the first and after the last change of each method, in order."""
-    methods = [change.partition(" ")[0] for change in changes]
-    last = {method: number for number, method in enumerate(methods, 1)}
-    first = {method: methods.index(method) + 1 for method in last}
-    return [Point(number) for number in sorted({*first.values(), *last.values()})]
+    """After the last change of each method, in order."""
+    last = {change.partition(" ")[0]: number for number, change in enumerate(changes, 1)}
+    return [Point(number) for number in sorted(last.values())]
 
 
 def sweep(

@@ -25,7 +25,7 @@ SURVIVORS: Final = frozenset(
 """Kinds that outlive the stack: what is soft-deleted, APIs left on, Google's own agents, and the
 key rings and keys of Cloud KMS, which the provider leaves behind without a usable version."""
 
-AGENTS_OWN: Final = "roles/aiplatform.serviceAgent"
+AGENTS_OWN: Final = frozenset({"roles/aiplatform.serviceAgent"})
 """What Vertex AI's agent may do by Google's own role is no use of the table's grants."""
 
 
@@ -58,10 +58,11 @@ class World:
         for role in table.roles(self.environment.settings.capabilities):
             held = found.setdefault(role.identity, {"granted": set(), "used": set()})
             held["granted"].update(role.permissions)
-        for entry in self.audit():
-            identity = self.members.get(entry["principal"])
-            if identity in found and entry["granted"] and entry["via"]["role"] != AGENTS_OWN:
-                found[identity]["used"].add(entry["permission"])
+        usage = self.sandbox.control("GET", "/usage")
+        for member, identity in self.members.items():
+            used = usage.get(member, {})
+            if identity in found:
+                found[identity]["used"] |= {name for name in used if used[name].keys() - AGENTS_OWN}
         return {
             identity: {kind: sorted(names) for kind, names in held.items()}
             for identity, held in found.items()

@@ -87,7 +87,7 @@ class Audit:
         self._requests: deque[tuple[Any, ...]] = deque(maxlen=limit)
         self.handled = 0
         self.call: Call | None = None
-        self._usage: dict[str, dict[str, set[str]]] = {}
+        self._usage: dict[str, dict[str, dict[str, set[str]]]] = {}
         self._open: list[Entry] = []
 
     def record(
@@ -105,8 +105,8 @@ class Audit:
         self._open.append(entry)
         self.count += 1
         if via:
-            used = self._usage.setdefault(principal.member, {})
-            used.setdefault(permission, set()).add(resource)
+            used = self._usage.setdefault(principal.member, {}).setdefault(permission, {})
+            used.setdefault(via.role, set()).add(resource)
 
     def begin(self) -> None:
         """A new request starts: checks made by operations since the last one keep no status."""
@@ -143,10 +143,13 @@ class Audit:
     def requests_since(self, number: int) -> list[Handled]:
         return list(map(Handled._make, _since(self._requests, self.handled, number)))
 
-    def usage(self) -> dict[str, dict[str, list[str]]]:
-        """Member -> permission it used -> the resources it used it on."""
+    def usage(self) -> dict[str, dict[str, dict[str, list[str]]]]:
+        """Member -> permission it used -> role that granted it -> resources it was used on."""
         return {
-            member: {name: sorted(resources) for name, resources in sorted(used.items())}
+            member: {
+                permission: {role: sorted(resources) for role, resources in sorted(by.items())}
+                for permission, by in sorted(used.items())
+            }
             for member, used in sorted(self._usage.items())
         }
 

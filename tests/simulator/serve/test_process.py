@@ -86,7 +86,7 @@ def test_a_runner_seeds_it_moves_its_time_and_reads_what_happened(served: Served
     entries = served.ask("GET", "/audit?since=1")
     assert [entry["status"] for entry in entries["entries"]] == [200]
     assert served.ask("GET", f"/audit?since={entries['next']}")["entries"] == []
-    used = {"resourcemanager.projects.get": [f"projects/{PROJECT}"]}
+    used = {"resourcemanager.projects.get": {"roles/owner": [f"projects/{PROJECT}"]}}
     assert served.ask("GET", "/usage") == {member: used}
 
     policy = client.post(f"{PROJECT_URL}:getIamPolicy", json={}).json()

@@ -216,7 +216,7 @@ def test_every_check_is_audited_with_its_binding_and_outcome(
         "status": 200,
     }
     assert (denied["granted"], denied["via"], denied["status"]) == (False, None, 403)
-    used = {"resourcemanager.projects.get": [f"projects/{PROJECT}"]}
+    used = {"resourcemanager.projects.get": {"roles/owner": [f"projects/{PROJECT}"]}}
     assert cloud[Audit].usage() == {f"serviceAccount:{ADMIN}": used}
 
 
@@ -226,7 +226,7 @@ def test_the_audit_keeps_the_newest_entries_and_their_numbers() -> None:
         audit.record(0, who, "p", f"r{number}", Via("r", "roles/x", who.member), "")
     assert [entry.resource for entry in audit.since(0)] == ["r2", "r3"]
     assert [entry.resource for entry in audit.since(3)] == ["r3"]
-    assert audit.usage() == {who.member: {"p": ["r0", "r1", "r2", "r3"]}}
+    assert audit.usage() == {who.member: {"p": {"roles/x": ["r0", "r1", "r2", "r3"]}}}
 
 
 @pytest.mark.parametrize(

@@ -235,4 +235,4 @@ def test_predicting_account_needs_nothing_but_predict(sandbox: Sandbox, serving:
     sandbox.role("serving", PREDICT, on=ENDPOINT)
     predict(sandbox, name="serving")
     used = sandbox.cloud[Audit].usage()[f"serviceAccount:{email('serving')}"]
-    assert used == {PREDICT: [ENDPOINT]}
+    assert {name: list(by.values()) for name, by in used.items()} == {PREDICT: [[ENDPOINT]]}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator.api.calls import Methods
-from simulator.api.discovery import HOSTS, OAUTH, Method, document
+from simulator.api.discovery import CLEARBLADE, HOSTS, OAUTH, Method, document
 from simulator.api.honoured import Honoured, Shape, Verdict
 from simulator.google import GoogleCloud
 from simulator.seed import Seed
@@ -28,6 +28,10 @@ By service: how many of the methods in Google's discovery documents are handled,
 the fields and parameters that the handled ones take. *Honoured* ones take effect, or are kept and
 given back. *Ignored* ones Google ignores as well: they are output only, or the reason is below.
 *Refused* ones are answered 501 with their name, as are all other methods.
+
+One is not Google's: `clearblade`, of which only calls and parameters are counted, as its Python
+library makes them. What it answers, and what of that is inferred, is said in
+`simulator/services/clearblade/__init__.py`.
 
 This page is written by `make docs`.
 """
@@ -63,6 +67,7 @@ def depths() -> dict[str, Depth]:
 def methods() -> Iterator[tuple[str, Method]]:
     """Every method of every served API once, with the API's name."""
     served = {(api, version) for parts in HOSTS.values() for _, api, version in parts}
+    served.add((CLEARBLADE, "v4"))
     for api, version in sorted(served):
         if api != OAUTH:
             for method in document(api, version).methods():

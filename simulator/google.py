@@ -21,6 +21,7 @@ from simulator.identity.tokens import Identity
 from simulator.services import (
     artifactregistry,
     bigquery,
+    clearblade,
     compute,
     kms,
     logging,
@@ -55,6 +56,7 @@ SERVICES: Final[tuple[Service, ...]] = (
     pubsub.SERVICE,
     logging.SERVICE,
     monitoring.SERVICE,
+    clearblade.SERVICE,
 )
 
 

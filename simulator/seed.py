@@ -18,6 +18,7 @@ from simulator.iam.roles import CustomRoles
 from simulator.identity.accounts import AGENTS, Accounts
 from simulator.identity.issuers import Issuers
 from simulator.identity.pools.state import Pools
+from simulator.services.clearblade.state import ClearBlade
 from simulator.services.orgpolicy.state import OrgPolicies
 from simulator.services.resourcemanager import Projects
 from simulator.services.serviceusage import Services
@@ -100,6 +101,12 @@ class Grant(Part):
     condition: Condition | None = Field(None, description="An IAM condition.")
 
 
+class ClearBladeAccount(Part):
+    project: str = Field(description="Project id.")
+    system_key: str = Field(description="As the file with its credentials says it.")
+    token: str = Field(description="What it shows as `ClearBlade-UserToken`.")
+
+
 class Seed(Part):
     """All keys are optional. What they make is in effect at once."""
 
@@ -116,6 +123,9 @@ class Seed(Part):
     )
     pools: list[Pool] = Field([], description="Identity pools.")
     grants: list[Grant] = Field([], description="Bindings of allow policies.")
+    clearblade: list[ClearBladeAccount] = Field(
+        [], description="Service accounts of ClearBlade IoT Core."
+    )
 
 
 def plant(cloud: Cloud, content: Mapping[str, Any]) -> None:
@@ -218,6 +228,8 @@ def _plant(cloud: Cloud, seed: Seed) -> None:
     for grant in seed.grants:
         condition = grant.condition.model_dump(exclude_unset=True) if grant.condition else None
         iam.grant(grant.resource, grant.role, grant.member, condition)
+    for it in seed.clearblade:
+        cloud[ClearBlade].seed(it.project, it.system_key, it.token)
 
 
 if __name__ == "__main__":

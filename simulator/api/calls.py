@@ -119,6 +119,12 @@ class Handler:
     on: Callable[[Call], str] | None
     authenticated: bool
     reads: frozenset[str]
+    keyed: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether it answers only those who are known."""
+        return self.authenticated or self.keyed
 
 
 class Methods:
@@ -140,20 +146,23 @@ class Methods:
         on: Callable[[Call], str] | None = None,
         authenticated: bool = True,
         reads: str = "",
+        keyed: bool = False,
     ) -> Callable[[Function], Function]:
         """Handle the methods of these ids.
 
         Every permission is checked on the resource that `on` names, before the body is validated.
         `reads` names the query parameters that the handler acts on; the others are refused.
         `authenticated=False` is for the few calls that take no access token, such as the one that
-        hands them out.
+        hands them out, and for `keyed` ones: they check a token that is not Google's themselves.
         """
         permissions = (permission,) if isinstance(permission, str) else permission or ()
         if permissions and on is None:
             raise TypeError(f"{ids[0]}: a permission needs the resource it is checked on")
 
         def register(function: Function) -> Function:
-            handler = Handler(function, permissions, on, authenticated, frozenset(reads.split()))
+            handler = Handler(
+                function, permissions, on, authenticated, frozenset(reads.split()), keyed
+            )
             self.add(dict.fromkeys(ids, handler))
             return function
 

@@ -19,6 +19,9 @@ from simulator.api.errors import ApiError, invalid, not_found
 OAUTH = "rehearsal-oauth"
 """Stands for the document that Google has for no sign-in service."""
 
+CLEARBLADE = "clearblade"
+"""Stands for the document that ClearBlade, the one service here that is not Google's, has not."""
+
 # host -> (path prefix, API, document version); the first prefix that matches serves the request.
 HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "aiplatform": (
@@ -88,6 +91,41 @@ OAUTH_METHODS = {
     ("GET", "oauth2/v3/userinfo"): "oauth.userinfo",
     ("GET", "oauth2/v1/tokeninfo"): "oauth.tokeninfo",
     ("GET", "oauth2/v3/tokeninfo"): "oauth.tokeninfo",
+}
+
+# Hosts of ClearBlade IoT Core: one for a project's registries, one for each region that it has
+# (docs.clearblade.com/iotcore: create, requirements).
+CLEARBLADE_HOSTS = re.compile(r"(iot|us-central1|europe-west1|asia-east1)\.clearblade\.com")
+
+# What its Python library calls (clearblade-cloud-iot 2.0.7, http_client.py, registry.py,
+# devices.py): verb, path -> id and query parameters. What a POST does, its `method` says.
+CLEARBLADE_EXECUTE = "api/v/4/webhook/execute/{systemKey}"
+CLEARBLADE_METHODS = {
+    ("POST", "api/v/1/code/{systemKey}/getRegistryCredentials"): ("getRegistryCredentials", ""),
+    ("POST", f"{CLEARBLADE_EXECUTE}/cloudiot"): ("cloudiot.post", "parent method"),
+    ("GET", f"{CLEARBLADE_EXECUTE}/cloudiot"): ("cloudiot.get", "parent page_size page_token"),
+    ("PATCH", f"{CLEARBLADE_EXECUTE}/cloudiot"): ("cloudiot.patch", "name updateMask"),
+    ("DELETE", f"{CLEARBLADE_EXECUTE}/cloudiot"): ("cloudiot.delete", "name"),
+    ("POST", f"{CLEARBLADE_EXECUTE}/cloudiot_devices"): ("cloudiot_devices.post", "name method"),
+    ("GET", f"{CLEARBLADE_EXECUTE}/cloudiot_devices"): (
+        "cloudiot_devices.get",
+        "name parent pageSize pageToken deviceIds deviceNumIds fieldMask "
+        "gatewayListOptions.gatewayType gatewayListOptions.associationsDeviceId "
+        "gatewayListOptions.associationsGatewayId",
+    ),
+    ("PATCH", f"{CLEARBLADE_EXECUTE}/cloudiot_devices"): (
+        "cloudiot_devices.patch",
+        "name updateMask",
+    ),
+    ("DELETE", f"{CLEARBLADE_EXECUTE}/cloudiot_devices"): ("cloudiot_devices.delete", "name"),
+    ("GET", f"{CLEARBLADE_EXECUTE}/cloudiot_devices_configVersions"): (
+        "cloudiot_devices_configVersions.get",
+        "name numVersions",
+    ),
+    ("GET", f"{CLEARBLADE_EXECUTE}/cloudiot_devices_states"): (
+        "cloudiot_devices_states.get",
+        "name numStates",
+    ),
 }
 
 # google-auth asks for this one before it impersonates; the APIs' reference pages have it, their
@@ -372,7 +410,7 @@ class Discovery:
         name, _, domain = host.partition(".")
         if domain == "googleapis.com":
             return name in HOSTS or bool(REGIONAL.fullmatch(name))
-        return bool(DEDICATED.fullmatch(host))
+        return bool(DEDICATED.fullmatch(host) or CLEARBLADE_HOSTS.fullmatch(host))
 
     def route(self, host: str, verb: str, path: str) -> tuple[Method, dict[str, str]]:
         """The method and its path parameters (do not change them); 404 when there is none."""
@@ -393,7 +431,8 @@ class Discovery:
             # Google's Python clients poll operations here; aiplatform_v1.yaml binds it to v1.
             relative = f"v1/{relative.removeprefix('ui/')}"
         plain = re.sub(r"^(?:resumable/)?(?:upload|download)/", "", relative)
-        for prefix, api, version in HOSTS.get(name, ()):
+        others = CLEARBLADE_HOSTS.fullmatch(host)
+        for prefix, api, version in [("", CLEARBLADE, "v4")] if others else HOSTS.get(name, ()):
             if plain.startswith(prefix):
                 routes = document(api, version).route
                 found = routes(verb, relative) or routes(verb, relative.rstrip("/"))
@@ -420,6 +459,21 @@ def _content(api: str, version: str) -> dict[str, Any]:
             for (verb, path), method_id in OAUTH_METHODS.items()
         }
         return {"methods": methods}
+    if api == CLEARBLADE:
+        return {
+            "methods": {
+                f"{verb} {path}": {
+                    "id": f"{CLEARBLADE}.{id}",
+                    "httpMethod": verb,
+                    "path": path,
+                    "parameters": {
+                        "systemKey": {"location": "path"},
+                        **{name: {"location": "query"} for name in query.split()},
+                    },
+                }
+                for (verb, path), (id, query) in CLEARBLADE_METHODS.items()
+            }
+        }
     text = (documents_directory() / f"{api}.{version}.json").read_bytes()
     content = cast(dict[str, Any], json.loads(text, object_hook=_without_prose))
     for (of, *way), names in UNLISTED_FIELDS.items():

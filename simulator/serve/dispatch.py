@@ -133,7 +133,7 @@ class Dispatcher:
         if verb == "GET":
             return False
         handler = self.cloud[Methods].get(method.id)
-        asked = handler is not None and handler.authenticated
+        asked = handler is not None and handler.guarded
         return asked and not method.id.rpartition(".")[2].startswith(READING)
 
     def _answer(self, request: Request, method: Method, values: dict[str, str]) -> Answer:

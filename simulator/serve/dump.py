@@ -18,6 +18,7 @@ from simulator.iam.decisions import Iam
 DIFFERS = frozenset(
     {
         "ack_token",
+        "cloudUpdateTime",
         "created",
         "createTime",
         "creationTime",
@@ -33,6 +34,7 @@ DIFFERS = frozenset(
         "mediaLink",
         "metageneration",
         "mutationRecord",
+        "numId",
         "revision",
         "revisionCreateTime",
         "revisionId",

@@ -98,7 +98,7 @@ class Faults(Trouble):
         except ApiError:
             return ""
         handler = self._cloud[Methods].get(method.id)
-        spared = handler is None or not handler.authenticated or SPARED.search(method.id)
+        spared = handler is None or not handler.guarded or SPARED.search(method.id)
         return "" if spared else method.id
 
     def _meddle(self, request: Request, answer: Answer) -> None:

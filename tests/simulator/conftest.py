@@ -17,7 +17,7 @@ import jsonschema_rs
 import pytest
 import requests
 
-from simulator.api.discovery import OAUTH, Discovery, Document, Method
+from simulator.api.discovery import CLEARBLADE, OAUTH, Discovery, Document, Method
 from simulator.google import GoogleCloud
 from simulator.identity.tokens import Identity
 from simulator.serve import dispatch
@@ -32,8 +32,8 @@ TYPES = {"integer": "integer", "number": "number", "boolean": "boolean", "string
 WHERE_TEXT = {"int64": r"^-?\d+$", "uint64": r"^\d+$"}
 # A raw body is the container's own.
 RAW = {"GoogleApiHttpBody"}
-# Google's sign-in hosts have no document.
-UNDOCUMENTED = {OAUTH}
+# Google's sign-in hosts have no document, and ClearBlade is not Google.
+UNDOCUMENTED = {CLEARBLADE, OAUTH}
 # google.protobuf.Any and Struct hold what no schema of theirs names.
 FREE = {"any"}
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from pulumi_plugin.kinds import Context, Failure, Kind, Plugin, ProviderError
 from pulumi_plugin.server import serve
-from pulumi_plugin.values import Props
+from pulumi_plugin.values import Props, conceal
 from vertexops import forms, schema
+from vertexops.clearblade import ClearBlade
+from vertexops.devices import DeviceRegistry, RegisteredDevice
 from vertexops.fixed import FixedSettings
 from vertexops.google import Google
 from vertexops.models import RegisteredModel
@@ -15,35 +17,43 @@ from vertexops.readiness import AccessReady, ServicesReady
 from vertexops.rollout import ModelRollout
 from vertexops.waiting import Clock
 
-KINDS: dict[str, Callable[[Google, Clock], Kind]] = {
-    schema.REGISTERED_MODEL: RegisteredModel,
-    schema.MODEL_ROLLOUT: ModelRollout,
-    schema.SERVICES_READY: ServicesReady,
-    schema.ACCESS_READY: AccessReady,
-    schema.FIXED_SETTINGS: lambda google, clock: FixedSettings(),
+KINDS: dict[str, Callable[[VertexOps], Kind]] = {
+    schema.REGISTERED_MODEL: lambda it: RegisteredModel(it.google, it.clock),
+    schema.MODEL_ROLLOUT: lambda it: ModelRollout(it.google, it.clock),
+    schema.SERVICES_READY: lambda it: ServicesReady(it.google, it.clock),
+    schema.ACCESS_READY: lambda it: AccessReady(it.google, it.clock),
+    schema.FIXED_SETTINGS: lambda it: FixedSettings(),
+    schema.DEVICE_REGISTRY: lambda it: DeviceRegistry(it.google, it.clearblade, it.clock),
+    schema.REGISTERED_DEVICE: lambda it: RegisteredDevice(it.clearblade, it.clock),
 }
 
 
 class VertexOps(Plugin):
     name = schema.NAME
     version = schema.VERSION
+    google: Google
+    clearblade: ClearBlade
+    clock: Clock
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.google = Google("", "", "")
+        self.clearblade = ClearBlade()
 
     def check_config(self, inputs: Props, context: Context) -> tuple[Props, list[Failure]]:
         account = inputs.get("impersonateServiceAccount")
+        inputs = conceal(inputs, ["clearbladeCredentials"])
         return inputs, forms.ACCOUNT.check(account, "impersonateServiceAccount")
 
     def configure(self, inputs: Props, context: Context) -> None:
         project, region = inputs.get("project") or "", inputs.get("region") or ""
         self.google = Google(project, region, inputs.get("impersonateServiceAccount") or "")
+        self.clearblade = ClearBlade(inputs.get("clearbladeCredentials") or "")
 
     def kind(self, token: str) -> Kind:
         if token not in KINDS:
             raise ProviderError(f"{token} is not one of {', '.join(KINDS)}")
-        return KINDS[token](self.google, self.clock)
+        return KINDS[token](self)
 
     def schema(self) -> str:
         return schema.PACKAGE.schema()

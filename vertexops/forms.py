@@ -36,3 +36,20 @@ ALIAS: Final = Form(
     r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]",
     "2 to 128 letters, digits and hyphens, first a lower-case letter",
 )
+
+# docs.clearblade.com/iotcore, requirements
+REGISTERED_ID: Final = Form(
+    r"(?!goog)[a-zA-Z][-a-zA-Z0-9._+~%]{2,254}",
+    "3 to 255 letters, digits and -._+~%, first a letter, and not beginning with goog",
+)
+REGISTRY: Final = Form(
+    r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/registries/(?P<id>[^/]+)",
+    "projects/P/locations/L/registries/R",
+)
+DEVICE: Final = Form(
+    r"(?P<registry>projects/[^/]+/locations/[^/]+/registries/[^/]+)/devices/(?P<id>[^/]+)",
+    "projects/P/locations/L/registries/R/devices/D",
+)
+TOPIC: Final = Form(
+    r"projects/(?P<project>[^/]+)/topics/(?P<id>[^/]+)", "a topic: projects/P/topics/T"
+)

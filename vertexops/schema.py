@@ -21,6 +21,8 @@ MODEL_ROLLOUT = f"{NAME}:index:ModelRollout"
 SERVICES_READY = f"{NAME}:index:ServicesReady"
 ACCESS_READY = f"{NAME}:index:AccessReady"
 FIXED_SETTINGS = f"{NAME}:index:FixedSettings"
+DEVICE_REGISTRY = f"{NAME}:index:DeviceRegistry"
+REGISTERED_DEVICE = f"{NAME}:index:RegisteredDevice"
 
 PROJECT = _property(STRING, "Project id; the provider's project unless set.")
 DEADLINE = _property(
@@ -33,6 +35,12 @@ CONFIG = {
     "impersonateServiceAccount": _property(
         STRING, "E-mail of the service account to call Google as, with short-lived tokens."
     ),
+    "clearbladeCredentials": _property(
+        STRING,
+        "Content of the credentials file of a ClearBlade service account; without it, that of the "
+        "file which the environment's CLEARBLADE_CONFIGURATION names.",
+    )
+    | {"secret": True},
 }
 
 TYPES = {
@@ -182,12 +190,50 @@ RESOURCES = {
         "have everything else depend on it.",
         Shape({"settings": _property(list_of("Setting"), "The settings to watch.")}, ("settings",)),
     ),
+    DEVICE_REGISTRY: ResourceShape(
+        "A registry of devices in ClearBlade IoT Core. Owns where their events go; devices that "
+        "somebody else registered keep it from being deleted.",
+        Shape(
+            {
+                "project": PROJECT,
+                "location": _property(
+                    STRING, "One of ClearBlade's regions; the provider's region unless set."
+                ),
+                "registryId": _property(STRING, "Id of the registry."),
+                "eventTopic": _property(STRING, "projects/P/topics/T, which gets all events."),
+            },
+            ("registryId", "eventTopic"),
+        ),
+        {"name": _property(STRING, "projects/P/locations/L/registries/R.")},
+    ),
+    REGISTERED_DEVICE: ResourceShape(
+        "A device or gateway in a registry of ClearBlade IoT Core, and what it is told. Leaves its "
+        "public keys, metadata and whether it is blocked alone.",
+        Shape(
+            {
+                "registry": _property(STRING, "projects/P/locations/L/registries/R."),
+                "deviceId": _property(STRING, "Id of the device, unique in its registry."),
+                "gateway": _property(BOOLEAN, "Whether other devices come in by it."),
+                "config": _property(
+                    STRING,
+                    "What the device is told. Other JSON makes a new version, another text of the "
+                    "same JSON none.",
+                ),
+            },
+            ("registry", "deviceId", "config"),
+        ),
+        {
+            "name": _property(STRING, "projects/P/locations/L/registries/R/devices/D."),
+            "configVersion": _property(INTEGER, "Version of the config, from 1."),
+            "configUpdateTime": _property(STRING, "When that version was made, RFC 3339."),
+        },
+    ),
 }
 
 PACKAGE = Package(
     name=NAME,
     version=VERSION,
-    description="What pulumi-gcp cannot declare about Vertex AI models.",
+    description="What pulumi-gcp cannot declare about Vertex AI models and their devices.",
     config=CONFIG,
     types=TYPES,
     resources=RESOURCES,

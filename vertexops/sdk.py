@@ -13,9 +13,11 @@ import pulumi
 
 from vertexops.schema import (
     ACCESS_READY,
+    DEVICE_REGISTRY,
     FIXED_SETTINGS,
     MODEL_ROLLOUT,
     NAME,
+    REGISTERED_DEVICE,
     REGISTERED_MODEL,
     SERVICES_READY,
 )
@@ -35,11 +37,15 @@ class _ProviderArgs:
     impersonate_service_account: pulumi.Input[str] | None = pulumi.property(
         "impersonateServiceAccount", default=None
     )
+    clearblade_credentials: pulumi.Input[str] | None = pulumi.property(
+        "clearbladeCredentials", default=None
+    )
 
 
 class Provider(pulumi.ProviderResource):
     """Where resources are, and as whom Google is called: the application default credentials, or
-    the service account that they impersonate."""
+    the service account that they impersonate. ClearBlade is called with `clearblade_credentials`,
+    which are kept as a secret, or with the file that `CLEARBLADE_CONFIGURATION` names."""
 
     def __init__(
         self,
@@ -48,12 +54,15 @@ class Provider(pulumi.ProviderResource):
         project: pulumi.Input[str] | None = None,
         region: pulumi.Input[str] | None = None,
         impersonate_service_account: pulumi.Input[str] | None = None,
+        clearblade_credentials: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        secret = clearblade_credentials and pulumi.Output.secret(clearblade_credentials)
         args: Any = _ProviderArgs(
             project=project,
             region=region,
             impersonate_service_account=impersonate_service_account,
+            clearblade_credentials=secret or None,
         )
         super().__init__(NAME, resource_name, args, opts)
 
@@ -301,3 +310,69 @@ class FixedSettings(_Resource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(FIXED_SETTINGS, resource_name, _FixedSettingsArgs(settings=settings), opts)
+
+
+@_args
+class _DeviceRegistryArgs:
+    registry_id: pulumi.Input[str] = pulumi.property("registryId")
+    event_topic: pulumi.Input[str] = pulumi.property("eventTopic")
+    project: pulumi.Input[str] | None = None
+    location: pulumi.Input[str] | None = None
+
+
+class DeviceRegistry(_Resource):
+    """A registry of devices in ClearBlade IoT Core, whose events all go to one topic.
+
+    Devices that somebody else registered in it keep it from being deleted.
+    """
+
+    name: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        registry_id: pulumi.Input[str],
+        event_topic: pulumi.Input[str],
+        project: pulumi.Input[str] | None = None,
+        location: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _DeviceRegistryArgs(
+            registry_id=registry_id, event_topic=event_topic, project=project, location=location
+        )
+        super().__init__(DEVICE_REGISTRY, resource_name, args, opts)
+
+
+@_args
+class _RegisteredDeviceArgs:
+    registry: pulumi.Input[str]
+    device_id: pulumi.Input[str] = pulumi.property("deviceId")
+    config: pulumi.Input[str]
+    gateway: pulumi.Input[bool] | None = None
+
+
+class RegisteredDevice(_Resource):
+    """A device or gateway in a registry of ClearBlade IoT Core, and what it is told.
+
+    Whatever it is told, it can pass on: addresses, never a token.
+    """
+
+    name: pulumi.Output[str]
+    config_version: pulumi.Output[int] = pulumi.property("configVersion")
+    config_update_time: pulumi.Output[str] = pulumi.property("configUpdateTime")
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        registry: pulumi.Input[str],
+        device_id: pulumi.Input[str],
+        config: pulumi.Input[str],
+        gateway: pulumi.Input[bool] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _RegisteredDeviceArgs(
+            registry=registry, device_id=device_id, config=config, gateway=gateway
+        )
+        super().__init__(REGISTERED_DEVICE, resource_name, args, opts)

@@ -13,6 +13,7 @@ from components import permissions
 from components.access import Access, AccessArgs
 from components.apis import Apis, ApisArgs
 from components.artifacts import Artifacts, ArtifactsArgs
+from components.devices import Devices, DevicesArgs, for_a_broker
 from components.fixed import watched
 from components.routing import Routing, RoutingArgs
 from components.serving import Serving, ServingArgs
@@ -47,7 +48,11 @@ pulumi.runtime.register_stack_transformation(new_before_old)
 zone = f"{settings.region}-a"
 
 # Whatever else there is waits for this, through its provider.
-platform_vertexops = Provider("platform-vertexops")
+credentials = settings.clearblade_credentials
+platform_vertexops = Provider(
+    "platform-vertexops",
+    clearblade_credentials=credentials.get_secret_value() if credentials else None,
+)
 settled = FixedSettings(
     "settings", settings=watched(settings), opts=pulumi.ResourceOptions(provider=platform_vertexops)
 )
@@ -117,6 +122,21 @@ if telemetry and access.pubsub_agent:
     )
     pulumi.export("telemetryTopic", telemetry.topic.id)
     pulumi.export("risks", routing.risks.id)
+    if settings.device_registry.kind == "clearblade":
+        devices = Devices(
+            "devices",
+            DevicesArgs(
+                settings,
+                telemetry,
+                serving.endpoint,
+                serving.dedicated_dns,
+                serving.deployed_models,
+            ),
+            pulumi.ResourceOptions(providers=as_platform, depends_on=[access.ready]),
+        )
+        pulumi.export("deviceRegistry", devices.registry)
+    else:
+        pulumi.export("broker", for_a_broker(settings, telemetry))
 
 pulumi.export("endpoint", serving.endpoint)
 pulumi.export("dedicatedDns", serving.dedicated_dns)

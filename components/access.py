@@ -70,7 +70,7 @@ class Access(pulumi.ComponentResource):
         if args.telemetry:
             agent_roles.append(self._service_agent(table.PUBSUB_AGENT, "pubsub"))
         self.pubsub_agent = self._agents.get(table.PUBSUB_AGENT)
-        publishers = args.settings.device_members
+        publishers = args.settings.publishers
         grants = [
             *agent_roles,
             *(

@@ -33,6 +33,10 @@ PROTECTED_BACKLOG: Final = (
     "The subscriptions would go with what they have not delivered, and are protected: set protect "
     "to false and run `pulumi up` first."
 )
+PROTECTED_REGISTRY: Final = (
+    "The registry would go with the keys of its devices, and is protected: set protect to false "
+    "and run `pulumi up` first."
+)
 OTHER_SENSORS: Final = (
     "Readings of both kinds cannot be in one table. Make a new stack for the other sensors, or "
     "destroy this one and start again."
@@ -66,6 +70,9 @@ def watched(settings: Settings) -> list[SettingArgs]:
     unretired = "" if permissions.RETIRE in s.deployer_may else NO_RETIRE
     protected, kept = (PROTECTED, PROTECTED_BUCKET) if s.protect else ("", "")
     order, backlog = str(s.order_by_device).lower(), PROTECTED_BACKLOG if s.protect else ""
+    registered = f"{s.device_registry.registry or ''} in {s.registry_region}"
+    registered = registered if s.device_registry.kind != "none" else ""
+    kept_registry = PROTECTED_REGISTRY if s.protect else ""
     bucket = (UPLOADS.format(uploads) if uploads else "", kept, unretired) if registers else ()
     return [
         _watch("project", s.project, NEW_STACK),
@@ -77,6 +84,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
         # Of the next ones it is what they have that cannot be left.
         _watch("previewMember", "somebody" if reviewed else "", unretired if reviewed else ""),
         *([_watch("orderByDevice", order, backlog, unretired)] if s.sensors else []),
+        *([_watch("deviceRegistry", registered, kept_registry)] if registered else []),
         _watch("sensors", ", ".join(s.sensors), OTHER_SENSORS if s.sensors else ""),
         _watch("models", f"looked up in {source}" if source else "", unretired if source else ""),
         _watch(

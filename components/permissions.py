@@ -10,6 +10,7 @@ for a call, the row says what was inferred.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -369,3 +370,14 @@ def declared_roles(capabilities: Iterable[str]) -> Mapping[tuple[str, bool], tup
             key = (role.key, role.on in IN_SOURCE)
             declared.setdefault(key, set()).update(role.permissions)
     return {key: tuple(sorted(held)) for key, held in declared.items()}
+
+
+def no_role(role: str) -> str:
+    """Why nobody can use a role of Google's IoT Core (gcp-facts/08_iot_and_testiam.md); "" else."""
+    if not re.match(r"\s*roles/(cloud)?iot\.", role, re.IGNORECASE):
+        return ""
+    return (
+        "roles/iot.* never existed, and roles/cloudiot.* give access to nothing since Google's IoT "
+        "Core was switched off on 2023-08-16. Devices publish as the stack's device account or as a "
+        "member of deviceMembers; who may do what in ClearBlade is set in its own console"
+    )

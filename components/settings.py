@@ -18,8 +18,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -30,7 +32,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from components import permissions
-from vertexops import forms
+from pulumi_plugin.kinds import ProviderError
+from vertexops import clearblade, forms
 
 # Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
 # fmt: off
@@ -68,6 +71,16 @@ NOT_AS_THE_CALLER: Final = (
 )
 
 
+SECRET: Final = frozenset({"clearbladeCredentials"})
+"""Keys whose value is text as it is, and is never shown."""
+
+NO_IOT_CORE: Final = (
+    "Google's IoT Core was switched off on 2023-08-16. There is clearblade (ClearBlade IoT Core, "
+    "which keeps its API under credentials of its own), or none: devices publish through a broker "
+    "of your own, and the stack exports what that needs"
+)
+
+
 class SettingsError(ValueError):
     """Stack configuration that cannot be used; the message lists everything that is wrong."""
 
@@ -95,6 +108,30 @@ def _region(value: str) -> str:
     return value
 
 
+def _no_iot_core(value: Any) -> Any:
+    """Whatever people call the registry that Google had."""
+    plain = re.sub(r"[^a-z]", "", str(value).lower())
+    if re.fullmatch(r"(google|gcp)?(cloud)?iot(core)?(googleapiscom)?", plain):
+        raise ValueError(f"is no registry any more: {NO_IOT_CORE}")
+    return value
+
+
+def _clearblade_region(value: str) -> str:
+    if value not in forms.CLEARBLADE_REGIONS:
+        raise ValueError(
+            f"is not a region of ClearBlade's, which are {', '.join(forms.CLEARBLADE_REGIONS)}"
+        )
+    return value
+
+
+def _credentials(value: SecretStr) -> SecretStr:
+    try:
+        clearblade.account(value.get_secret_value(), "they have to be the file's content")
+    except ProviderError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 ProjectId = Annotated[
     str, matches(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a project id: 6-30 of a-z, 0-9 and -")
 ]
@@ -114,6 +151,7 @@ Member = Annotated[
 EndpointId = Annotated[str, matches(r"[1-9][0-9]{0,9}", "1-10 digits without a leading zero")]
 MachineType = Annotated[str, matches(r"[a-z]\w*-[a-z0-9]+(-[a-z0-9]+)*", "such as n1-standard-2")]
 Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
+RegisteredId = Annotated[str, matches(*forms.REGISTERED_ID)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 
@@ -146,6 +184,35 @@ class Model(_Frozen):
         return self.source.split("/")[3] if self.source else ""
 
 
+class DeviceRegistry(_Frozen):
+    """Where devices are registered. `region` is the endpoint's unless set; ClearBlade publishes
+    their readings as `publisher`, the stack's device account unless set."""
+
+    kind: Annotated[Literal["none", "clearblade"], BeforeValidator(_no_iot_core)]
+    registry: RegisteredId | None = None
+    region: Annotated[str, AfterValidator(_clearblade_region)] | None = None
+    gateways: tuple[RegisteredId, ...] = ()
+    devices: tuple[RegisteredId, ...] = ()
+    publisher: Member | None = None
+
+    @model_validator(mode="after")
+    def _is_said_of_a_registry(self) -> DeviceRegistry:
+        given = [to_camel(name) for name in sorted(self.model_fields_set - {"kind"})]
+        if self.kind == "none" and given:
+            raise ValueError(f"has {', '.join(given)}, which only kind clearblade takes")
+        if self.kind != "none" and not self.registry:
+            raise ValueError("needs `registry`, the id of the registry in ClearBlade")
+        ids = [*self.gateways, *self.devices]
+        if twice := sorted({id for id in ids if ids.count(id) > 1}):
+            raise ValueError(f"names {', '.join(twice)} twice; gateways are devices too")
+        return self
+
+
+def _kind_alone(value: Any) -> Any:
+    """`deviceRegistry: none` is `deviceRegistry: {kind: none}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
 class Settings(_Frozen):
     """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
 
@@ -174,6 +241,8 @@ class Settings(_Frozen):
     telemetry_regions: tuple[str, ...]
     order_by_device: bool
     device_members: tuple[Member, ...]
+    device_registry: Annotated[DeviceRegistry, BeforeValidator(_kind_alone)]
+    clearblade_credentials: Annotated[SecretStr, AfterValidator(_credentials)] | None = None
     protect: bool
     readiness_seconds: Annotated[int, Field(ge=0, le=86_400)]
     impersonate: bool
@@ -226,6 +295,29 @@ class Settings(_Frozen):
             )
         return regions
 
+    @field_validator("device_registry")
+    @classmethod
+    def _fits_the_stack(cls, registry: DeviceRegistry, info: ValidationInfo) -> DeviceRegistry:
+        if registry.kind == "none":
+            return registry
+        if not info.data.get("sensors", True):
+            raise ValueError("needs `sensors`: without them there is no topic to publish to")
+        region = info.data.get("region")
+        if region and not registry.region and region not in forms.CLEARBLADE_REGIONS:
+            there = ", ".join(forms.CLEARBLADE_REGIONS)
+            raise ValueError(f"needs `region`: ClearBlade is not in {region}, but in {there}")
+        return registry
+
+    @field_validator("clearblade_credentials")
+    @classmethod
+    def _are_for_clearblade(
+        cls, credentials: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        registry = info.data.get("device_registry")
+        if credentials and registry and registry.kind != "clearblade":
+            raise ValueError("is for a deviceRegistry of kind clearblade")
+        return credentials
+
     @field_validator("models", mode="wrap")
     @classmethod
     def _fit_the_endpoint(
@@ -261,6 +353,17 @@ class Settings(_Frozen):
             permissions.ROUTE: self.sensors,
         }
         return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
+
+    @property
+    def publishers(self) -> tuple[str, ...]:
+        """Members beside the stack's device account that publish readings."""
+        registry = self.device_registry
+        given = (*self.device_members, *([registry.publisher] if registry.publisher else []))
+        return tuple(dict.fromkeys(given))
+
+    @property
+    def registry_region(self) -> str:
+        return self.device_registry.region or self.region
 
     def account_id(self, identity: str) -> str:
         return self.account_prefix + identity
@@ -354,6 +457,13 @@ def load(root: Path) -> Settings:
         for key, value in values.items()
         if key.startswith(namespace)
     }
+    # Pulumi.yaml cannot say it: a key that is secret there has no default.
+    for key in sorted(SECRET & raw.keys()):
+        if raw[key] and not config.is_config_secret(f"{namespace}{key}"):
+            raise pulumi.RunError(
+                f"{key} is not encrypted in the stack's file: take it out of there and off the "
+                f"record, and `pulumi config set --secret {key}` new ones"
+            )
     if IMPERSONATE in os.environ:
         raw["impersonate"] = os.environ[IMPERSONATE]
     try:
@@ -370,7 +480,11 @@ def parse(raw: Mapping[str, str], root: Path) -> Settings:
 
     Raises SettingsError.
     """
-    values = {key: _decoded(value) for key, value in raw.items() if value != ""}
+    values = {
+        key: value if key in SECRET else _decoded(value)
+        for key, value in raw.items()
+        if value != ""
+    }
     problems: list[str] = []
     try:
         settings = Settings.model_validate(values)
@@ -404,11 +518,18 @@ def _lines(detail: Any, raw: Mapping[str, str]) -> Iterable[str]:
     first, *rest = detail["loc"]
     path = str(first) + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in rest)
     value, message = detail["input"], detail["msg"].removeprefix("Value error, ")
+    if first in SECRET:
+        yield f"{path}: {message}"
+        return
+    if isinstance(value, str) and (said := permissions.no_role(value)):
+        yield f"{path}: {value!r} is no role to give anybody: {said}"
+        return
     match detail["type"]:
         case "missing":
             yield f"{path}: not set; see its description in Pulumi.yaml"
         case "extra_forbidden":
-            valid = Model.model_fields if rest else Settings.model_fields
+            parts: dict[Any, type[BaseModel]] = {"models": Model, "deviceRegistry": DeviceRegistry}
+            valid = parts.get(first, Settings).model_fields
             near = nearest(str(detail["loc"][-1]), [to_camel(name) for name in valid])
             yield f"{path}: {value!r} is for an unknown key; did you mean {near}?"
         case "value_error" if first == "models" and not rest:

@@ -35,9 +35,11 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from rehearsal.callers import Caller
-from rehearsal.environment import NAME, Environment
+from rehearsal.environment import CLEARBLADE_FILE, NAME, Environment, clearblade
 from rehearsal.sandbox import Sandbox
 from rehearsal.toolchain import ROOT, GcpPlugin, pulumi_cli
+from simulator.serve.acting import write_private
+from vertexops.clearblade import FILE
 
 UNCHANGED: Final = frozenset({"same", "refresh", "read"})
 
@@ -120,7 +122,10 @@ class Engine:
         if plugin.kind == "standin":
             self._programs["gcp"] = plugin.path
         self._settings = work / f"Pulumi.{environment.stack}.yaml"
+        registrar = sandbox.directory / CLEARBLADE_FILE
+        write_private(registrar, json.dumps(clearblade(environment)))
         self._variables = {
+            FILE: str(registrar),
             **sandbox.environment(environment.platform),
             "PATH": os.pathsep.join(
                 [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ ANALYST: Final = "analyst@example.com"
 BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.googleapis.com")
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
 
+
+CLEARBLADE_FILE: Final = "clearblade.json"
+"""What ClearBlade gives out for the stack's project, in the sandbox."""
 
 NUMBER: Final = "100000000001"
 """Number of the stack's simulated project."""
@@ -136,6 +140,7 @@ def seed(environment: Environment) -> dict[str, Any]:
         own = f"projects/{settings.project}"
         role = "roles/aiplatform.user"
         grants.append({"resource": own, "role": role, "member": f"user:{SCIENTIST}"})
+    registrar = clearblade(environment)
     who = (environment.platform, *filter(None, (environment.reviewer,)))
     homes = {caller.home for caller in who}
     entering = callers.seed(who, {number: id for id, number, _ in projects})
@@ -156,6 +161,25 @@ def seed(environment: Environment) -> dict[str, Any]:
         ],
         "roles": [{"name": names[project], "permissions": held[project]} for project in held],
         "grants": [*grants, *entering.get("grants", ())],
+        "clearblade": [
+            {
+                "project": registrar["project"],
+                "system_key": registrar["systemKey"],
+                "token": registrar["token"],
+            }
+        ],
+    }
+
+
+def clearblade(environment: Environment) -> dict[str, str]:
+    """The credentials of ClearBlade's service account; the same for every cloud of a project."""
+    project = environment.settings.project
+    drawn = hashlib.sha256(f"ClearBlade {project}".encode()).hexdigest()
+    return {
+        "systemKey": drawn[:24],
+        "token": drawn[24:],
+        "url": "https://iot.clearblade.com",
+        "project": project,
     }
 
 

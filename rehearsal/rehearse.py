@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from components import permissions as table
-from rehearsal import colleague, kept, lifecycle, routing, timing, trouble, workloads
+from rehearsal import colleague, devices, kept, lifecycle, routing, timing, trouble, workloads
 from rehearsal.report import Report, Stage
 from rehearsal.run import Options, Rehearsal, opened
 
@@ -35,6 +35,7 @@ STEPS: Final = (
     Step("predict", workloads.predict, aside=True),
     Step("route telemetry", routing.route, lambda run: run.routes),
     Step("keep apart", routing.keep_apart, lambda run: run.routes),
+    Step("tell the registry", devices.tell, lambda run: run.registers_devices),
     Step("up again", lifecycle.up_again),
     Step("refresh", lifecycle.refresh),
     Step("refuse to destroy", lifecycle.refuse_destroy, lambda run: run.protected, ending=True),
@@ -136,7 +137,10 @@ def finish(run: Rehearsal) -> None:
 
 
 def unknown_permissions(options: Options) -> list[str]:
-    """Problems with `--without`: names that nobody in this stack needs, or nobody has."""
+    """Problems with `--without`: names that nobody in this stack needs, or nobody has.
+
+    And with `--with-grant`: roles that are no use to anybody.
+    """
     needed = {need.permission for need in table.NEEDS}
     problems: list[str] = []
     for item in options.without:
@@ -146,4 +150,7 @@ def unknown_permissions(options: Options) -> list[str]:
         if identity and identity not in table.IDENTITIES:
             known = ", ".join(table.IDENTITIES)
             problems.append(f"--without {item}: {identity} is none of the identities {known}")
+    problems += [
+        f"--with-grant {role}: {said}" for role in options.grants if (said := table.no_role(role))
+    ]
     return problems

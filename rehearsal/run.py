@@ -61,6 +61,11 @@ class Rehearsal(World):
         return table.ROUTE in self.environment.settings.capabilities
 
     @property
+    def registers_devices(self) -> bool:
+        """Whether devices are registered in ClearBlade."""
+        return self.environment.settings.device_registry.kind == "clearblade"
+
+    @property
     def protected(self) -> bool:
         return self.environment.settings.protect
 

@@ -205,6 +205,10 @@ class Sandbox:
             lambda: str(self.control("POST", "/token", {"email": email})["access_token"])
         )
 
+    def anybody(self) -> Google:
+        """Calls that show no token of Google's: for what has tokens of its own."""
+        return self._google(str)
+
     def _google(self, token: Callable[[], str]) -> Google:
         return Google(self._ready["proxy_url"], self._ready["ca_bundle"], token)
 
@@ -268,5 +272,5 @@ class KeptSandbox(Sandbox):
 
 def clean_environment() -> dict[str, str]:
     """This process's variables without what could lead a program to a real cloud or backend."""
-    leading = (*LEADING, "PULUMI_", "PREDICTIVE_MAINTENANCE_")
+    leading = (*LEADING, "CLEARBLADE_", "PULUMI_", "PREDICTIVE_MAINTENANCE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(leading)}

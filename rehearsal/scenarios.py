@@ -13,7 +13,7 @@ import pulumi
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import IMPERSONATE, Settings
-from rehearsal import colleague, lifecycle, telemetry, world
+from rehearsal import colleague, devices, lifecycle, telemetry, world
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, Outcome, stack_program
 from rehearsal.report import Report, StageFailed
@@ -24,6 +24,14 @@ from vertexops.sdk import AccessReady, Provider
 
 REGISTRY_EDITOR: Final = "roles/cloudiot.editor"
 """The nearest role there is: `roles/iot.registryEditor` never existed (gcp-facts/08)."""
+
+DEVICE_REGISTRY: Final = {
+    "kind": "clearblade",
+    "registry": "shuttles",
+    "gateways": ["hall-1"],
+    "devices": ["shuttle-1", "shuttle-2"],
+}
+STRANGER: Final = "their-shuttle"
 
 NEEDED: Final = "aiplatform.endpoints.create"
 
@@ -285,8 +293,60 @@ def _reading_as_oneself() -> None:
         del os.environ[IMPERSONATE]
 
 
+def tell_devices(report: Report) -> bool:
+    """Devices are told where to ask: anew after a rollout, and whatever others do meanwhile."""
+    settings = {"deviceRegistry": DEVICE_REGISTRY}
+    held = False
+    with opened(Options("staging", settings=settings), report) as run, run.explained():
+        with report.stage("up") as stage:
+            lifecycle.up(run, stage)
+        with report.stage("tell the registry") as stage:
+            devices.tell(run, stage)
+        with report.stage("update the model") as stage:
+            models = report.folder / "models"
+            run.engine.configure(environments.renewed(run.environment, run.sandbox, models))
+            # With a refresh, which is what finds the newer version of a looked-up model.
+            run.hold(stage, run.engine.up(refresh=True))
+        with report.stage("tell the registry again") as stage:
+            devices.tell(run, stage)
+        with report.stage("up again") as stage:
+            lifecycle.up_again(run, stage)
+        console = devices.Console(run)
+        with report.stage("somebody else changes it") as stage:
+            console.tell(DEVICE_REGISTRY["devices"][0], b"{}")
+            console.forget(DEVICE_REGISTRY["devices"][1])
+            outcome = run.engine.up(refresh=True)
+            demand_ok(outcome)
+            stage.note = f"put right: {outcome.summary()}"
+            _demand_versions(console, {"hall-1": 2, "shuttle-1": 4, "shuttle-2": 1})
+        with report.stage("a device of somebody else") as stage:
+            console.register(STRANGER)
+            outcome = run.engine.destroy()
+            if outcome.ok or not any(STRANGER in error for error in outcome.errors):
+                raise StageFailed(f"destroy did not name {STRANGER}", "\n".join(outcome.errors))
+            console.forget(STRANGER)
+            stage.note = "named, and the registry kept"
+        with report.stage("destroy") as stage:
+            run.hold(stage, run.engine.destroy())
+            # The looked-up model's owner keeps what he trained meanwhile.
+            own = f"gs://{run.environment.settings.source_artifacts_bucket}/"
+            if left := [name for name in run.left_behind() if own not in name]:
+                raise StageFailed("something is left behind", "\n".join(left))
+        with report.stage("look for keys") as stage:
+            stage.note = f"none in {devices.demand_secret(run)} files"
+        held = True
+    return held
+
+
+def _demand_versions(console: devices.Console, wanted: dict[str, int]) -> None:
+    found = {id: int(device["config"]["version"]) for id, device in console.devices().items()}
+    if found != wanted:
+        raise StageFailed("configs have other versions", f"{found}, not {wanted}")
+
+
 SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "registry-editor-only": registry_editor_only,
     "model-update": model_update,
     "pull-request": pull_request,
+    "devices": tell_devices,
 }

@@ -22,9 +22,6 @@ from vertexops.schema import DEVICE_REGISTRY, PACKAGE, REGISTERED_DEVICE
 from vertexops.waiting import Clock, Waiting
 
 DEADLINE: Final = 300
-REGIONS: Final = ("asia-east1", "europe-west1", "us-central1")
-"""All that ClearBlade has (docs.clearblade.com/iotcore, requirements)."""
-
 EVENTS: Final = "eventNotificationConfigs"
 GATEWAY, NO_GATEWAY = "GATEWAY", "NON_GATEWAY"
 
@@ -43,8 +40,9 @@ class DeviceRegistry(Kind):
             if key not in inputs:
                 failures.append(Failure(key, "is missing: set it here or on the provider"))
         location = inputs.get("location")
-        if isinstance(location, str) and location not in REGIONS:
-            said = f"is {location!r}, not one of ClearBlade's regions: {', '.join(REGIONS)}"
+        if isinstance(location, str) and location not in forms.CLEARBLADE_REGIONS:
+            there = ", ".join(forms.CLEARBLADE_REGIONS)
+            said = f"is {location!r}, not one of ClearBlade's regions: {there}"
             failures.append(Failure("location", said))
         failures += forms.REGISTERED_ID.check(inputs.get("registryId"), "registryId")
         failures += forms.TOPIC.check(inputs.get("eventTopic"), "eventTopic")

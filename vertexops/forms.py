@@ -42,6 +42,7 @@ REGISTERED_ID: Final = Form(
     r"(?!goog)[a-zA-Z][-a-zA-Z0-9._+~%]{2,254}",
     "3 to 255 letters, digits and -._+~%, first a letter, and not beginning with goog",
 )
+CLEARBLADE_REGIONS: Final = ("asia-east1", "europe-west1", "us-central1")
 REGISTRY: Final = Form(
     r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/registries/(?P<id>[^/]+)",
     "projects/P/locations/L/registries/R",

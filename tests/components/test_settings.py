@@ -35,6 +35,7 @@ GOOD = {
     "telemetryRegions": "[]",
     "orderByDevice": "true",
     "deviceMembers": "[]",
+    "deviceRegistry": '{"kind": "none"}',
     "protect": "false",
     "deployerMay": '["register", "retire"]',
     "readinessSeconds": "900",
@@ -85,6 +86,55 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("riskPercent", "0", "riskPercent: '0' is not valid"),
         ("telemetryRegions", '["us-east1"]', "lacks us-central1, where the endpoint is"),
         ("deviceMembers", '["pump"]', "deviceMembers[0]: 'pump' is not a member"),
+        *(
+            ("deviceRegistry", json.dumps({"kind": name}), "is no registry any more: Google's IoT")
+            for name in ("iotcore", "cloudiot", "iot", "Cloud IoT Core", "cloudiot.googleapis.com")
+        ),
+        ("deviceRegistry", "iotcore", "There is clearblade (ClearBlade IoT Core, which keeps"),
+        ("deviceRegistry", "azure", "deviceRegistry.kind: 'azure' is not valid: input should be"),
+        ("deviceRegistry", "clearblade", "needs `registry`, the id of the registry in ClearBlade"),
+        (
+            "deviceRegistry",
+            json.dumps({"kind": "clearblade", "registry": "shuttles"}),
+            "needs `sensors`: without them there is no topic to publish to",
+        ),
+        (
+            "deviceRegistry",
+            json.dumps({"kind": "none", "devices": ["pump"]}),
+            "has devices, which only kind clearblade takes",
+        ),
+        (
+            "deviceRegistry",
+            json.dumps({"kind": "clearblade", "registry": "1"}),
+            "deviceRegistry.registry: '1' is not 3 to 255 letters",
+        ),
+        (
+            "deviceRegistry",
+            json.dumps({"kind": "clearblade", "registry": "shuttles", "region": "us-east1"}),
+            "deviceRegistry.region: 'us-east1' is not a region of ClearBlade's, which are asia-ea",
+        ),
+        (
+            "deviceRegistry",
+            json.dumps({"kind": "clearblade", "registry": "shuttles", "device": ["pump"]}),
+            "did you mean devices?",
+        ),
+        (
+            "deviceRegistry",
+            json.dumps(
+                {
+                    "kind": "clearblade",
+                    "registry": "shuttles",
+                    "gateways": ["hall"],
+                    "devices": ["hall"],
+                }
+            ),
+            "names hall twice; gateways are devices too",
+        ),
+        *(
+            ("deviceMembers", json.dumps([role]), "is no role to give anybody: roles/iot.* never")
+            for role in ("roles/iot.registryEditor", "roles/cloudiot.editor")
+        ),
+        ("deployerMay", '["roles/iot.admin"]', "deployerMay[0]: 'roles/iot.admin' is no role"),
         ("minReplicas", "3", "minReplicas: '3' is more than maxReplicas, 2; use 1 to 2"),
         ("minReplicas", "0", "minReplicas: '0' is not valid"),
         ("maxReplicas", "many", "maxReplicas: 'many' is not valid"),
@@ -172,3 +222,57 @@ def test_a_model_that_is_no_object_leaves_the_others_checked(root: Path) -> None
     found = problems(root, models=json.dumps(["pump", UPLOADED, {**UPLOADED, "traffic": 10}]))
     assert [line.partition(":")[0] for line in found] == ["models[0]", "models"]
     assert "the id 'fan' is used 2 times" in found[1]
+
+
+CLEARBLADE = json.dumps({"kind": "clearblade", "registry": "shuttles", "devices": ["pump-1"]})
+CREDENTIALS = {
+    "systemKey": "system-nobody-may-see",
+    "token": "token-nobody-may-see",
+    "url": "https://iot.clearblade.com",
+    "project": "iot-staging",
+}
+
+
+def test_a_registry_is_in_the_stacks_region_and_its_devices_publish_as_its_account(
+    root: Path,
+) -> None:
+    given = {**GOOD, "sensors": '["heat"]', "deviceRegistry": CLEARBLADE}
+    settings = parse(given, root)
+    assert settings.registry_region == "us-central1" and settings.publishers == ()
+    member = "serviceAccount:clearblade@iot-staging.iam.gserviceaccount.com"
+    other = {**json.loads(CLEARBLADE), "region": "europe-west1", "publisher": member}
+    settings = parse(
+        {**given, "deviceRegistry": json.dumps(other), "deviceMembers": json.dumps([member])}, root
+    )
+    assert (settings.registry_region, settings.publishers) == ("europe-west1", (member,))
+
+
+def test_a_region_without_clearblade_needs_another_one(root: Path) -> None:
+    models = json.dumps([{**UPLOADED, "traffic": 100}])
+    found = problems(
+        root, region="us-east1", sensors='["heat"]', deviceRegistry=CLEARBLADE, models=models
+    )
+    assert len(found) == 1
+    assert "needs `region`: ClearBlade is not in us-east1, but in asia-east1" in found[0]
+
+
+def test_credentials_are_never_shown(root: Path) -> None:
+    given = {"sensors": '["heat"]', "deviceRegistry": CLEARBLADE}
+    whole = json.dumps(CREDENTIALS)
+    settings = parse({**GOOD, **given, "clearbladeCredentials": whole}, root)
+    assert settings.clearblade_credentials is not None
+    assert settings.clearblade_credentials.get_secret_value() == whole
+    lacking = json.dumps({key: CREDENTIALS[key] for key in ("systemKey", "token")})
+    shown = [
+        repr(settings),
+        *problems(root, **given, clearbladeCredentials=lacking),
+        *problems(root, **given, clearbladeCredentials=f"[{whole}]"),
+        *problems(root, clearbladeCredentials=whole),
+    ]
+    assert shown[1:] == [
+        "clearbladeCredentials: they have to be the file's content: lacks url, project",
+        "clearbladeCredentials: they have to be the file's content: is no JSON object, as "
+        "ClearBlade gives it out",
+        "clearbladeCredentials: is for a deviceRegistry of kind clearblade",
+    ]
+    assert not [text for text in shown if "nobody-may-see" in text]

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from components import permissions as table
-from tests.rehearsal.playing import play
+from rehearsal.environment import clearblade, load
+from tests.rehearsal.playing import ROOT, play
 
 DEPLOYER = "serviceAccount:pm-deployer@iot-staging.iam.gserviceaccount.com"
 
@@ -171,6 +172,22 @@ def test_a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permissi
     assert re.search(r"preview +(\d+) +\1 +none", output), output
 
 
+@pytest.mark.sweep
+def test_devices_are_told_where_to_ask_and_no_key_is_shown() -> None:
+    code, output, _ = play("scenario", "devices")
+    assert code == 0, output
+    told = "1 gateways and 2 devices told, config version {}; no key in "
+    assert re.search(f"✓ tell the registry .* {told.format(1)}", output), output
+    assert re.search(f"✓ tell the registry again .* {told.format(2)}", output), output
+    assert re.search(r"✓ up again +[\d.]+ s +\d+ same\n", output), output
+    assert "✓ look for keys" in output
+    keys = clearblade(load("staging", ROOT / "build" / "rehearsal" / "staging" / "models"))
+    secrets = [keys["token"].encode(), keys["systemKey"].encode()]
+    left = [path for path in (ROOT / "build").rglob("*") if path.is_file()]
+    contents = [output.encode(), *(path.read_bytes() for path in left)]
+    assert not [1 for content in contents for secret in secrets if secret in content]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -179,6 +196,10 @@ def test_a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permissi
         (
             ["up", "staging", "--without", "nobody:iam.roles.get"],
             "nobody is none of the identities",
+        ),
+        (
+            ["up", "staging", "--with-grant", "roles/iot.registryEditor"],
+            "roles/iot.* never existed, and roles/cloudiot.* give access to nothing since",
         ),
         (["up", "staging", "--provider", "official"], "`make plugin` installs it"),
     ],

@@ -72,7 +72,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
     order, backlog = str(s.order_by_device).lower(), PROTECTED_BACKLOG if s.protect else ""
     registered = f"{s.device_registry.registry or ''} in {s.registry_region}"
     registered = registered if s.device_registry.kind != "none" else ""
-    kept_registry = PROTECTED_REGISTRY if s.protect else ""
+    kept_registry = PROTECTED_REGISTRY if s.protect and registered else ""
     bucket = (UPLOADS.format(uploads) if uploads else "", kept, unretired) if registers else ()
     return [
         _watch("project", s.project, NEW_STACK),
@@ -84,7 +84,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
         # Of the next ones it is what they have that cannot be left.
         _watch("previewMember", "somebody" if reviewed else "", unretired if reviewed else ""),
         *([_watch("orderByDevice", order, backlog, unretired)] if s.sensors else []),
-        *([_watch("deviceRegistry", registered, kept_registry)] if registered else []),
+        _watch("deviceRegistry", registered, kept_registry),
         _watch("sensors", ", ".join(s.sensors), OTHER_SENSORS if s.sensors else ""),
         _watch("models", f"looked up in {source}" if source else "", unretired if source else ""),
         _watch(

@@ -21,7 +21,7 @@ class Console:
 
     def __init__(self, run: Rehearsal) -> None:
         settings = run.environment.settings
-        self._google, self._file = run.sandbox.anybody(), clearblade(run.environment)
+        self._google, self._file = run.sandbox.anybody(), clearblade(settings.project)
         self._region = settings.registry_region
         self._registry = settings.device_registry.registry or ""
         self.name = (

@@ -34,6 +34,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
+from components.settings import SECRET
 from rehearsal.callers import Caller
 from rehearsal.environment import CLEARBLADE_FILE, NAME, Environment, clearblade
 from rehearsal.sandbox import Sandbox
@@ -123,7 +124,7 @@ class Engine:
             self._programs["gcp"] = plugin.path
         self._settings = work / f"Pulumi.{environment.stack}.yaml"
         registrar = sandbox.directory / CLEARBLADE_FILE
-        write_private(registrar, json.dumps(clearblade(environment)))
+        write_private(registrar, json.dumps(clearblade(environment.settings.project)))
         self._variables = {
             FILE: str(registrar),
             **sandbox.environment(environment.platform),
@@ -145,11 +146,12 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PYTHON_CMD": sys.executable,
         }
-        self.configure(environment)
+        self._write(environment)
         self._plugins = Plugins(work, self._programs if attached else {}, self._marked)
         sandbox.until_the_end.callback(lambda: self._plugins.close())
         mode = StackInitMode.SELECT if passphrase else StackInitMode.CREATE
         self._stack = _stack(environment.stack, work, self._marked, program, mode)
+        self._keep_secret(environment)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -163,8 +165,20 @@ class Engine:
 
     def configure(self, environment: Environment) -> None:
         """Use the settings of `environment` from the next operation on."""
+        self._write(environment)
+        self._keep_secret(environment)
+
+    def _keep_secret(self, environment: Environment) -> None:
+        """Encrypt what is secret, as a person does."""
+        for key in sorted(SECRET):
+            if value := environment.values.get(key):
+                self.cli("config", "set", "--secret", f"{NAME}:{key}", given=value)
+
+    def _write(self, environment: Environment) -> None:
         written = yaml.safe_load(self._settings.read_text()) if self._settings.exists() else {}
-        written["config"] = {f"{NAME}:{key}": v for key, v in environment.values.items()}
+        written["config"] = {
+            f"{NAME}:{key}": v for key, v in environment.values.items() if key not in SECRET
+        }
         self._settings.write_text(yaml.safe_dump(written))
 
     def run_as(self, who: Caller, impersonate: str = "") -> None:

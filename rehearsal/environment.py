@@ -140,7 +140,7 @@ def seed(environment: Environment) -> dict[str, Any]:
         own = f"projects/{settings.project}"
         role = "roles/aiplatform.user"
         grants.append({"resource": own, "role": role, "member": f"user:{SCIENTIST}"})
-    registrar = clearblade(environment)
+    registrar = clearblade(settings.project)
     who = (environment.platform, *filter(None, (environment.reviewer,)))
     homes = {caller.home for caller in who}
     entering = callers.seed(who, {number: id for id, number, _ in projects})
@@ -171,9 +171,8 @@ def seed(environment: Environment) -> dict[str, Any]:
     }
 
 
-def clearblade(environment: Environment) -> dict[str, str]:
+def clearblade(project: str) -> dict[str, str]:
     """The credentials of ClearBlade's service account; the same for every cloud of a project."""
-    project = environment.settings.project
     drawn = hashlib.sha256(f"ClearBlade {project}".encode()).hexdigest()
     return {
         "systemKey": drawn[:24],

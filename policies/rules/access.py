@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from components import permissions as table
 from policies import powers, roles
 from policies.grants import ABOVE, UNREADABLE, Grant
 from policies.judge import Judgement, is_agents_role, is_basic, is_googles
@@ -318,7 +319,10 @@ def authoritative(grant: Grant, resource: Resource, context: Context) -> Finding
     "G14", "Every role can be judged", "high", each="grant",
     protects="Against what nobody has read: a role that is in no list and not this stack's own "
     "may hold anything.",
-    bad={"other": on_bucket("projects/somebody-else/roles/reader", GROUP)},
+    bad={
+        "other": on_bucket("projects/somebody-else/roles/reader", GROUP),
+        "never": on_project("roles/iot.registryEditor", GROUP),
+    },
     good={
         "reader": custom_role("exampleReader", "storage.objects.get"),
         "reads": on_bucket("${reader.name}", GROUP),
@@ -335,8 +339,8 @@ def unreadable(grant: Grant, resource: Resource, context: Context) -> Findings:
     elif context.judge.held(role) is None:
         yield (
             f"{role} is neither one of Google's roles nor declared in this stack, and could not "
-            "be looked up"
-        )
+            f"be looked up. {table.no_role(role)}"
+        ).rstrip(". ")
 
 
 @rule(

@@ -6,6 +6,7 @@ What a setting does is said here by hand, and held against what the engine did a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from components import permissions as table
+from rehearsal import environment as environments
 from rehearsal.crash import hold
 from rehearsal.engine import Outcome
 from rehearsal.toolchain import ROOT
@@ -29,6 +31,7 @@ START = {
 }
 CONTAINER = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-6:latest"
 NEW_BUCKET = "iot-models-moved"
+KEYS = environments.clearblade("iot-staging")
 SENSORS = [f"f{number}" for number in range(1, 10)]
 GRANTS = {
     *("replace IAMMember", "replace BucketIAMMember", "replace AiEndpointIamMember"),
@@ -263,8 +266,16 @@ CHANGES = (
                 False,
                 {"replace Subscription", "replace SubscriptionIAMMember"},
             ),
+            Case(
+                "deviceRegistry",
+                {"kind": "clearblade", "registry": "shuttles", "devices": ["shuttle-1"]},
+                {"create Devices", "create DeviceRegistry", "create RegisteredDevice"},
+                lambda s: len(s.sandbox.control("GET", "/state")["registeredDevices"]) == 1,
+            ),
         )
     ),
+    # The same in another text: the file that they came from was read until now.
+    Group((Case("clearbladeCredentials", json.dumps(KEYS, indent=1), {"update vertexops"}),)),
 )
 
 

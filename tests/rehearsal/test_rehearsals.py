@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components import permissions as table
-from rehearsal.environment import clearblade, load
+from rehearsal.environment import clearblade
 from tests.rehearsal.playing import ROOT, play
 
 DEPLOYER = "serviceAccount:pm-deployer@iot-staging.iam.gserviceaccount.com"
@@ -181,7 +181,7 @@ def test_devices_are_told_where_to_ask_and_no_key_is_shown() -> None:
     assert re.search(f"✓ tell the registry again .* {told.format(2)}", output), output
     assert re.search(r"✓ up again +[\d.]+ s +\d+ same\n", output), output
     assert "✓ look for keys" in output
-    keys = clearblade(load("staging", ROOT / "build" / "rehearsal" / "staging" / "models"))
+    keys = clearblade("iot-staging")
     secrets = [keys["token"].encode(), keys["systemKey"].encode()]
     left = [path for path in (ROOT / "build").rglob("*") if path.is_file()]
     contents = [output.encode(), *(path.read_bytes() for path in left)]

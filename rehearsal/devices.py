@@ -121,7 +121,8 @@ def demand_secret(run: Rehearsal) -> int:
         keys.append(console.keys())
     secrets = [text.encode() for it in keys for text in (it.token, it.system_key)]
     looked = 0
-    for file in _files(run.sandbox.directory, run.report.folder):
+    folders = (run.sandbox.directory, run.report.folder, run.report.output)
+    for file in _files(*filter(None, folders)):
         content, looked = file.read_bytes(), looked + 1
         if any(secret in content for secret in secrets):
             raise StageFailed(f"a key of ClearBlade's is in {file}")

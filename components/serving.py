@@ -103,7 +103,7 @@ class Serving(pulumi.ComponentResource):
                     "machine_type": settings.machine_type,
                     "min_replicas": settings.min_replicas,
                     "max_replicas": settings.max_replicas,
-                    "cpu_utilization_target": settings.cpu_target_percent,
+                    "autoscaling": settings.autoscaling.targets,
                     "service_account": settings.email(permissions.SERVING),
                     "display_name": model.id,
                 }

@@ -33,7 +33,7 @@ from pydantic_core import PydanticCustomError
 
 from components import permissions
 from pulumi_plugin.kinds import ProviderError
-from vertexops import clearblade, forms
+from vertexops import clearblade, forms, schema
 
 # Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
 # fmt: off
@@ -213,6 +213,22 @@ def _kind_alone(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+class Autoscaling(_Frozen):
+    """What replicas are added and taken away for: CPU use, and requests a minute and replica."""
+
+    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 60
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """Target by Google's metric."""
+        requests = self.requests_per_minute
+        return {
+            schema.CPU_UTILIZATION: self.cpu_percent,
+            **({schema.REQUEST_COUNT: requests} if requests else {}),
+        }
+
+
 class Settings(_Frozen):
     """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
 
@@ -233,7 +249,7 @@ class Settings(_Frozen):
     machine_type: MachineType
     max_replicas: Replicas
     min_replicas: Replicas
-    cpu_target_percent: Annotated[int, Field(ge=1, le=100)]
+    autoscaling: Autoscaling
     sensors: tuple[Sensor, ...]
     risk_percent: Annotated[int, Field(ge=1, le=99)]
     telemetry_days: Annotated[int, Field(ge=1, le=3650)]
@@ -396,6 +412,14 @@ class Settings(_Frozen):
         return f"projects/{self.project}/locations/{self.region}/endpoints/{self.endpoint_id}"
 
 
+NESTED: Final[Mapping[str, type[_Frozen]]] = {
+    "models": Model,
+    "autoscaling": Autoscaling,
+    "deviceRegistry": DeviceRegistry,
+}
+"""What the settings that hold others are made of."""
+
+
 def role_id(prefix: str, key: str) -> str:
     return f"{prefix}{key[0].upper()}{key[1:]}"
 
@@ -528,8 +552,7 @@ def _lines(detail: Any, raw: Mapping[str, str]) -> Iterable[str]:
         case "missing":
             yield f"{path}: not set; see its description in Pulumi.yaml"
         case "extra_forbidden":
-            parts: dict[Any, type[BaseModel]] = {"models": Model, "deviceRegistry": DeviceRegistry}
-            valid = parts.get(first, Settings).model_fields
+            valid = (NESTED[str(first)] if rest else Settings).model_fields
             near = nearest(str(detail["loc"][-1]), [to_camel(name) for name in valid])
             yield f"{path}: {value!r} is for an unknown key; did you mean {near}?"
         case "value_error" if first == "models" and not rest:

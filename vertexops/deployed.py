@@ -7,58 +7,115 @@ own work. Which fields can: endpoint_service.proto, MutateDeployedModelRequest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Container, Iterable, Iterator
+from itertools import count
 
 from pulumi_plugin.values import Props
 from vertexops import forms
 from vertexops.errors import Json
+from vertexops.schema import CPU_UTILIZATION
 
-CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
 CPU_TARGET = 60
 
 # What makes two deployments of the same thing the same; all else changes in place.
 FIXED = ("model", "machineType", "serviceAccount", "displayName")
+# The same, and part of an id only where it is there: ids of before these were known stay.
+FIXED_LATER = ("acceleratorType", "acceleratorCount", "spot", "enableAccessLogging")
+# No program of this resource says these. They are read so that nobody's are taken for ours.
+UNDECLARED = ("explanationSpec", "sharedResources", "automaticResources")
 MUTABLE = {
     "minReplicas": "dedicatedResources.minReplicaCount",
     "maxReplicas": "dedicatedResources.maxReplicaCount",
-    "cpuUtilizationTarget": "dedicatedResources.autoscalingMetricSpecs",
+    "requiredReplicas": "dedicatedResources.requiredReplicaCount",
+    # Replaced as a whole by its mask, so the whole list is compared and sent.
+    "autoscaling": "dedicatedResources.autoscalingMetricSpecs",
     "disableContainerLogging": "disableContainerLogging",
 }
+# Machine types that come with accelerators (docs vertex-ai/docs/predictions/configure-compute).
+# What is answered of them to who named none is not known.
+ACCELERATED = re.compile(r"(a[234]x?|g[24])-.*")
 
 
 def deployed_model_id(endpoint: str, model: Props) -> str:
     """Ten digits, no leading zero: the API allows 1 to 10 (endpoint.proto)."""
-    text = "\n".join([endpoint, *(str(model.get(key) or "") for key in FIXED)])
-    return str(10**9 + int(hashlib.sha256(text.encode()).hexdigest(), 16) % (9 * 10**9))
+    return next(_ids(endpoint, model))
+
+
+def _ids(endpoint: str, model: Props) -> Iterator[str]:
+    fixed = [
+        *(str(model.get(key) or "") for key in FIXED),
+        *(f"{key}={model[key]}" for key in FIXED_LATER if model.get(key)),
+    ]
+    for number in count():
+        text = "\n".join([endpoint, *fixed, *([str(number)] if number else [])])
+        yield str(10**9 + int(hashlib.sha256(text.encode()).hexdigest(), 16) % (9 * 10**9))
+
+
+def free_id(endpoint: str, model: Props, taken: Container[str]) -> str:
+    """Its own derived id, or the next one when somebody deployed something else under that."""
+    return next(id for id in _ids(endpoint, model) if id not in taken)
 
 
 def defaults(model: Props) -> Props:
     return {
         "minReplicas": 1,
         "maxReplicas": model.get("minReplicas", 1),
-        "cpuUtilizationTarget": CPU_TARGET,
+        "requiredReplicas": 0,
+        "autoscaling": {CPU_UTILIZATION: CPU_TARGET},
         "serviceAccount": "",
         "disableContainerLogging": False,
+        "acceleratorType": "",
+        "acceleratorCount": 0,
+        "spot": False,
+        "enableAccessLogging": False,
+        **dict.fromkeys(UNDECLARED, ""),
     }
 
 
 def to_google(id: str, model: Props) -> Json:
     """A DeployedModel for the API."""
     full = defaults(model) | model
-    target = model.get("cpuUtilizationTarget")
+    machine = {
+        key: full[key]
+        for key in ("machineType", "acceleratorType", "acceleratorCount")
+        if full[key]
+    }
     return {
         "id": id,
         "model": full["model"],
         **({"displayName": full["displayName"]} if "displayName" in full else {}),
         **({"serviceAccount": full["serviceAccount"]} if full["serviceAccount"] else {}),
         "dedicatedResources": {
-            "machineSpec": {"machineType": full["machineType"]},
+            "machineSpec": machine,
             "minReplicaCount": full["minReplicas"],
             "maxReplicaCount": full["maxReplicas"],
-            "autoscalingMetricSpecs": [{"metricName": CPU, "target": target}] if target else [],
+            "requiredReplicaCount": full["requiredReplicas"],
+            "autoscalingMetricSpecs": [
+                {"metricName": metric, "target": target}
+                for metric, target in sorted(full["autoscaling"].items())
+            ],
+            **({"spot": True} if full["spot"] else {}),
         },
         "disableContainerLogging": full["disableContainerLogging"],
+        **({"enableAccessLogging": True} if full["enableAccessLogging"] else {}),
     }
+
+
+def _targets(specs: list[Json]) -> dict[str, int]:
+    """Target by metric; labels that narrow a metric are told apart as Monitoring writes them."""
+    found = {}
+    for spec in specs:
+        labels = spec.get("monitoredResourceLabels", {})
+        narrowed = ",".join(f'{key}="{labels[key]}"' for key in sorted(labels))
+        name = spec["metricName"] + (f"{{{narrowed}}}" if narrowed else "")
+        found[name] = int(spec.get("target") or CPU_TARGET)
+    return found or {CPU_UTILIZATION: CPU_TARGET}
+
+
+def _text(value: Json | None) -> str:
+    return json.dumps(value, sort_keys=True) if value else ""
 
 
 def from_google(name: str, endpoint: Json) -> dict[str, Props]:
@@ -75,34 +132,51 @@ def from_google(name: str, endpoint: Json) -> dict[str, Props]:
         model = deployed["model"].partition("@")[0]
         if model.startswith(number):
             model = project + model.removeprefix(number)
+        machine = resources.get("machineSpec", {})
         least = int(resources.get("minReplicaCount", 1))
-        targets = {
-            spec["metricName"]: spec.get("target")
-            for spec in resources.get("autoscalingMetricSpecs", [])
-        }
+        required = int(resources.get("requiredReplicaCount", 0))
         found[deployed["id"]] = {
             "model": f"{model}@{deployed.get('modelVersionId', '')}",
             "traffic": int(split.get(deployed["id"], 0)),
-            "machineType": resources.get("machineSpec", {}).get("machineType", ""),
+            "machineType": machine.get("machineType", ""),
             "minReplicas": least,
             "maxReplicas": int(resources.get("maxReplicaCount", least)),
-            "cpuUtilizationTarget": int(targets.get(CPU) or CPU_TARGET),
+            # All of the fewest is what is required of who says nothing.
+            "requiredReplicas": 0 if required == least else required,
+            "autoscaling": _targets(resources.get("autoscalingMetricSpecs", [])),
             "serviceAccount": deployed.get("serviceAccount", ""),
             "displayName": deployed.get("displayName", ""),
             "disableContainerLogging": bool(deployed.get("disableContainerLogging", False)),
+            "acceleratorType": machine.get("acceleratorType", ""),
+            "acceleratorCount": int(machine.get("acceleratorCount", 0)),
+            "spot": bool(resources.get("spot", False)),
+            "enableAccessLogging": bool(deployed.get("enableAccessLogging", False)),
+            "explanationSpec": _text(deployed.get("explanationSpec")),
+            "sharedResources": deployed.get("sharedResources", ""),
+            "automaticResources": _text(deployed.get("automaticResources")),
         }
     return found
 
 
-def same_deployment(ours: Props, theirs: Props) -> bool:
+def same_deployment(model: Props, theirs: Props, *, derived: bool) -> bool:
     """Whether nothing differs that cannot change in place; a display name not given is any.
 
-    The number of another project is taken for any id of one: the same model id and version number
-    of two projects on one endpoint is not a case.
+    What the model explains itself by, its deployment inherits where it says nothing
+    (DeployedModel.explanationSpec), so under the id that is derived from `model` it is no
+    difference. The number of another project is taken for any id of one: the same model id and
+    version number of two projects on one endpoint is not a case.
     """
-    a, b = ours["model"].split("/"), theirs["model"].split("/")
+    a, b = model["model"].split("/"), theirs["model"].split("/")
     projects_agree = a[1] == b[1] or a[1].isdigit() != b[1].isdigit()
-    rest_agrees = all(ours.get(key, theirs[key]) == theirs[key] for key in FIXED[1:])
+    any_will_do = {"explanationSpec"} if derived else set()
+    if ACCELERATED.fullmatch(model["machineType"]):
+        any_will_do |= {"acceleratorType", "acceleratorCount"} - model.keys()
+    ours = defaults(model) | model
+    rest_agrees = all(
+        ours.get(key, theirs[key]) == theirs[key]
+        for key in (*FIXED[1:], *FIXED_LATER, *UNDECLARED)
+        if key not in any_will_do
+    )
     return projects_agree and a[2:] == b[2:] and rest_agrees
 
 
@@ -117,11 +191,10 @@ def match(
     left = dict(found)
     pairs = []
     for model in models:
-        full = defaults(model) | model
         own = deployed_model_id(endpoint, model)
         for id in (own, *left):
             there = left.get(id)
-            if there is not None and same_deployment(full, there):
+            if there is not None and same_deployment(model, there, derived=id == own):
                 del left[id]
                 pairs.append((model, id))
                 break
@@ -144,7 +217,7 @@ def to_inputs(endpoint: str, inputs: Props, found: dict[str, Props]) -> Props:
                     key: value
                     for key, value in there.items()
                     if key != "model"
-                    and (key in model or (key in standard and value != standard[key]))
+                    and (key in model or (key in MUTABLE and value != standard[key]))
                 }
             )
     for _, there in sorted(left.items()):

@@ -24,7 +24,7 @@ from vertexops import forms
 from vertexops.deployed import (
     MUTABLE,
     defaults,
-    deployed_model_id,
+    free_id,
     from_google,
     in_the_way,
     match,
@@ -35,11 +35,24 @@ from vertexops.deployed import (
 )
 from vertexops.errors import GoogleError, Json, explain
 from vertexops.google import Google
-from vertexops.schema import MODEL_ROLLOUT, PACKAGE
+from vertexops.schema import (
+    CPU_UTILIZATION,
+    DUTY_CYCLE,
+    MODEL_ROLLOUT,
+    PACKAGE,
+    REQUEST_COUNT,
+)
 from vertexops.waiting import Clock, Operations, Waiting
 
 DEADLINE = 1800
-RANGES = {"traffic": (0, 100), "minReplicas": (1, math.inf), "cpuUtilizationTarget": (1, 100)}
+RANGES = {
+    "traffic": (0, 100),
+    "minReplicas": (1, math.inf),
+    "requiredReplicas": (1, math.inf),
+    "acceleratorCount": (1, math.inf),
+}
+# docs vertex-ai/docs/predictions/autoscaling; the discovery document knows percentages only.
+TARGETS = {CPU_UTILIZATION: (1, 100), DUTY_CYCLE: (1, 100), REQUEST_COUNT: (1, math.inf)}
 ELSEWHERE = (
     "is in {where}, the endpoint in {region}: register the model in {region} (Google documents "
     "that they may differ, but deployments across regions are reported to fail, so they are "
@@ -199,7 +212,7 @@ class Work:
             full = defaults(model) | model
             self.asked = f"{full['maxReplicas']} replicas of {full['machineType']}"
             if not id:
-                self.deploy(deployed_model_id(self.endpoint, model), model)
+                self.deploy(free_id(self.endpoint, model, found), model)
         # Read again: an adopted deployment of an earlier run may differ in what can change.
         found = self.look()
         pairs = match(self.endpoint, models, found)
@@ -282,14 +295,17 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
             continue
         at, name = f"models[{i}]", model.get("model")
         failures += forms.ACCOUNT.check(model.get("serviceAccount"), f"{at}.serviceAccount")
-        for key, (least, most) in RANGES.items():
-            value = model.get(key)
-            if isinstance(value, int) and not least <= value <= most:
-                allowed = f"{least} to {most}" if most < math.inf else f"at least {least}"
-                failures.append(Failure(f"{at}.{key}", f"is {value}, not {allowed}"))
+        for key, allowed in RANGES.items():
+            failures += _within(model.get(key), allowed, f"{at}.{key}")
+        failures += _check_targets(model, at)
         fewest, many = model.get("minReplicas", 1), model.get("maxReplicas")
         if isinstance(fewest, int) and isinstance(many, int) and many < fewest:
             failures.append(Failure(f"{at}.maxReplicas", f"is {many}, below minReplicas, {fewest}"))
+        required = model.get("requiredReplicas")
+        if isinstance(fewest, int) and isinstance(required, int) and required > fewest:
+            failures.append(
+                Failure(f"{at}.requiredReplicas", f"is {required}, above minReplicas, {fewest}")
+            )
         if not isinstance(name, str):
             continue
         if malformed := forms.VERSION.check(name, f"{at}.model"):
@@ -306,6 +322,32 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
     known = len(shares) == len(models) and all(isinstance(share, int) for share in shares)
     if known and sum(shares) != 100:
         failures.append(Failure("models", f"have {sum(shares)} % of the traffic, not 100"))
+    return failures
+
+
+def _within(value: Any, allowed: tuple[float, float], at: str) -> list[Failure]:
+    least, most = allowed
+    if not isinstance(value, int) or least <= value <= most:
+        return []
+    said = f"{least} to {most}" if most < math.inf else f"at least {least}"
+    return [Failure(at, f"is {value}, not {said}")]
+
+
+def _check_targets(model: Props, at: str) -> list[Failure]:
+    targets = model.get("autoscaling")
+    if not isinstance(targets, dict):
+        return []
+    failures = []
+    if not targets:
+        failures.append(Failure(f"{at}.autoscaling", f"names no metric: {', '.join(TARGETS)}"))
+    for metric, target in targets.items():
+        where = f"{at}.autoscaling.{metric}"
+        if metric not in TARGETS:
+            failures.append(Failure(where, f"is none of {', '.join(TARGETS)}"))
+        elif metric == DUTY_CYCLE and not model.get("acceleratorType"):
+            failures.append(Failure(where, "is for models with an acceleratorType"))
+        else:
+            failures += _within(target, TARGETS[metric], where)
     return failures
 
 

@@ -14,6 +14,7 @@ INTEGER: Property = {"type": "integer"}
 BOOLEAN: Property = {"type": "boolean"}
 STRINGS: Property = {"type": "array", "items": STRING}
 LABELS: Property = {"type": "object", "additionalProperties": STRING}
+INTEGERS: Property = {"type": "object", "additionalProperties": INTEGER}
 
 NAME, VERSION = "vertexops", "0.1.0"
 REGISTERED_MODEL = f"{NAME}:index:RegisteredModel"
@@ -23,6 +24,10 @@ ACCESS_READY = f"{NAME}:index:AccessReady"
 FIXED_SETTINGS = f"{NAME}:index:FixedSettings"
 DEVICE_REGISTRY = f"{NAME}:index:DeviceRegistry"
 REGISTERED_DEVICE = f"{NAME}:index:RegisteredDevice"
+
+CPU_UTILIZATION = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
+REQUEST_COUNT = "aiplatform.googleapis.com/prediction/online/request_count"
+DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle"
 
 PROJECT = _property(STRING, "Project id; the provider's project unless set.")
 DEADLINE = _property(
@@ -53,9 +58,19 @@ TYPES = {
             "machineType": _property(STRING, "Such as n1-standard-2."),
             "minReplicas": _property(INTEGER, "At least 1; default 1."),
             "maxReplicas": _property(INTEGER, "Default minReplicas. Quota is charged for these."),
-            "cpuUtilizationTarget": _property(
-                INTEGER, "Percent at which replicas are added, 1 to 100; Google's default is 60."
+            "autoscaling": _property(
+                INTEGERS,
+                "Target by metric that replicas are added and taken away for: percent of "
+                f"{CPU_UTILIZATION} or of {DUTY_CYCLE}, requests a minute and replica for "
+                f"{REQUEST_COUNT}. Google's default is 60 % of CPU use alone.",
             ),
+            "requiredReplicas": _property(
+                INTEGER, "Replicas that a deployment succeeds with; default minReplicas."
+            ),
+            "acceleratorType": _property(STRING, "Such as NVIDIA_L4."),
+            "acceleratorCount": _property(INTEGER, "Accelerators of each machine."),
+            "spot": _property(BOOLEAN, "Run on Spot VMs."),
+            "enableAccessLogging": _property(BOOLEAN, "Log each request to Cloud Logging."),
             "serviceAccount": _property(STRING, "E-mail of the account the container runs as."),
             "displayName": _property(STRING, "Default: the model's display name."),
             "disableContainerLogging": _property(BOOLEAN, "Keep stdout and stderr out of Logging."),
@@ -71,7 +86,15 @@ TYPES = {
             "machineType": _property(STRING, "Machine type."),
             "minReplicas": _property(INTEGER, "Fewest replicas."),
             "maxReplicas": _property(INTEGER, "Most replicas."),
-            "cpuUtilizationTarget": _property(INTEGER, "Percent at which replicas are added."),
+            "autoscaling": _property(INTEGERS, "Target by metric."),
+            "requiredReplicas": _property(INTEGER, "What deployments succeed with; 0: the fewest."),
+            "acceleratorType": _property(STRING, "Accelerator, or empty."),
+            "acceleratorCount": _property(INTEGER, "Accelerators of each machine."),
+            "spot": _property(BOOLEAN, "Whether it runs on Spot VMs."),
+            "enableAccessLogging": _property(BOOLEAN, "Whether each request is logged."),
+            "explanationSpec": _property(STRING, "How it explains, as JSON, or empty."),
+            "sharedResources": _property(STRING, "The pool that it shares, or empty."),
+            "automaticResources": _property(STRING, "Replicas that Google decides on, or empty."),
             "serviceAccount": _property(STRING, "Account the container runs as, or empty."),
             "disableContainerLogging": _property(BOOLEAN, "Whether stdout and stderr are dropped."),
         },
@@ -148,9 +171,7 @@ RESOURCES = {
         ),
         {
             "deployedModels": _property(list_of("DeployedModel"), "What is on the endpoint."),
-            "trafficSplit": _property(
-                {"type": "object", "additionalProperties": INTEGER}, "Percent by DeployedModel id."
-            ),
+            "trafficSplit": _property(INTEGERS, "Percent by DeployedModel id."),
             "foreignModels": _property(
                 STRINGS, "Ids of what somebody else deployed there, as a refresh found it."
             ),

@@ -147,15 +147,20 @@ class RegisteredModel(_Resource):
 
 @_args
 class RolloutModelArgs:
-    """One model of a rollout. `traffic` and `cpu_utilization_target` are percentages."""
+    """One model of a rollout. `traffic` is a percentage; `autoscaling` has a target by metric."""
 
     model: pulumi.Input[str]
     traffic: pulumi.Input[int]
     machine_type: pulumi.Input[str] = pulumi.property("machineType")
     min_replicas: pulumi.Input[int] | None = pulumi.property("minReplicas", default=None)
     max_replicas: pulumi.Input[int] | None = pulumi.property("maxReplicas", default=None)
-    cpu_utilization_target: pulumi.Input[int] | None = pulumi.property(
-        "cpuUtilizationTarget", default=None
+    required_replicas: pulumi.Input[int] | None = pulumi.property("requiredReplicas", default=None)
+    autoscaling: pulumi.Input[Mapping[str, pulumi.Input[int]]] | None = None
+    accelerator_type: pulumi.Input[str] | None = pulumi.property("acceleratorType", default=None)
+    accelerator_count: pulumi.Input[int] | None = pulumi.property("acceleratorCount", default=None)
+    spot: pulumi.Input[bool] | None = None
+    enable_access_logging: pulumi.Input[bool] | None = pulumi.property(
+        "enableAccessLogging", default=None
     )
     service_account: pulumi.Input[str] | None = pulumi.property("serviceAccount", default=None)
     display_name: pulumi.Input[str] | None = pulumi.property("displayName", default=None)
@@ -175,7 +180,15 @@ class DeployedModel:
     machine_type: str = pulumi.property("machineType")
     min_replicas: int = pulumi.property("minReplicas")
     max_replicas: int = pulumi.property("maxReplicas")
-    cpu_utilization_target: int = pulumi.property("cpuUtilizationTarget")
+    required_replicas: int = pulumi.property("requiredReplicas")
+    autoscaling: dict[str, int]
+    accelerator_type: str = pulumi.property("acceleratorType")
+    accelerator_count: int = pulumi.property("acceleratorCount")
+    spot: bool
+    enable_access_logging: bool = pulumi.property("enableAccessLogging")
+    explanation_spec: str = pulumi.property("explanationSpec")
+    shared_resources: str = pulumi.property("sharedResources")
+    automatic_resources: str = pulumi.property("automaticResources")
     service_account: str = pulumi.property("serviceAccount")
     disable_container_logging: bool = pulumi.property("disableContainerLogging")
 

@@ -1,7 +1,7 @@
 """The whole content of the cloud in a form in which two clouds can be compared.
 
-Left out is what two clouds differ in that hold the same: times, etags, generations and numbers that
-Google draws.
+Left out is what two clouds differ in that hold the same: times and what follows them, etags,
+generations and numbers that Google draws.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ DIFFERS = frozenset(
         "revision",
         "revisionCreateTime",
         "revisionId",
+        "scaling",
         "softDeleteTime",
         "swept",
         "timeCreated",

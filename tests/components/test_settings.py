@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from components.settings import Settings, SettingsError, parse
+from vertexops.schema import CPU_UTILIZATION, REQUEST_COUNT
 
 UPLOADED = {"id": "fan", "artifact": "fan.joblib", "traffic": 90}
 LOOKED_UP = {
@@ -27,7 +28,7 @@ GOOD = {
     "machineType": "n1-standard-2",
     "minReplicas": "1",
     "maxReplicas": "2",
-    "cpuTargetPercent": "60",
+    "autoscaling": '{"cpuPercent": 60}',
     "sensors": "[]",
     "riskPercent": "50",
     "telemetryDays": "365",
@@ -62,6 +63,12 @@ def test_good_values_are_typed(root: Path) -> None:
     assert (settings.max_replicas, settings.protect, settings.models[1].traffic) == (2, False, 10)
     assert settings.source_project == "iot-models"
     assert settings.capabilities == {"register", "retire", "source"}
+
+
+def test_replicas_follow_cpu_use_and_where_it_is_said_requests(root: Path) -> None:
+    assert parse(GOOD, root).autoscaling.targets == {CPU_UTILIZATION: 60}
+    both = {**GOOD, "autoscaling": '{"requestsPerMinute": 600}'}
+    assert parse(both, root).autoscaling.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
 
 
 def test_settings_cannot_be_changed(root: Path) -> None:
@@ -137,6 +144,10 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("deployerMay", '["roles/iot.admin"]', "deployerMay[0]: 'roles/iot.admin' is no role"),
         ("minReplicas", "3", "minReplicas: '3' is more than maxReplicas, 2; use 1 to 2"),
         ("minReplicas", "0", "minReplicas: '0' is not valid"),
+        ("autoscaling", '{"cpuPercent": 0}', "autoscaling.cpuPercent: 0 is not valid"),
+        ("autoscaling", '{"requestsPerMinute": 0}', "requestsPerMinute: 0 is not valid"),
+        ("autoscaling", '{"cpu": 60}', "autoscaling.cpu: 60 is for an unknown key; did you mean c"),
+        ("autoscaling", "60", "autoscaling: '60' is not valid"),
         ("maxReplicas", "many", "maxReplicas: 'many' is not valid"),
         ("protect", "maybe", "protect: 'maybe' is not valid"),
         ("machineType", "big", "machineType: 'big' is not such as n1-standard-2"),

@@ -143,10 +143,13 @@ CHANGES = (
                 lambda s: [r["maxReplicaCount"] for r in serving(s)] == [3, 3],
             ),
             Case(
-                "cpuTargetPercent",
-                70,
+                "autoscaling",
+                {"cpuPercent": 70, "requestsPerMinute": 600},
                 {"update ModelRollout"},
-                lambda s: all(r["autoscalingMetricSpecs"][0]["target"] == 70 for r in serving(s)),
+                lambda s: all(
+                    [spec["target"] for spec in r["autoscalingMetricSpecs"]] == [70, 600]
+                    for r in serving(s)
+                ),
             ),
             Case("readinessSeconds", 600, set()),
             Case("riskPercent", 70, {"update Subscription", "update Table"}),

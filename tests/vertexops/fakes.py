@@ -13,7 +13,7 @@ from vertexops.waiting import Clock
 
 Json = dict[str, Any]
 OPERATION_SECONDS = 300.0
-CPUS = {"n1-standard-2": 2, "n1-standard-4": 4}
+CPUS = {"n1-standard-2": 2, "n1-standard-4": 4, "g2-standard-4": 4}
 
 
 class FakeClock(Clock):

@@ -13,11 +13,13 @@ from tests.vertexops.fakes import OPERATION_SECONDS
 from vertexops.deployed import deployed_model_id
 from vertexops.errors import GoogleError
 from vertexops.rollout import ModelRollout
+from vertexops.schema import CPU_UTILIZATION, DUTY_CYCLE, REQUEST_COUNT
 from vertexops.waiting import ATTEMPTS
 
 E = "projects/p/locations/us-central1/endpoints/7"
 M = "projects/p/locations/us-central1/models/pump"
 QUOTA = "CustomModelServingCPUsPerProjectPerRegion"
+QUEUE = "pubsub.googleapis.com/subscription/num_undelivered_messages"
 
 
 def model(version: int, traffic: int = 100, **more: Any) -> dict[str, Any]:
@@ -90,18 +92,34 @@ def test_traffic_does_not_move_while_the_new_model_is_being_deployed(world: Worl
 def test_replicas_and_logging_change_in_place(world: World) -> None:
     old = rollout(model(1))
     world.up(old)
-    new = rollout(model(1, minReplicas=2, cpuUtilizationTarget=80, disableContainerLogging=True))
+    changed = {"minReplicas": 2, "requiredReplicas": 1, "disableContainerLogging": True}
+    new = rollout(model(1, **changed, autoscaling={CPU_UTILIZATION: 80, REQUEST_COUNT: 600}))
     outputs = world.up(new, old)
     [(method, _, mask)] = world.vertex.calls
     assert method == "mutate"
     assert mask.split(",") == [
         "dedicatedResources.minReplicaCount",
         "dedicatedResources.maxReplicaCount",
+        "dedicatedResources.requiredReplicaCount",
         "dedicatedResources.autoscalingMetricSpecs",
         "disableContainerLogging",
     ]
     assert outputs["deployedModels"][0]["maxReplicas"] == 2
-    assert outputs["deployedModels"][0]["cpuUtilizationTarget"] == 80
+    targets = outputs["deployedModels"][0]["autoscaling"]
+    assert targets == {CPU_UTILIZATION: 80, REQUEST_COUNT: 600}
+    [there] = world.vertex.endpoints[E]["models"].values()
+    assert there["dedicatedResources"]["autoscalingMetricSpecs"] == [
+        {"metricName": CPU_UTILIZATION, "target": 80},
+        {"metricName": REQUEST_COUNT, "target": 600},
+    ]
+
+
+def test_without_a_target_googles_own_is_sent(world: World) -> None:
+    world.up(rollout(model(1)))
+    [there] = world.vertex.endpoints[E]["models"].values()
+    assert there["dedicatedResources"]["autoscalingMetricSpecs"] == [
+        {"metricName": CPU_UTILIZATION, "target": 60}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +128,9 @@ def test_replicas_and_logging_change_in_place(world: World) -> None:
         {"machineType": "n1-standard-4"},
         {"serviceAccount": "serving@p.iam.gserviceaccount.com"},
         {"displayName": "new"},
+        {"acceleratorType": "NVIDIA_L4", "acceleratorCount": 1},
+        {"spot": True},
+        {"enableAccessLogging": True},
     ],
 )
 def test_what_cannot_change_in_place_is_deployed_anew(world: World, changed: Any) -> None:
@@ -295,7 +316,7 @@ def test_a_program_that_names_the_defaults_reads_the_same(world: World) -> None:
             1,
             minReplicas=1,
             maxReplicas=1,
-            cpuUtilizationTarget=60,
+            autoscaling={CPU_UTILIZATION: 60},
             disableContainerLogging=False,
         )
     )
@@ -351,6 +372,110 @@ def test_replicas_changed_outside_are_drift(world: World) -> None:
     assert change.updates == ("models[0].maxReplicas",)
     world.up(inputs, read.inputs)
     assert there["dedicatedResources"]["maxReplicaCount"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        ({"metricName": REQUEST_COUNT, "target": 600}, REQUEST_COUNT),
+        (
+            {
+                "metricName": QUEUE,
+                "target": 9,
+                "monitoredResourceLabels": {"subscription_id": "s", "project_id": "q"},
+            },
+            f'{QUEUE}{{project_id="q",subscription_id="s"}}',
+        ),
+    ],
+)
+def test_a_metric_that_somebody_added_is_drift_and_goes(world: World, spec: Any, key: str) -> None:
+    inputs = rollout(model(1, autoscaling={CPU_UTILIZATION: 70}))
+    outputs = world.up(inputs)
+    [there] = world.vertex.endpoints[E]["models"].values()
+    there["dedicatedResources"]["autoscalingMetricSpecs"].append(spec)
+    read = world.kind.read(E, inputs, outputs, world.context)
+    assert read is not None
+    assert read.inputs["models"][0]["autoscaling"] == {CPU_UTILIZATION: 70, key: spec["target"]}
+    change = world.kind.diff(E, read.inputs, read.outputs, inputs)
+    assert change.updates == ("models[0].autoscaling",)
+    world.up(inputs, read.inputs)
+    assert [call[2] for call in world.vertex.calls] == ["dedicatedResources.autoscalingMetricSpecs"]
+    assert there["dedicatedResources"]["autoscalingMetricSpecs"] == [
+        {"metricName": CPU_UTILIZATION, "target": 70}
+    ]
+
+
+MACHINE = {"machineType": "n1-standard-2"}
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        (
+            {
+                "dedicatedResources": {
+                    "machineSpec": MACHINE
+                    | {"acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 1},
+                    "minReplicaCount": 1,
+                }
+            },
+            {"acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 1},
+        ),
+        (
+            {"dedicatedResources": {"machineSpec": MACHINE, "minReplicaCount": 1, "spot": True}},
+            {"spot": True},
+        ),
+        ({"enableAccessLogging": True}, {"enableAccessLogging": True}),
+        (
+            {"dedicatedResources": {}, "sharedResources": "projects/p/pools/x"},
+            {"sharedResources": "projects/p/pools/x", "machineType": ""},
+        ),
+        (
+            {"dedicatedResources": {}, "automaticResources": {"minReplicaCount": 2}},
+            {"automaticResources": '{"minReplicaCount": 2}', "machineType": ""},
+        ),
+    ],
+)
+def test_what_nobody_declared_is_no_deployment_of_ours(
+    world: World, found: Any, shown: Any
+) -> None:
+    """Not even under an id of ours, which then another one takes the place of."""
+    inputs = rollout(model(1))
+    outputs = world.up(inputs)
+    [there] = world.vertex.endpoints[E]["models"].values()
+    there |= found
+    read = world.kind.read(E, inputs, outputs, world.context)
+    assert read is not None
+    [other] = read.inputs["models"]
+    assert other | shown == other
+    assert world.kind.diff(E, read.inputs, read.outputs, inputs).updates != ()
+    new = world.up(inputs, read.inputs)
+    assert world.asked == ["deploy", "set_traffic", "undeploy"]
+    assert world.split == {"1": 100}
+    again = world.kind.read(E, inputs, new, world.context)
+    assert again is not None and again.inputs == inputs
+
+
+@pytest.mark.parametrize(("id", "deploys"), [("42", True), ("", False)])
+def test_what_a_model_explains_itself_by_is_inherited_by_our_own_deployment(
+    world: World, id: str, deploys: bool
+) -> None:
+    inputs = rollout(model(1))
+    world.up(inputs)
+    [(own, there)] = world.vertex.endpoints[E]["models"].items()
+    explained = there | {"explanationSpec": {"parameters": {"topK": 1}}, "id": id or own}
+    world.vertex.endpoints[E].update(models={id or own: explained}, split={id or own: 100})
+    world.up(inputs, inputs)
+    assert ("deploy" in world.asked) == deploys
+
+
+def test_machines_that_come_with_accelerators_may_name_them(world: World) -> None:
+    inputs = rollout(model(1, machineType="g2-standard-4"))
+    outputs = world.up(inputs)
+    [there] = world.vertex.endpoints[E]["models"].values()
+    there["dedicatedResources"]["machineSpec"] |= {"acceleratorType": "NVIDIA_L4"}
+    read = world.kind.read(E, inputs, outputs, world.context)
+    assert read is not None and read.inputs == inputs
 
 
 def test_undeployed_outside_is_drift_and_comes_back(world: World) -> None:
@@ -492,7 +617,7 @@ def test_everything_wrong_is_said_at_once(world: World) -> None:
         "deadlineSeconds": 0,
         "models": [
             model(1, 101, minReplicas=3, maxReplicas=2, serviceAccount="me@example.com"),
-            model(1, 5, cpuUtilizationTarget=0),
+            model(1, 5, autoscaling={CPU_UTILIZATION: 0, REQUEST_COUNT: 0, DUTY_CYCLE: 50, "x": 1}),
             {"model": f"{M}@prod", "machineType": "n1-standard-2", "replicas": 1},
         ],
     }
@@ -503,7 +628,10 @@ def test_everything_wrong_is_said_at_once(world: World) -> None:
         "models[0].maxReplicas",
         "models[0].serviceAccount",
         "models[1].model",
-        "models[1].cpuUtilizationTarget",
+        *(
+            f"models[1].autoscaling.{metric}"
+            for metric in (CPU_UTILIZATION, REQUEST_COUNT, DUTY_CYCLE, "x")
+        ),
         "models[2].model",
         "models[2].traffic",
         "models[2].replicas",

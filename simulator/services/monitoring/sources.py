@@ -3,8 +3,8 @@
 `prediction_count` counts instances ("If you have more than one instance per request, each instance
 is counted here", docs vertex-ai/docs/general/monitoring-metrics), `response_count` and
 `error_count` requests. Requests that no deployed model got, denied ones among them, are in none.
-Latencies are the real ones of this process. Inferred: `resource_container` is the project's id, an
-error is any answer but 2xx, and the replicas of a model are its least, as nothing scales here.
+Latencies are the real ones of this process. Inferred: `resource_container` is the project's id, and
+an error is any answer but 2xx.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from simulator.services.logging.metrics import metric_name
 from simulator.services.logging.samples import Sample
 from simulator.services.logging.state import Logging
 from simulator.services.monitoring.descriptors import ONLINE
+from simulator.services.vertex.scaling import follow
 from simulator.services.vertex.state import Scaled, Served, Vertex
 
 Labels = tuple[tuple[str, str], ...]
@@ -44,7 +45,7 @@ def samples(
             if start <= served.time <= end and served.endpoint.split("/")[1] == project:
                 yield from PREDICTIONS[metric_type](served)
     elif metric_type in REPLICAS:
-        yield from _replicas(cloud, project, start, end)
+        yield from _replicas(cloud, project, REPLICAS[metric_type], start, end)
     elif metric_type == "serviceruntime.googleapis.com/api/request_count":
         yield from _requests(cloud, project)
 
@@ -98,11 +99,17 @@ PREDICTIONS: dict[str, Callable[[Served], Iterator[Sample]]] = {
     f"{ONLINE}error_count": _errors,
     f"{ONLINE}prediction_latencies": _latencies,
 }
-REPLICAS = {f"{ONLINE}replicas", f"{ONLINE}target_replicas"}
+REPLICAS: dict[str, Callable[[Scaled], int]] = {
+    f"{ONLINE}replicas": lambda scaled: scaled.replicas,
+    f"{ONLINE}target_replicas": lambda scaled: scaled.target,
+}
 
 
-def _replicas(cloud: Cloud, project: str, start: float, end: float) -> Iterator[Sample]:
+def _replicas(
+    cloud: Cloud, project: str, of: Callable[[Scaled], int], start: float, end: float
+) -> Iterator[Sample]:
     """Sampled at every full minute at which the model was deployed."""
+    follow(cloud)
     changes: dict[tuple[str, str], list[Scaled]] = {}
     for change in cloud[Vertex].scaled:
         if change.endpoint.split("/")[1] == project:
@@ -112,9 +119,9 @@ def _replicas(cloud: Cloud, project: str, start: float, end: float) -> Iterator[
         for event, following in zip(events, [*events[1:], None], strict=True):
             last = min(until, following.time) if following else until
             first = math.ceil(max(start, event.time) / MINUTE)
-            for minute in range(first, math.floor(last / MINUTE) + 1) if event.replicas else ():
+            for minute in range(first, math.floor(last / MINUTE) + 1) if of(event) else ():
                 if following is None or minute * MINUTE < following.time:
-                    yield _sample(event, minute * MINUTE, event.replicas)
+                    yield _sample(event, minute * MINUTE, of(event))
 
 
 def _requests(cloud: Cloud, project: str) -> Iterator[Sample]:

@@ -16,6 +16,7 @@ from simulator.services.vertex.endpoints import checked_split
 from simulator.services.vertex.models import account_resource
 from simulator.services.vertex.operations import start
 from simulator.services.vertex.resources import MUTABLE_REPLICAS, check_quota, cpus, merged, sized
+from simulator.services.vertex.scaling import follow
 from simulator.services.vertex.state import (
     Deployment,
     Endpoint,
@@ -187,6 +188,7 @@ def undeploy_model(call: Call) -> Result:
         call.cloud[Operations].falter()
         deployment = _deployment(endpoint, deployed_id)
         endpoint.traffic = _remaining(endpoint, deployed_id, split)
+        follow(call.cloud)
         del endpoint.deployed[deployed_id]
         vertex.scale(endpoint, deployment, 0)
         vertex.touch(endpoint)
@@ -239,6 +241,7 @@ def mutate_deployed_model(call: Call) -> Result:
 
     def run() -> dict[str, Any]:
         _deployment(endpoint, deployment.info["id"])
+        follow(call.cloud)
         deployment.info |= {"dedicatedResources": resources, **flags}
         deployment.cpus = cpus(resources)
         vertex.scale(endpoint, deployment)

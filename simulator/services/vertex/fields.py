@@ -3,8 +3,7 @@
 Refused for now, as nothing here behaves by it: accelerators, reservations, spot and flex-start
 machines, scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of
 predictions and of deployments, access logs, explanations, probes and further ports of a container,
-metadata and schemata of a model. Replicas stay the least that are asked for: nothing here scales
-by load.
+metadata and schemata of a model. Replicas follow requests (scaling.py), not the use of CPUs.
 """
 
 from simulator.api.honoured import Table

@@ -47,6 +47,18 @@ class Model:
 
 
 @dataclass(slots=True)
+class Scaling:
+    """How many replicas there are and are asked for, and how far that has been followed."""
+
+    replicas: int = 0
+    target: int = 0
+    followed: float = 0.0
+    # What each cycle of the last minutes asked for, and what was asked for and is not there yet.
+    wanted: list[tuple[float, int]] = field(default_factory=list)
+    coming: list[tuple[float, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Deployment:
     """A DeployedModel; without a predictor it is still being deployed."""
 
@@ -55,6 +67,7 @@ class Deployment:
     version: str
     cpus: int
     predictor: Predictor | None = None
+    scaling: Scaling = field(default_factory=Scaling)
 
 
 @dataclass(slots=True)
@@ -93,13 +106,14 @@ class Served(NamedTuple):
 
 
 class Scaled(NamedTuple):
-    """From `time` on, a deployed model has this many replicas."""
+    """From `time` on, a deployed model has this many replicas, and `target` are asked for."""
 
     time: float
     endpoint: str
     deployed_id: str
     names: tuple[str, str]
     replicas: int
+    target: int
 
 
 class Vertex(Holding):
@@ -189,14 +203,24 @@ class Vertex(Holding):
     def scale(
         self, endpoint: Endpoint, deployment: Deployment, replicas: int | None = None
     ) -> None:
-        """Note a change of replicas; the least, unless given: nothing here scales by load."""
+        """Replicas from now on; unless given, those that there are, within what is allowed."""
         if replicas is None:
             shared = deployment.info.get("sharedResources")
             holder = self.pools[self.normal(shared)].info if shared else deployment.info
-            replicas = holder["dedicatedResources"]["minReplicaCount"]
-        deployed_id, now = deployment.info["id"], self.cloud.clock.now()
-        names = display_names(endpoint, deployment)
-        self.scaled.append(Scaled(now, endpoint.name, deployed_id, names, replicas))
+            resources = holder["dedicatedResources"]
+            least, most = resources["minReplicaCount"], resources["maxReplicaCount"]
+            replicas = least if shared else min(max(deployment.scaling.replicas, least), most)
+        now = self.cloud.clock.now()
+        deployment.scaling = Scaling(followed=now)
+        self.scaling(endpoint, deployment, now, replicas, replicas)
+
+    def scaling(
+        self, endpoint: Endpoint, deployment: Deployment, time: float, replicas: int, target: int
+    ) -> None:
+        """Note how many replicas there are from `time` on, and how many are asked for."""
+        deployment.scaling.replicas, deployment.scaling.target = replicas, target
+        deployed_id, names = deployment.info["id"], display_names(endpoint, deployment)
+        self.scaled.append(Scaled(time, endpoint.name, deployed_id, names, replicas, target))
 
     def live(self) -> dict[str, list[str]]:
         deployed = [f"{e.name}/{key}" for e in self.endpoints.values() for key in e.deployed]

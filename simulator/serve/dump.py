@@ -51,6 +51,7 @@ DIFFERS = frozenset(
         "updateTime",
         "versionCreateTime",
         "versionUpdateTime",
+        "watch",
     }
 )
 # What services keep to do their work, and the past: neither is content.

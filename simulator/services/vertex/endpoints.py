@@ -26,6 +26,7 @@ from simulator.services.vertex.state import (
     on_parent,
     require_key,
 )
+from simulator.services.vertex.watching import on_endpoint
 
 method = Methods()
 
@@ -135,6 +136,13 @@ def patch(call: Call) -> Result:
     apply_mask(info, body, call.params.get("updateMask"), (*MUTABLE, "trafficSplit"))
     traffic = checked_split(info.pop("trafficSplit", {}), set(endpoint.serving()))
     _check_texts(info)
+    if info.get(LOGGING) != endpoint.info.get(LOGGING) and on_endpoint(call.cloud, endpoint.name):
+        # docs vertex-ai/docs/predictions/online-prediction-logging, "Request-response logging and
+        # Model Monitoring v1": it can neither be enabled nor changed. The words are ours.
+        raise failed_precondition(
+            "The request-response logging of an endpoint with a model deployment monitoring job "
+            "cannot be changed."
+        )
     endpoint.info, endpoint.traffic = info, traffic
     vertex.touch(endpoint)
     return shown(call, endpoint)

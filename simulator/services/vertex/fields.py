@@ -40,6 +40,29 @@ HONOURED = Table(
         "EnvVar": "name value",
         "Port": "containerPort",
         "MergeVersionAliasesRequest": "versionAliases",
+        "ModelDeploymentMonitoringJob": "displayName endpoint labels logTtl "
+        "modelDeploymentMonitoringObjectiveConfigs modelDeploymentMonitoringScheduleConfig "
+        "loggingSamplingStrategy modelMonitoringAlertConfig analysisInstanceSchemaUri "
+        "enableMonitoringPipelineLogs",
+        "ModelDeploymentMonitoringObjectiveConfig": "deployedModelId objectiveConfig",
+        "ModelMonitoringObjectiveConfig": "trainingDataset predictionDriftDetectionConfig "
+        "trainingPredictionSkewDetectionConfig",
+        "ModelMonitoringObjectiveConfigPredictionDriftDetectionConfig": "driftThresholds "
+        "defaultDriftThreshold",
+        "ModelMonitoringObjectiveConfigTrainingPredictionSkewDetectionConfig": "skewThresholds "
+        "defaultSkewThreshold",
+        "ModelMonitoringObjectiveConfigTrainingDataset": "gcsSource dataFormat targetField",
+        "ThresholdConfig": "value",
+        "GcsSource": "uris",
+        "ModelDeploymentMonitoringScheduleConfig": "monitorInterval",
+        "SamplingStrategy": "randomSampleConfig",
+        "SamplingStrategyRandomSampleConfig": "sampleRate",
+        # Nothing is sent: what is to be is kept.
+        "ModelMonitoringAlertConfig": "enableLogging emailAlertConfig notificationChannels",
+        "ModelMonitoringAlertConfigEmailAlertConfig": "userEmails",
+        "SearchModelDeploymentMonitoringStatsAnomaliesRequest": "deployedModelId "
+        "featureDisplayName objectives pageSize pageToken startTime endTime",
+        "SearchModelDeploymentMonitoringStatsAnomaliesRequestStatsAnomaliesObjective": "type",
         "PredictRequest": "instances parameters",
         "RawPredictRequest": "httpBody",
         "GoogleApiHttpBody": "*",

@@ -12,7 +12,7 @@ from simulator.services.vertex.state import Vertex, in_region, location_of
 
 method = Methods()
 
-POOLS = "deploymentResourcePools"
+POOLS, JOBS = "deploymentResourcePools", "modelDeploymentMonitoringJobs"
 # What started it -> permission to get and wait for the operation, to cancel it, to delete it.
 # gcp-facts/01_method_permissions.md; there is no aiplatform.operations.get. Deploying's row also
 # serves mutateDeployedModel, and the model's delete row its versions (inferences).
@@ -29,6 +29,9 @@ RIGHTS = {
     "UploadModel": ("models.get", "models.update", "models.get"),
     "DeleteModel": ("models.get", "models.delete", "models.get"),
     "DeleteModelVersion": ("models.get", "models.delete", "models.get"),
+    # Google's page names permissions of indexes for the delete, which seems to be a slip.
+    "UpdateModelDeploymentMonitoringJob": (f"{JOBS}.get", f"{JOBS}.update", f"{JOBS}.update"),
+    "DeleteModelDeploymentMonitoringJob": (f"{JOBS}.get", f"{JOBS}.delete", f"{JOBS}.update"),
 }
 GET, CANCEL, DELETE = range(3)
 # Operations that outlive the resource they are about are named after its location.
@@ -36,9 +39,10 @@ DELETING = (
     "DeleteDeploymentResourcePool",
     "DeleteEndpoint",
     "DeleteModel",
+    "DeleteModelDeploymentMonitoringJob",
     "DeleteModelVersion",
 )
-PLACES = ("", "endpoints.", "models.", f"{POOLS}.")
+PLACES = ("", "endpoints.", "models.", f"{POOLS}.", f"{JOBS}.")
 
 
 def start(

@@ -26,6 +26,7 @@ from simulator.services.vertex.state import (
     in_region,
     project_of,
 )
+from simulator.services.vertex.watching import observe
 
 method = Methods()
 
@@ -118,6 +119,7 @@ def _served(
             )
         )
     log_sample(call, endpoint, deployment, instances, predictions)
+    observe(call.cloud, endpoint.name, deployment.info["id"], instances)
     return deployment, predictions
 
 

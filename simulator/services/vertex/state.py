@@ -92,6 +92,55 @@ class Pool:
     cpus: int
 
 
+class Distance(NamedTuple):
+    """How far a feature was from its baseline in a window, by an objective of a monitoring job."""
+
+    objective: str
+    deployed_id: str
+    feature: str
+    deviation: float
+    threshold: float
+    start: float
+    end: float
+
+    @property
+    def anomalous(self) -> bool:
+        return self.deviation > self.threshold
+
+
+@dataclass(slots=True)
+class Watch:
+    """What a monitoring job has seen, and what it is up to.
+
+    `begun` is when the window did that is being collected; `seen` has its sampled requests with
+    their time and deployed model. `trained` and `before` are baselines, by deployed model.
+    """
+
+    state: str
+    begun: float
+    features: dict[str, str] = field(default_factory=dict)
+    seen: list[tuple[float, str, list[Any]]] = field(default_factory=list)
+    trained: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    before: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    found: list[Distance] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+    latest: float = 0.0
+    scheduled: int = 0
+    logged: int = 0
+
+
+@dataclass(slots=True)
+class Monitor:
+    """A ModelDeploymentMonitoringJob."""
+
+    name: str
+    endpoint: str
+    info: dict[str, Any]
+    # Samples requests; the same in every run.
+    random: Random
+    watch: Watch
+
+
 class Served(NamedTuple):
     """What monitoring shows of one request that reached a deployed model; times in ms."""
 
@@ -122,6 +171,7 @@ class Vertex(Holding):
         self.models: dict[str, Model] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.pools: dict[str, Pool] = {}
+        self.monitors: dict[str, Monitor] = {}
         # names that unfinished operations will create
         self.reserved: set[str] = set()
         # operation name -> (its kind, the resource it is about)
@@ -229,6 +279,7 @@ class Vertex(Holding):
             "endpoints": sorted(self.endpoints),
             "deployedModels": sorted(deployed),
             "deploymentResourcePools": sorted(self.pools),
+            "modelDeploymentMonitoringJobs": sorted(self.monitors),
         }
 
 

@@ -95,6 +95,9 @@ class Sandbox:
     def models(self, name: str = "admin", region: str = REGION) -> Any:
         return aiplatform_v1.ModelServiceClient(**self._vertex(name, region))
 
+    def jobs(self, name: str = "admin") -> Any:
+        return aiplatform_v1.JobServiceClient(**self._vertex(name, REGION))
+
     def predictions(self, name: str = "admin", host: str = "") -> Any:
         return aiplatform_v1.PredictionServiceClient(**self._vertex(name, REGION, host))
 

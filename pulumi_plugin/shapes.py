@@ -16,9 +16,10 @@ from pulumi_plugin.values import UNKNOWN, Props
 
 Property = dict[str, Any]
 
-_TYPES: Final[dict[str, tuple[type, str]]] = {
+_TYPES: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "string": (str, "a string"),
     "integer": (int, "a whole number"),
+    "number": ((int, float), "a number"),
     "boolean": (bool, "true or false"),
     "array": (list, "a list"),
     "object": (dict, "a map"),
@@ -111,7 +112,7 @@ class Package:
         if value is UNKNOWN:
             return value
         kind, said = _TYPES[of.get("type", "object")]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        if not isinstance(value, kind) or (kind not in (bool, dict) and isinstance(value, bool)):
             failures.append(Failure(at, f"is {value!r}, not {said}"))
         elif isinstance(value, dict) and "$ref" in of:
             name = of["$ref"].rpartition(":")[2]

@@ -13,6 +13,7 @@ from vertexops.devices import DeviceRegistry, RegisteredDevice
 from vertexops.fixed import FixedSettings
 from vertexops.google import Google
 from vertexops.models import RegisteredModel
+from vertexops.monitoring import MonitoringJob
 from vertexops.readiness import AccessReady, ServicesReady
 from vertexops.rollout import ModelRollout
 from vertexops.waiting import Clock
@@ -20,6 +21,7 @@ from vertexops.waiting import Clock
 KINDS: dict[str, Callable[[VertexOps], Kind]] = {
     schema.REGISTERED_MODEL: lambda it: RegisteredModel(it.google, it.clock),
     schema.MODEL_ROLLOUT: lambda it: ModelRollout(it.google, it.clock),
+    schema.MONITORING_JOB: lambda it: MonitoringJob(it.google, it.clock),
     schema.SERVICES_READY: lambda it: ServicesReady(it.google, it.clock),
     schema.ACCESS_READY: lambda it: AccessReady(it.google, it.clock),
     schema.FIXED_SETTINGS: lambda it: FixedSettings(),

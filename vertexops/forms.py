@@ -30,6 +30,16 @@ ACCOUNT: Final = Form(
     r"[a-z0-9-]+@([a-z0-9.:-]+\.iam|developer|appspot)\.gserviceaccount\.com",
     "the e-mail address of a service account",
 )
+MONITORING_JOB: Final = Form(
+    r"projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)"
+    r"/modelDeploymentMonitoringJobs/(?P<id>[^/]+)",
+    "projects/P/locations/L/modelDeploymentMonitoringJobs/J",
+)
+CHANNEL: Final = Form(
+    r"projects/[^/]+/notificationChannels/[^/]+", "projects/P/notificationChannels/C"
+)
+EMAIL: Final = Form(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")
+FILE: Final = Form(r"gs://[a-z0-9][a-z0-9._-]+/.*[^/]", "gs://BUCKET/FILE")
 DIRECTORY: Final = Form(r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", "gs://BUCKET/DIRECTORY")
 DIGEST: Final = Form(r"[0-9a-f]{32,128}", "a hex digest such as SHA-256, in lower case")
 ALIAS: Final = Form(

@@ -12,6 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from pulumi_plugin.kinds import ProviderError
@@ -178,6 +179,7 @@ class Vertex:
             credentials=credentials, transport="rest", client_options=options
         )
         self._types: Any = aiplatform_v1
+        self._credentials, self._location = credentials, location
 
     def _call(self, method: Any, request: str, body: Json) -> Any:
         message = getattr(self._types, request).from_json(json.dumps(body))
@@ -243,6 +245,46 @@ class Vertex:
         return self._start(
             self._models.delete_model_version, "DeleteModelVersionRequest", {"name": name}
         )
+
+    @cached_property
+    def _jobs(self) -> Any:
+        options = {"api_endpoint": f"{self._location}-aiplatform.googleapis.com"}
+        return self._types.JobServiceClient(
+            credentials=self._credentials, transport="rest", client_options=options
+        )
+
+    def monitoring_job(self, name: str) -> Json:
+        get = self._jobs.get_model_deployment_monitoring_job
+        return _dict(self._call(get, "GetModelDeploymentMonitoringJobRequest", {"name": name}))
+
+    def monitoring_jobs(self, parent: str) -> list[Json]:
+        find = self._jobs.list_model_deployment_monitoring_jobs
+        body = {"parent": parent}
+        pages = self._call(find, "ListModelDeploymentMonitoringJobsRequest", body)
+        with google_errors():
+            return [_dict(job) for job in pages]
+
+    def create_monitoring_job(self, parent: str, job: Json) -> Json:
+        body = {"parent": parent, "modelDeploymentMonitoringJob": job}
+        create = self._jobs.create_model_deployment_monitoring_job
+        return _dict(self._call(create, "CreateModelDeploymentMonitoringJobRequest", body))
+
+    def update_monitoring_job(self, job: Json, mask: str) -> str:
+        body = {"modelDeploymentMonitoringJob": job, "updateMask": mask}
+        update = self._jobs.update_model_deployment_monitoring_job
+        return self._start(update, "UpdateModelDeploymentMonitoringJobRequest", body)
+
+    def delete_monitoring_job(self, name: str) -> str:
+        delete = self._jobs.delete_model_deployment_monitoring_job
+        return self._start(delete, "DeleteModelDeploymentMonitoringJobRequest", {"name": name})
+
+    def pause_monitoring_job(self, name: str) -> None:
+        pause = self._jobs.pause_model_deployment_monitoring_job
+        self._call(pause, "PauseModelDeploymentMonitoringJobRequest", {"name": name})
+
+    def resume_monitoring_job(self, name: str) -> None:
+        resume = self._jobs.resume_model_deployment_monitoring_job
+        self._call(resume, "ResumeModelDeploymentMonitoringJobRequest", {"name": name})
 
 
 def _dict(message: Any) -> Json:

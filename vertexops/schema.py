@@ -11,7 +11,9 @@ def _property(of: Property, description: str) -> Property:
 
 STRING: Property = {"type": "string"}
 INTEGER: Property = {"type": "integer"}
+NUMBER: Property = {"type": "number"}
 BOOLEAN: Property = {"type": "boolean"}
+NUMBERS: Property = {"type": "object", "additionalProperties": NUMBER}
 STRINGS: Property = {"type": "array", "items": STRING}
 LABELS: Property = {"type": "object", "additionalProperties": STRING}
 INTEGERS: Property = {"type": "object", "additionalProperties": INTEGER}
@@ -19,6 +21,7 @@ INTEGERS: Property = {"type": "object", "additionalProperties": INTEGER}
 NAME, VERSION = "vertexops", "0.1.0"
 REGISTERED_MODEL = f"{NAME}:index:RegisteredModel"
 MODEL_ROLLOUT = f"{NAME}:index:ModelRollout"
+MONITORING_JOB = f"{NAME}:index:MonitoringJob"
 SERVICES_READY = f"{NAME}:index:ServicesReady"
 ACCESS_READY = f"{NAME}:index:AccessReady"
 FIXED_SETTINGS = f"{NAME}:index:FixedSettings"
@@ -100,6 +103,23 @@ TYPES = {
         },
         ("id", "model", "traffic"),
     ),
+    "MonitoringObjective": Shape(
+        {
+            "deployedModelId": _property(STRING, "Whose requests; as ModelRollout gives it."),
+            "driftThresholds": _property(
+                NUMBERS, "By feature: how far, 0 to 1, a window may be from the one before."
+            ),
+            "defaultDriftThreshold": _property(NUMBER, "Of the features without one."),
+            "skewThresholds": _property(
+                NUMBERS, "By feature: how far a window may be from the training data."
+            ),
+            "defaultSkewThreshold": _property(NUMBER, "Of the features without one."),
+            "trainingUri": _property(STRING, "gs://BUCKET/FILE with the training data."),
+            "trainingFormat": _property(STRING, "csv or jsonl."),
+            "trainingTarget": _property(STRING, "The field that the model predicts."),
+        },
+        ("deployedModelId",),
+    ),
     "Need": Shape(
         {
             "resource": _property(
@@ -180,6 +200,30 @@ RESOURCES = {
             ),
         },
         sometimes=("foreignModels", "runningOperation"),
+    ),
+    MONITORING_JOB: ResourceShape(
+        "What an endpoint is asked, watched for drift and for skew from the training data. Google "
+        "refuses changes of the endpoint's request log while it is there.",
+        Shape(
+            {
+                "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
+                "displayName": _property(STRING, "Display name; one job of it on the endpoint."),
+                "objectives": _property(list_of("MonitoringObjective"), "By deployed model."),
+                "samplingRate": _property(NUMBER, "Share of the requests, above 0 and up to 1."),
+                "intervalHours": _property(INTEGER, "Hours between two looks, and of each window."),
+                "logDays": _property(INTEGER, "Days that sampled requests are kept."),
+                "notificationChannels": _property(STRINGS, "projects/P/notificationChannels/C."),
+                "emails": _property(STRINGS, "Addresses that are told."),
+                "enableLogging": _property(BOOLEAN, "Write anomalies to Cloud Logging."),
+                "enablePipelineLogs": _property(BOOLEAN, "Write to Cloud Logging what it does."),
+                "analysisInstanceSchemaUri": _property(
+                    STRING, "gs://BUCKET/FILE: an OpenAPI schema of an instance, with its features."
+                ),
+                "paused": _property(BOOLEAN, "Do not look for now."),
+            },
+            ("endpoint", "displayName", "objectives", "samplingRate", "intervalHours"),
+        ),
+        {"name": _property(STRING, "projects/P/locations/L/modelDeploymentMonitoringJobs/J.")},
     ),
     SERVICES_READY: ResourceShape(
         "Done when every service answers: enabling an API takes minutes to reach all of Google.",

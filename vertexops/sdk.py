@@ -16,6 +16,7 @@ from vertexops.schema import (
     DEVICE_REGISTRY,
     FIXED_SETTINGS,
     MODEL_ROLLOUT,
+    MONITORING_JOB,
     NAME,
     REGISTERED_DEVICE,
     REGISTERED_MODEL,
@@ -224,6 +225,91 @@ class ModelRollout(_Resource):
             endpoint=endpoint, models=models, deadline_seconds=deadline_seconds
         )
         super().__init__(MODEL_ROLLOUT, resource_name, args, opts)
+
+
+@_args
+class MonitoringObjectiveArgs:
+    """How far a deployed model's features may be, 0 to 1, from before and from the training."""
+
+    deployed_model_id: pulumi.Input[str] = pulumi.property("deployedModelId")
+    drift_thresholds: pulumi.Input[Mapping[str, pulumi.Input[float]]] | None = pulumi.property(
+        "driftThresholds", default=None
+    )
+    default_drift_threshold: pulumi.Input[float] | None = pulumi.property(
+        "defaultDriftThreshold", default=None
+    )
+    skew_thresholds: pulumi.Input[Mapping[str, pulumi.Input[float]]] | None = pulumi.property(
+        "skewThresholds", default=None
+    )
+    default_skew_threshold: pulumi.Input[float] | None = pulumi.property(
+        "defaultSkewThreshold", default=None
+    )
+    training_uri: pulumi.Input[str] | None = pulumi.property("trainingUri", default=None)
+    training_format: pulumi.Input[str] | None = pulumi.property("trainingFormat", default=None)
+    training_target: pulumi.Input[str] | None = pulumi.property("trainingTarget", default=None)
+
+
+@_args
+class _MonitoringJobArgs:
+    endpoint: pulumi.Input[str]
+    display_name: pulumi.Input[str] = pulumi.property("displayName")
+    objectives: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[MonitoringObjectiveArgs]]]]
+    sampling_rate: pulumi.Input[float] = pulumi.property("samplingRate")
+    interval_hours: pulumi.Input[int] = pulumi.property("intervalHours")
+    log_days: pulumi.Input[int] | None = pulumi.property("logDays", default=None)
+    notification_channels: pulumi.Input[Sequence[pulumi.Input[str]]] | None = pulumi.property(
+        "notificationChannels", default=None
+    )
+    emails: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None
+    enable_logging: pulumi.Input[bool] | None = pulumi.property("enableLogging", default=None)
+    enable_pipeline_logs: pulumi.Input[bool] | None = pulumi.property(
+        "enablePipelineLogs", default=None
+    )
+    analysis_instance_schema_uri: pulumi.Input[str] | None = pulumi.property(
+        "analysisInstanceSchemaUri", default=None
+    )
+
+
+class MonitoringJob(_Resource):
+    """What an endpoint is asked, watched for drift and for skew from the training data.
+
+    Objectives name deployed models, so take them from a `ModelRollout`. While it is there, Google
+    refuses to change the endpoint's request log.
+    """
+
+    name: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: pulumi.Input[str],
+        display_name: pulumi.Input[str],
+        objectives: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[MonitoringObjectiveArgs]]]],
+        sampling_rate: pulumi.Input[float],
+        interval_hours: pulumi.Input[int],
+        log_days: pulumi.Input[int] | None = None,
+        notification_channels: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
+        emails: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
+        enable_logging: pulumi.Input[bool] | None = None,
+        enable_pipeline_logs: pulumi.Input[bool] | None = None,
+        analysis_instance_schema_uri: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _MonitoringJobArgs(
+            endpoint=endpoint,
+            display_name=display_name,
+            objectives=objectives,
+            sampling_rate=sampling_rate,
+            interval_hours=interval_hours,
+            log_days=log_days,
+            notification_channels=notification_channels,
+            emails=emails,
+            enable_logging=enable_logging,
+            enable_pipeline_logs=enable_pipeline_logs,
+            analysis_instance_schema_uri=analysis_instance_schema_uri,
+        )
+        super().__init__(MONITORING_JOB, resource_name, args, opts)
 
 
 @_args

@@ -46,6 +46,7 @@ class FakeVertex:
         self.clock, self.quota = clock, quota
         self.endpoints: dict[str, Json] = {}
         self.models: dict[str, dict[str, Json]] = {}
+        self.jobs: dict[str, Json] = {}
         self.operations: dict[str, tuple[float, Callable[[], Json]]] = {}
         self.done: dict[str, Json] = {}
         self.calls: list[tuple[Any, ...]] = []
@@ -154,6 +155,45 @@ class FakeVertex:
         assert not split or sum(split.values()) == 100
         assert split.keys() <= state["models"].keys()
         state["split"] = dict(split)
+
+    # Monitoring jobs
+
+    def monitoring_job(self, name: str) -> Json:
+        self._settle()
+        if name not in self.jobs:
+            raise GoogleError(404, "NOT_FOUND", f"Job `{name}` not found.")
+        return {"name": name.replace("/p/", "/123456/"), **self.jobs[name]}
+
+    def monitoring_jobs(self, parent: str) -> list[Json]:
+        return [self.monitoring_job(name) for name in self.jobs if name.startswith(parent)]
+
+    def create_monitoring_job(self, parent: str, job: Json) -> Json:
+        name = f"{parent}/modelDeploymentMonitoringJobs/{len(self.jobs) + 1}"
+        endpoint = job["endpoint"].replace("/p/", "/123456/")
+        self.jobs[name] = {**job, "endpoint": endpoint, "state": "JOB_STATE_RUNNING"}
+        self._called("create_job", job)
+        return self.monitoring_job(name)
+
+    def update_monitoring_job(self, job: Json, mask: str) -> str:
+        self._called("update_job", mask)
+        for key in mask.split(","):
+            self.jobs[job["name"]].pop(key, None)
+            self.jobs[job["name"]] |= {key: job[key]} if key in job else {}
+        return self._start(lambda: {"response": {}})
+
+    def delete_monitoring_job(self, name: str) -> str:
+        self._called("delete_job")
+        if self.jobs[name]["state"] != "JOB_STATE_PAUSED":
+            raise GoogleError(400, "FAILED_PRECONDITION", "Pause it first.")
+        return self._start(lambda: {"response": self.jobs.pop(name) and {}})
+
+    def pause_monitoring_job(self, name: str) -> None:
+        self._called("pause_job")
+        self.jobs[name]["state"] = "JOB_STATE_PAUSED"
+
+    def resume_monitoring_job(self, name: str) -> None:
+        self._called("resume_job")
+        self.jobs[name]["state"] = "JOB_STATE_RUNNING"
 
     # Models
 

@@ -14,6 +14,7 @@ from components.access import Access, AccessArgs
 from components.apis import Apis, ApisArgs
 from components.artifacts import Artifacts, ArtifactsArgs
 from components.devices import Devices, DevicesArgs, for_a_broker
+from components.drift import Drift, DriftArgs
 from components.fixed import watched
 from components.routing import Routing, RoutingArgs
 from components.serving import Serving, ServingArgs
@@ -72,11 +73,21 @@ apis = Apis(
 serves = pulumi.ResourceOptions(providers=as_platform, depends_on=[apis.ready])
 
 uploads = {model.id: root / model.artifact for model in settings.models if model.artifact}
+trained = {
+    model.id: root / model.training.data
+    for model in settings.models
+    if model.training and settings.drift
+}
 artifacts = (
     Artifacts(
         "artifacts",
         ArtifactsArgs(
-            settings.project, settings.region, settings.artifacts_bucket, uploads, settings.protect
+            settings.project,
+            settings.region,
+            settings.artifacts_bucket,
+            uploads,
+            settings.protect,
+            trained,
         ),
         serves,
     )
@@ -137,6 +148,13 @@ if telemetry and access.pubsub_agent:
         pulumi.export("deviceRegistry", devices.registry)
     else:
         pulumi.export("broker", for_a_broker(settings, telemetry))
+
+if settings.drift and artifacts:
+    Drift(
+        "drift",
+        DriftArgs(settings, settings.drift, artifacts, serving, platform),
+        pulumi.ResourceOptions(providers=as_deployer, depends_on=[serving]),
+    )
 
 pulumi.export("endpoint", serving.endpoint)
 pulumi.export("dedicatedDns", serving.dedicated_dns)

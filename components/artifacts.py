@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
@@ -21,6 +21,8 @@ class ArtifactsArgs:
     files: Mapping[str, Path]
     """Model id → the file to upload for it."""
     protect: bool
+    training: Mapping[str, Path] = field(default_factory=dict)
+    """Model id → what it was trained on, kept for who compares with it."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Artifact:
 
     uri: pulumi.Output[str]
     sha256: str
+    training: pulumi.Output[str] | None = None
+    """`gs://` name of what the model was trained on."""
 
 
 class Artifacts(pulumi.ComponentResource):
@@ -63,10 +67,12 @@ class Artifacts(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         self.bucket = bucket.name
-        self.by_model = {id: self._upload(id, path) for id, path in args.files.items()}
+        self.by_model = {
+            id: self._upload(id, path, args.training.get(id)) for id, path in args.files.items()
+        }
         self.register_outputs({"bucket": self.bucket})
 
-    def _upload(self, model: str, path: Path) -> Artifact:
+    def _upload(self, model: str, path: Path, data: Path | None) -> Artifact:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         uploaded = gcp.storage.BucketObject(
             f"{model}-artifact",
@@ -78,4 +84,21 @@ class Artifacts(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         folder = uploaded.name.apply(lambda name: name.rpartition("/")[0])
-        return Artifact(pulumi.Output.concat("gs://", self.bucket, "/", folder), sha256)
+        return Artifact(
+            pulumi.Output.concat("gs://", self.bucket, "/", folder),
+            sha256,
+            self._store(model, data) if data else None,
+        )
+
+    def _store(self, model: str, data: Path) -> pulumi.Output[str]:
+        """Beside the artifact's folder, not in it: containers load all that is there."""
+        digest = hashlib.sha256(data.read_bytes()).hexdigest()[:12]
+        stored = gcp.storage.BucketObject(
+            f"{model}-training",
+            bucket=self.bucket,
+            name=f"models/{model}/training/{digest}{data.suffix}",
+            source=pulumi.FileAsset(str(data)),
+            content_type="text/csv" if data.suffix == ".csv" else "application/jsonl",
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return pulumi.Output.concat("gs://", self.bucket, "/", stored.name)

@@ -41,6 +41,10 @@ OTHER_SENSORS: Final = (
     "Readings of both kinds cannot be in one table. Make a new stack for the other sensors, or "
     "destroy this one and start again."
 )
+WATCHED: Final = (
+    "Google changes no request log while drift is watched: set drift to {} and run `pulumi up` "
+    "first."
+)
 NO_RETIRE: Final = (
     "What is there now could not be deleted: add retire to deployerMay, give the platform the role "
     "that goes with it (README), and run `pulumi up` first."
@@ -83,6 +87,8 @@ def watched(settings: Settings) -> list[SettingArgs]:
         _watch("rolePrefix", s.role_prefix, unretired),
         # Of the next ones it is what they have that cannot be left.
         _watch("previewMember", "somebody" if reviewed else "", unretired if reviewed else ""),
+        _watch("drift", "watched" if s.drift else "", unretired if s.drift else ""),
+        _watch("requestLogPercent", str(s.request_log_percent), WATCHED if s.drift else ""),
         *([_watch("orderByDevice", order, backlog, unretired)] if s.sensors else []),
         _watch("deviceRegistry", registered, kept_registry),
         _watch("sensors", ", ".join(s.sensors), OTHER_SENSORS if s.sensors else ""),

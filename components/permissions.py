@@ -69,6 +69,7 @@ RETIRE: Final = "retire"
 SOURCE: Final = "source"
 REVIEW: Final = "review"
 ROUTE: Final = "route"
+DRIFT: Final = "drift"
 CAPABILITIES: Final = {
     REGISTER: "upload model versions to this project's registry",
     RETIRE: "take the endpoint and its models away again",
@@ -78,6 +79,7 @@ FOLLOWING: Final = {
     SOURCE: "a model lives in another project",
     REVIEW: "somebody previews pull requests",
     ROUTE: "telemetry is routed to predictions",
+    DRIFT: "what the endpoint is asked is watched for drift",
 }
 """Capabilities that are not chosen but follow from the settings."""
 
@@ -141,6 +143,21 @@ NEEDS: Final[tuple[Need, ...]] = (
     *_rows(DEPLOYER, "deployer", PROJECT,
         ("retire the endpoint",     "aiplatform endpoints.delete",               "aiplatform.endpoints.delete"),
         when=RETIRE,
+    ),
+    # The deployer's work, for the watch follows the ids of each rollout. What it is compared with is
+    # read by Vertex AI's agent, whose own role lets it read the buckets of its project.
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("watch for drift",         "aiplatform modelDeploymentMonitoringJobs.create", "aiplatform.modelDeploymentMonitoringJobs.create"),
+        ("find an earlier watch",   "aiplatform modelDeploymentMonitoringJobs.list", "aiplatform.modelDeploymentMonitoringJobs.list"),
+        ("read the watch",          "aiplatform modelDeploymentMonitoringJobs.get", "aiplatform.modelDeploymentMonitoringJobs.get"),
+        ("follow a rollout",        "aiplatform modelDeploymentMonitoringJobs.patch", "aiplatform.modelDeploymentMonitoringJobs.update"),
+        ("watch again",             "aiplatform modelDeploymentMonitoringJobs.resume", "aiplatform.modelDeploymentMonitoringJobs.resume"),
+        when=DRIFT,
+    ),
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("stop watching",           "aiplatform modelDeploymentMonitoringJobs.pause", "aiplatform.modelDeploymentMonitoringJobs.pause"),
+        ("drop the watch",          "aiplatform modelDeploymentMonitoringJobs.delete", "aiplatform.modelDeploymentMonitoringJobs.delete"),
+        when=f"{DRIFT} {RETIRE}",
     ),
     *_rows(DEPLOYER, "servingAccountUser", SERVING_ACCOUNT,
         ("run a model as the serving account", "aiplatform endpoints.deployModel", "iam.serviceAccounts.actAs"),
@@ -277,6 +294,16 @@ NEEDS: Final[tuple[Need, ...]] = (
         when=f"{ROUTE} {RETIRE}",
     ),
     *_rows(PLATFORM, "platform", PROJECT,
+        ("alert on drift",          "monitoring alertPolicies.create",           "monitoring.alertPolicies.create"),
+        ("read a drift alert",      "monitoring alertPolicies.get",              "monitoring.alertPolicies.get"),
+        ("change a drift alert",    "monitoring alertPolicies.patch",            "monitoring.alertPolicies.update"),
+        when=DRIFT,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("delete a drift alert",    "monitoring alertPolicies.delete",           "monitoring.alertPolicies.delete"),
+        when=f"{DRIFT} {RETIRE}",
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
         ("delete a role",           "iam projects.roles.delete",                 "iam.roles.delete"),
         ("delete an account",       "iam serviceAccounts.delete",                "iam.serviceAccounts.delete"),
         ("delete the log dataset",  "bigquery datasets.delete",                  "bigquery.datasets.delete"),
@@ -332,6 +359,11 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read subscription grants", "pubsub subscriptions.getIamPolicy",        "pubsub.subscriptions.getIamPolicy"),
         ("read a table",            "bigquery tables.get",                       "bigquery.tables.get"),
         when=f"{REVIEW} {ROUTE}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read the watch",          "aiplatform modelDeploymentMonitoringJobs.get", "aiplatform.modelDeploymentMonitoringJobs.get"),
+        ("read a drift alert",      "monitoring alertPolicies.get",              "monitoring.alertPolicies.get"),
+        when=f"{REVIEW} {DRIFT}",
     ),
     *_rows(PREVIEW, "sourcePreviewer", SOURCE_PROJECT,
         ("load a model from the source project", "aiplatform models.get",        "aiplatform.models.get"),

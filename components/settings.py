@@ -152,12 +152,20 @@ EndpointId = Annotated[str, matches(r"[1-9][0-9]{0,9}", "1-10 digits without a l
 MachineType = Annotated[str, matches(r"[a-z]\w*-[a-z0-9]+(-[a-z0-9]+)*", "such as n1-standard-2")]
 Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
 RegisteredId = Annotated[str, matches(*forms.REGISTERED_ID)]
+Threshold = Annotated[float, Field(gt=0, le=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class Training(_Frozen):
+    """What an uploaded model was trained on: a file with a column for each sensor, and `target`."""
+
+    data: Annotated[str, matches(r".+\.(csv|jsonl)", "the path of a .csv or .jsonl file")]
+    target: str
 
 
 class Model(_Frozen):
@@ -167,11 +175,14 @@ class Model(_Frozen):
     traffic: Percent
     artifact: str | None = None
     source: ModelName | None = None
+    training: Training | None = None
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Model:
         if (self.artifact is None) == (self.source is None):
             raise ValueError("needs either `artifact` (upload) or `source` (look up)")
+        if self.training and not self.artifact:
+            raise ValueError("has `training` data, which is stored beside an `artifact`")
         return self
 
     @property
@@ -229,6 +240,18 @@ class Autoscaling(_Frozen):
         }
 
 
+class Drift(_Frozen):
+    """How far a sensor's readings may be, 0 to 1, from those before and from the training data."""
+
+    threshold: Threshold = 0.3
+    thresholds: dict[Sensor, Threshold] = {}
+    sample_percent: Annotated[int, Field(ge=1, le=100)] = 100
+    interval_hours: Annotated[int, Field(ge=1)] = 24
+    log_days: Annotated[int, Field(ge=1)] = 30
+    emails: tuple[Annotated[str, matches(*forms.EMAIL)], ...] = ()
+    channels: tuple[Annotated[str, matches(*forms.CHANNEL)], ...] = ()
+
+
 class Settings(_Frozen):
     """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
 
@@ -256,6 +279,7 @@ class Settings(_Frozen):
     backlog_days: Annotated[int, Field(ge=1, le=7)]
     telemetry_regions: tuple[str, ...]
     order_by_device: bool
+    drift: Drift | None
     device_members: tuple[Member, ...]
     device_registry: Annotated[DeviceRegistry, BeforeValidator(_kind_alone)]
     clearblade_credentials: Annotated[SecretStr, AfterValidator(_credentials)] | None = None
@@ -299,6 +323,36 @@ class Settings(_Frozen):
         if taken:
             raise ValueError(f"names {', '.join(taken)} twice, or as {' and '.join(READING)} are")
         return sensors
+
+    @field_validator("drift", mode="before")
+    @classmethod
+    def _may_be_empty(cls, drift: Any) -> Any:
+        return drift or None
+
+    @field_validator("drift")
+    @classmethod
+    def _can_be_watched(cls, drift: Drift | None, info: ValidationInfo) -> Drift | None:
+        if drift is None:
+            return None
+        sensors, logged = info.data.get("sensors"), info.data.get("request_log_percent")
+        if logged:
+            # docs vertex-ai/docs/predictions/online-prediction-logging, "Request-response logging
+            # and Model Monitoring v1"
+            raise ValueError(
+                f"excludes requestLogPercent, {logged}: Google keeps both in one table, and lets "
+                "the request log not be changed while drift is watched. Set requestLogPercent to "
+                "0, or drift to {}"
+            )
+        if sensors == ():
+            raise ValueError("needs sensors: they are what is watched")
+        if unknown := sorted(drift.thresholds.keys() - set(sensors or drift.thresholds)):
+            raise ValueError(f"has thresholds of {', '.join(unknown)}, not among the sensors")
+        if permissions.REGISTER not in info.data.get("deployer_may", (permissions.REGISTER,)):
+            raise ValueError(
+                "needs 'register' in deployerMay: what a reading looks like is stored in the "
+                "artifact bucket, which is there for what is uploaded"
+            )
+        return drift
 
     @field_validator("telemetry_regions")
     @classmethod
@@ -367,6 +421,7 @@ class Settings(_Frozen):
             permissions.SOURCE: self.source_project,
             permissions.REVIEW: self.preview_member,
             permissions.ROUTE: self.sensors,
+            permissions.DRIFT: self.drift,
         }
         return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
 
@@ -416,6 +471,7 @@ NESTED: Final[Mapping[str, type[_Frozen]]] = {
     "models": Model,
     "autoscaling": Autoscaling,
     "deviceRegistry": DeviceRegistry,
+    "drift": Drift,
 }
 """What the settings that hold others are made of."""
 
@@ -516,12 +572,15 @@ def parse(raw: Mapping[str, str], root: Path) -> Settings:
         problems = [line for detail in error.errors() for line in _lines(detail, raw)]
     models = values.get("models")
     for index, model in enumerate(models if isinstance(models, list) else ()):
-        artifact = model.get("artifact") if isinstance(model, dict) else None
-        if isinstance(artifact, str) and not (root / artifact).is_file():
-            problems.append(
-                f"models[{index}].artifact: {artifact!r} is no file in {root}; "
-                "train one (`make model`) or correct the path"
-            )
+        fields = model if isinstance(model, dict) else {}
+        training = fields.get("training")
+        data = training.get("data") if isinstance(training, dict) else None
+        for key, path in (("artifact", fields.get("artifact")), ("training.data", data)):
+            if isinstance(path, str) and not (root / path).is_file():
+                problems.append(
+                    f"models[{index}].{key}: {path!r} is no file in {root}; "
+                    "train one (`make model`) or correct the path"
+                )
     if problems:
         raise SettingsError(problems)
     return settings

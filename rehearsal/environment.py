@@ -24,7 +24,7 @@ SCIENTIST: Final = "data-science@example.com"
 """Owner of the project where looked-up models are trained; may use Vertex AI in the stack's own."""
 
 ANALYST: Final = "analyst@example.com"
-"""Reads and queries what the stack keeps in BigQuery."""
+"""Reads and queries what the stack keeps in BigQuery, and what it writes to its logs."""
 
 BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.googleapis.com")
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
@@ -90,6 +90,8 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
     for model in values["models"]:
         if "artifact" in model:
             model["artifact"] = str(artifact(models, model["id"]))
+        if "training" in model:
+            model["training"]["data"] = str(training(models, model["id"]))
     raw = {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
     settings = parse(raw, ROOT)
     reviewing = settings.preview_member
@@ -107,6 +109,12 @@ def artifact(models: Path, model: str, **trained: int) -> Path:
     """Where the artifact of `model` is kept. When it is not there yet it is `trained` so."""
     path = models / model / "model.joblib"
     return path if path.is_file() else telemetry.train(path, **trained)
+
+
+def training(models: Path, model: str) -> Path:
+    """Where it is kept what `model` was trained on."""
+    path = models / model / "training.csv"
+    return path if path.is_file() else telemetry.trained_on(path)
 
 
 def seed(environment: Environment) -> dict[str, Any]:
@@ -136,6 +144,9 @@ def seed(environment: Environment) -> dict[str, Any]:
             {"resource": own, "role": role, "member": f"user:{ANALYST}"}
             for role in ("roles/bigquery.dataViewer", "roles/bigquery.jobUser")
         ]
+    if table.DRIFT in settings.capabilities:
+        own, role = f"projects/{settings.project}", "roles/logging.viewer"
+        grants.append({"resource": own, "role": role, "member": f"user:{ANALYST}"})
     if table.REGISTER in settings.capabilities:
         own = f"projects/{settings.project}"
         role = "roles/aiplatform.user"

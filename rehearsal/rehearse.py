@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from components import permissions as table
-from rehearsal import colleague, devices, kept, lifecycle, routing, timing, trouble, workloads
+from rehearsal import (
+    colleague,
+    devices,
+    drift,
+    kept,
+    lifecycle,
+    routing,
+    timing,
+    trouble,
+    workloads,
+)
 from rehearsal.report import Report, Stage
 from rehearsal.run import Options, Rehearsal, opened
 
@@ -36,6 +46,7 @@ STEPS: Final = (
     Step("route telemetry", routing.route, lambda run: run.routes),
     Step("keep apart", routing.keep_apart, lambda run: run.routes),
     Step("tell the registry", devices.tell, lambda run: run.registers_devices),
+    Step("watch drift", drift.watch, lambda run: run.watches),
     Step("up again", lifecycle.up_again),
     Step("refresh", lifecycle.refresh),
     Step("refuse to destroy", lifecycle.refuse_destroy, lambda run: run.protected, ending=True),

@@ -66,6 +66,11 @@ class Rehearsal(World):
         return self.environment.settings.device_registry.kind == "clearblade"
 
     @property
+    def watches(self) -> bool:
+        """Whether what the endpoint is asked is watched for drift."""
+        return table.DRIFT in self.environment.settings.capabilities
+
+    @property
     def protected(self) -> bool:
         return self.environment.settings.protect
 

@@ -4,7 +4,8 @@ The data is NASA's shuttle telemetry as it ships in `river`'s wheel: 49,097 read
 each marked as normal (0) or anomalous (1); 3,511 are anomalous. Read straight from the file, for
 importing `river` takes longer than the rest of a rehearsal's preparation.
 
-    python -m rehearsal.telemetry build/model/model.joblib     trains the example model
+    python -m rehearsal.telemetry build/model/model.joblib     trains the example model, and
+                                                               writes training.csv beside it
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+SENSORS = tuple(f"f{number}" for number in range(1, 10))
+"""What the columns are called here; a stack says so in its setting of that name."""
+
+TARGET = "failure"
 TRAINED_ON = 20_000
 """Readings at the start that models are trained on; all later ones they have never seen."""
 
@@ -56,6 +61,18 @@ def train(path: Path, *, depth: int = 8) -> Path:
     return path
 
 
+def trained_on(path: Path) -> Path:
+    """Write what models are trained on to `path`: CSV, a column for each sensor and the label."""
+    values, labels = readings()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False) as file:
+        file.write(",".join([*SENSORS, TARGET]) + "\n")
+        for row, label in zip(values[:TRAINED_ON].tolist(), labels[:TRAINED_ON], strict=True):
+            file.write(",".join(f"{value:g}" for value in [*row, label]) + "\n")
+    os.replace(file.name, path)
+    return path
+
+
 def unseen(count: int) -> tuple[list[list[float]], list[float]]:
     """`count` readings spread over those that no model was trained on, and their labels."""
     values, labels = readings()
@@ -80,3 +97,4 @@ def roc_auc(labels: list[float], risks: list[float]) -> float:
 
 if __name__ == "__main__":
     print(train(Path(sys.argv[1])))
+    print(trained_on(Path(sys.argv[1]).with_name("training.csv")))

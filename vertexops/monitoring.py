@@ -94,6 +94,13 @@ class MonitoringJob(Kind):
             for i, value in enumerate(given if isinstance(given, list) else ()):
                 failures += form.check(value, f"{key}[{i}]")
         if isinstance(objectives := inputs.get("objectives"), list):
+            # As it reads them: no thresholds are none.
+            inputs["objectives"] = objectives = [
+                {key: value for key, value in item.items() if value != {}}
+                if isinstance(item, dict)
+                else item
+                for item in objectives
+            ]
             failures += check_objectives(objectives)
         return inputs, failures
 

@@ -268,6 +268,7 @@ class _MonitoringJobArgs:
     analysis_instance_schema_uri: pulumi.Input[str] | None = pulumi.property(
         "analysisInstanceSchemaUri", default=None
     )
+    paused: pulumi.Input[bool] | None = None
 
 
 class MonitoringJob(_Resource):
@@ -294,6 +295,7 @@ class MonitoringJob(_Resource):
         enable_logging: pulumi.Input[bool] | None = None,
         enable_pipeline_logs: pulumi.Input[bool] | None = None,
         analysis_instance_schema_uri: pulumi.Input[str] | None = None,
+        paused: pulumi.Input[bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         args = _MonitoringJobArgs(
@@ -308,6 +310,7 @@ class MonitoringJob(_Resource):
             enable_logging=enable_logging,
             enable_pipeline_logs=enable_pipeline_logs,
             analysis_instance_schema_uri=analysis_instance_schema_uri,
+            paused=paused,
         )
         super().__init__(MONITORING_JOB, resource_name, args, opts)
 

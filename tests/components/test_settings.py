@@ -35,6 +35,7 @@ GOOD = {
     "backlogDays": "7",
     "telemetryRegions": "[]",
     "orderByDevice": "true",
+    "drift": "{}",
     "deviceMembers": "[]",
     "deviceRegistry": '{"kind": "none"}',
     "protect": "false",
@@ -69,6 +70,54 @@ def test_replicas_follow_cpu_use_and_where_it_is_said_requests(root: Path) -> No
     assert parse(GOOD, root).autoscaling.targets == {CPU_UTILIZATION: 60}
     both = {**GOOD, "autoscaling": '{"requestsPerMinute": 600}'}
     assert parse(both, root).autoscaling.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
+
+
+WATCHED = {**GOOD, "requestLogPercent": "0", "sensors": '["heat", "load"]'}
+
+
+def test_drift_is_watched_where_it_is_said(root: Path) -> None:
+    assert parse(GOOD, root).drift is None
+    given = {"thresholds": {"heat": 0.1}, "intervalHours": 1}
+    settings = parse({**WATCHED, "drift": json.dumps(given)}, root)
+    assert settings.drift is not None
+    assert (settings.drift.threshold, settings.drift.thresholds) == (0.3, {"heat": 0.1})
+    assert "drift" in settings.capabilities
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"requestLogPercent": "10"}, "excludes requestLogPercent, 10: Google keeps both in one"),
+        ({"sensors": "[]"}, "needs sensors: they are what is watched"),
+        ({"drift": '{"thresholds": {"cold": 0.1}}'}, "has thresholds of cold, not among the sens"),
+        ({"drift": '{"thresholds": {"heat": 2}}'}, "drift.thresholds.heat: 2 is not valid"),
+        ({"drift": '{"threshold": 0}'}, "drift.threshold: 0 is not valid"),
+        ({"drift": '{"interval": 1}'}, "for an unknown key; did you mean intervalHours?"),
+        ({"drift": '{"emails": ["ana"]}'}, "drift.emails[0]: 'ana' is not an e-mail address"),
+        ({"drift": '{"channels": ["4"]}'}, "is not projects/P/notificationChannels/C"),
+        (
+            {"deployerMay": "[]", "models": json.dumps([{**LOOKED_UP, "traffic": 100}])},
+            "needs 'register' in deployerMay: what a reading looks like",
+        ),
+    ],
+)
+def test_what_drift_cannot_be_watched_with(root: Path, changed: dict[str, str], said: str) -> None:
+    values = {**WATCHED, "drift": '{"threshold": 0.3}', **changed}
+    assert any(said in problem for problem in problems(root, **values)), problems(root, **values)
+
+
+def test_training_data_is_a_file_beside_an_artifact(root: Path) -> None:
+    (root / "fan.csv").write_text("heat,failure\n")
+    training = {"data": "fan.csv", "target": "failure"}
+    models = [{**UPLOADED, "training": training}, LOOKED_UP]
+    assert parse({**GOOD, "models": json.dumps(models)}, root).models[0].training is not None
+    models = [
+        {**UPLOADED, "training": {**training, "data": "gone.csv"}},
+        {**LOOKED_UP, "training": {**training, "data": "fan.parquet"}},
+    ]
+    found = problems(root, models=json.dumps(models))
+    assert any("models[0].training.data: 'gone.csv' is no file in" in line for line in found)
+    assert any("is not the path of a .csv or .jsonl file" in line for line in found)
 
 
 def test_settings_cannot_be_changed(root: Path) -> None:

@@ -20,6 +20,7 @@ from components import permissions as table
 from rehearsal import environment as environments
 from rehearsal.crash import hold
 from rehearsal.engine import Outcome
+from rehearsal.telemetry import SENSORS
 from rehearsal.toolchain import ROOT
 from tests.rehearsal.running import SOURCE, Asking, Stack, running
 
@@ -32,11 +33,11 @@ START = {
 CONTAINER = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-6:latest"
 NEW_BUCKET = "iot-models-moved"
 KEYS = environments.clearblade("iot-staging")
-SENSORS = [f"f{number}" for number in range(1, 10)]
 GRANTS = {
     *("replace IAMMember", "replace BucketIAMMember", "replace AiEndpointIamMember"),
     *("replace TopicIAMMember", "replace SubscriptionIAMMember"),
 }
+WATCHES = (table.REGISTER, table.RETIRE, table.ROUTE, table.DRIFT)
 
 
 def models(uploaded: int, looked_up: int, region: str = "us-central1") -> list[dict[str, Any]]:
@@ -107,7 +108,7 @@ CHANGES = (
         (
             Case(
                 "sensors",
-                SENSORS,
+                list(SENSORS),
                 {
                     *("create Schema", "create Topic", "create Subscription", "create Dataset"),
                     *("create Table", "create Account", "create IAMCustomRole"),
@@ -261,6 +262,7 @@ CHANGES = (
         ),
         follows=True,
     ),
+WATCHES = (table.REGISTER, table.RETIRE, table.ROUTE, table.DRIFT)
     Group((Case("sensors", ["f1", "f2"], "cannot change sensors from 'f1, f2, f3, f4, f5,"),)),
     Group(
         (

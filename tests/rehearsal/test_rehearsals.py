@@ -188,6 +188,14 @@ def test_devices_are_told_where_to_ask_and_no_key_is_shown() -> None:
     assert not [1 for content in contents for secret in secrets if secret in content]
 
 
+@pytest.mark.sweep
+def test_a_sensor_that_shifts_is_found_and_no_other() -> None:
+    code, output, summary = play("scenario", "drift")
+    assert code == 0, output
+    assert summary["drift"] == {"shifted": "f4", "anomalies": ["f4"]}
+    assert re.search(r"✓ watch drift .* f4 of 9 sensors shifted and found; before, none", output)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -119,6 +119,14 @@ def test_read_gives_back_the_programs_inputs(world: World) -> None:
     assert world.kind.diff(JOB, world.read({}), {}, INPUTS).updates == ()
 
 
+def test_no_thresholds_are_as_none(world: World) -> None:
+    given = INPUTS | {"objectives": [objective("1", driftThresholds={})]}
+    inputs, failures = world.kind.check(given, {}, world.context)
+    assert failures == []
+    world.create(inputs)
+    assert world.read(inputs) == inputs
+
+
 def test_what_somebody_changed_is_drift_and_is_put_right(world: World) -> None:
     world.create()
     job = world.vertex.jobs[JOB]

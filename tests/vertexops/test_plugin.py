@@ -63,13 +63,14 @@ def test_the_schema_and_the_python_classes_take_the_same_inputs() -> None:
         return set(inspect.signature(function).parameters) - {"self", "resource_name", "opts"}
 
     schema = json.loads(VertexOps().schema())
-    assert len(schema["resources"]) == 7
+    assert len(schema["resources"]) == 8
     for token, resource in schema["resources"].items():
         made = getattr(sdk, token.rpartition(":")[2])
         assert accepted(made.__init__) == python_names(resource["inputProperties"])
         assert set(made.__annotations__) <= python_names(resource["properties"])
     for name, made in (
         ("RolloutModel", sdk.RolloutModelArgs),
+        ("MonitoringObjective", sdk.MonitoringObjectiveArgs),
         ("Need", sdk.NeedArgs),
         ("Setting", sdk.SettingArgs),
     ):

@@ -1,0 +1,88 @@
+"""That drift is noticed: a sensor whose readings shift raises its own anomaly, and no other's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from components import permissions as table
+from components.drift import LOG
+from rehearsal import telemetry
+from rehearsal.environment import ANALYST
+from rehearsal.report import Stage, StageFailed
+from rehearsal.run import Rehearsal
+from rehearsal.workloads import predictor
+
+READINGS: Final = 1_000
+"""In each window."""
+
+REQUESTS: Final = 10
+SHIFTED: Final = 3
+"""The place of the sensor whose readings shift, by twice the range that they have."""
+
+LOGGING: Final = "https://logging.googleapis.com/v2"
+
+
+def watch(run: Rehearsal, stage: Stage) -> None:
+    """A window to compare with, one like it, and one in which a sensor is far off."""
+    settings = run.environment.settings
+    assert settings.drift is not None
+    window = settings.drift.interval_hours * 3600
+    ask, shifted = predictor(run), settings.sensors[SHIFTED]
+    _step(run, _until_the_next_look(run))
+    readings = telemetry.unseen(3 * READINGS)[0]
+    low, high = (pick(row[SHIFTED] for row in readings) for pick in (min, max))
+    told: list[set[str]] = []
+    for number in range(3):
+        rows = [list(row) for row in readings[number::3]]
+        if number == 2:
+            for row in rows:
+                row[SHIFTED] += 2 * (high - low)
+        size = READINGS // REQUESTS
+        for begin in range(0, READINGS, size):
+            ask(rows[begin : begin + size])
+        _step(run, window)
+        told.append(_drifted(run))
+    # Whoever signed in before has been away for hours.
+    run.sandbox.renew()
+    calm, found = told[1], told[2]
+    if calm:
+        raise StageFailed(f"drift of {', '.join(sorted(calm))} while nothing shifted")
+    if found != {shifted}:
+        raise StageFailed(f"drift of {', '.join(sorted(found)) or 'nothing'}, not of {shifted}")
+    run.report.summary["drift"] = {"shifted": shifted, "anomalies": sorted(found)}
+    stage.note = f"{shifted} of {len(settings.sensors)} sensors shifted and found; before, none"
+
+
+def _step(run: Rehearsal, seconds: float) -> None:
+    run.sandbox.control("POST", "/clock", {"step": seconds})
+
+
+def _until_the_next_look(run: Rehearsal) -> float:
+    """Seconds until the window ends that earlier stages asked in."""
+    settings = run.environment.settings
+    deployer = run.sandbox.google(settings.email(table.DEPLOYER))
+    parent = settings.endpoint_name.partition("/endpoints/")[0]
+    url = f"https://{settings.region}-aiplatform.googleapis.com/v1/{parent}"
+    (job,) = deployer.call("GET", f"{url}/modelDeploymentMonitoringJobs")[
+        "modelDeploymentMonitoringJobs"
+    ]
+    due = datetime.fromisoformat(job["nextScheduleTime"]).timestamp()
+    return max(due - float(run.sandbox.control("GET", "/clock")["now"]), 0.0) + 1
+
+
+def _drifted(run: Rehearsal) -> set[str]:
+    """The sensors that the anomaly log has named so far."""
+    project = run.environment.settings.project
+    body = {
+        "resourceNames": [f"projects/{project}"],
+        "filter": f'logName="projects/{project}/logs/{LOG}"',
+    }
+    entries: list[Any] = (
+        run.sandbox.google(ANALYST).call("POST", f"{LOGGING}/entries:list", body).get("entries", [])
+    )
+    return {
+        item["featureDisplayName"]
+        for entry in entries
+        for item in entry["jsonPayload"]["featureAnomalies"]
+    }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -130,12 +131,22 @@ def create(call: Call) -> Result:
     now = cloud.clock.rfc3339()
     info = {key: deepcopy(body[key]) for key in CREATED if body.get(key)}
     info |= {"endpoint": vertex.numbered(endpoint.name), "createTime": now, "updateTime": now}
-    name = f"{call.resource}/modelDeploymentMonitoringJobs/{cloud.unique_id()}"
+    name = _drawn(call, info)
     watch = Watch(PENDING, begun=cloud.clock.now())
     monitor = vertex.monitors[name] = Monitor(name, endpoint.name, info, Random(name), watch)
     if "analysisInstanceSchemaUri" in info:
         cloud[Operations].after(cloud.delays.operation, lambda: watching.begin(cloud, monitor))
     return shown(call, monitor)
+
+
+def _drawn(call: Call, info: Mapping[str, Any]) -> str:
+    """A name with a number that follows from what the job is, so that clouds can be compared."""
+    for taken in count():
+        drawn = Random(f"{info['endpoint']} {info['displayName']} {taken}").randrange(9 * 10**18)
+        name = f"{call.resource}/modelDeploymentMonitoringJobs/{10**18 + drawn}"
+        if name not in call.cloud[Vertex].monitors:
+            return name
+    raise AssertionError("numbers do not end")
 
 
 @method(f"{METHODS}.get", permission=f"{PERMISSIONS}.get", on=on_name)

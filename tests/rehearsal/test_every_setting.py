@@ -262,7 +262,25 @@ CHANGES = (
         ),
         follows=True,
     ),
-WATCHES = (table.REGISTER, table.RETIRE, table.ROUTE, table.DRIFT)
+    Group(
+        (
+            Case(
+                "drift",
+                {"intervalHours": 2, "thresholds": {"f1": 0.2}},
+                {
+                    *("create MonitoringJob", "create AlertPolicy", "create BucketObject"),
+                    *("create Drift", "update IAMCustomRole", "update AiEndpoint"),
+                    "update AccessReady",
+                },
+            ),
+        ),
+        along={"requestLogPercent": 0},
+        before=lambda stack: stack.give_the_platform(*WATCHES),
+    ),
+    Group(
+        (Case("requestLogPercent", 10, "Google changes no request log while drift is watched"),),
+        along={"drift": {}},
+    ),
     Group((Case("sensors", ["f1", "f2"], "cannot change sensors from 'f1, f2, f3, f4, f5,"),)),
     Group(
         (

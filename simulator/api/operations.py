@@ -55,6 +55,7 @@ class Operations:
         # kind -> the shortest time in seconds that one of it has taken
         self.shortest: dict[str, float] = {}
         self.faults: Trouble | None = None
+        self._looking: list[Callable[[], None]] = []
 
     def start(
         self,
@@ -95,6 +96,10 @@ class Operations:
         due = self._cloud.clock.now() + seconds
         heapq.heappush(self._due, (due, self._started, Operation("", {}, work, None)))
 
+    def whenever_settled(self, look: Callable[[], None]) -> None:
+        """Call `look` each time that what was due is finished: it sees the cloud as it is now."""
+        self._looking.append(look)
+
     def falter(self) -> None:
         """Raise what a fault makes of the operation that is about to end.
 
@@ -108,6 +113,12 @@ class Operations:
         """Finish everything that is due, oldest first."""
         while self._due and self._due[0][0] <= self._cloud.clock.now():
             self._finish(heapq.heappop(self._due)[2])
+        for look in self._looking:
+            try:
+                look()
+            except Exception:
+                # A fault of the simulator, and none of whoever asks for something else.
+                log.exception("after what was due")
 
     def get(self, name: str) -> dict[str, Any]:
         self.settle()

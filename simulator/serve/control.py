@@ -20,7 +20,9 @@ from simulator.serve.dispatch import Answer, Request
 from simulator.serve.dump import dump
 from simulator.serve.faults import Faults
 from simulator.serve.gate import Gate, Halt
+from simulator.services.monitoring import incidents
 from simulator.services.serviceusage import Services
+from simulator.services.vertex.state import Strain, Vertex
 
 CONTROL_HOST = "control.rehearsal.invalid"
 
@@ -38,6 +40,7 @@ class Control:
             ("GET", "/state"): self._state,
             ("GET", "/dump"): self._dump,
             ("GET", "/changes"): self._changes,
+            ("GET", "/incidents"): self._incidents,
             ("GET", "/halt"): self._halted,
             ("POST", "/halt"): self._halt,
             ("POST", "/resume"): self._resume,
@@ -48,6 +51,7 @@ class Control:
             ("POST", "/clock"): self._clock,
             ("POST", "/token"): self._token,
             ("POST", "/subject-token"): self._subject_token,
+            ("POST", "/strain"): self._strain,
             ("POST", "/withhold"): self._withhold,
         }
 
@@ -94,6 +98,11 @@ class Control:
     def _changes(self, given: dict[str, Any]) -> dict[str, Any]:
         """`METHOD PATH` of each request that changed something, from number `since` on."""
         return {"changes": self._cloud.changes[int(given.get("since", 0)) :]}
+
+    def _incidents(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Incidents, what channels got of them, and conditions that nobody can judge here."""
+        self._cloud[Operations].settle()
+        return incidents.told(self._cloud)
 
     def _halt(self, given: dict[str, Any]) -> dict[str, Any]:
         """Stop after change number `after` from now on, of methods that end in `method`."""
@@ -145,6 +154,14 @@ class Control:
         `issuer`, `subject`, `audience`; and if wanted `claims`, and `lifetime` in seconds.
         """
         return {"subject_token": self._cloud[Issuers].mint(**given)}
+
+    def _strain(self, given: dict[str, Any]) -> dict[str, Any]:
+        """From now on the models of `endpoint` are `slower_ms` slower in what is measured of them
+        (nobody waits), or fail with 503 when `fails`; without either they are well again."""
+        endpoint = given.pop("endpoint")
+        self._cloud[Vertex].endpoint(endpoint)
+        self._cloud[Vertex].strained[endpoint] = Strain(**given)
+        return {}
 
     def _withhold(self, given: dict[str, Any]) -> dict[str, Any]:
         """Replace what is withheld: `permissions` as [account or null, permission], `services`."""

@@ -55,7 +55,12 @@ DIFFERS = frozenset(
     }
 )
 # What services keep to do their work, and the past: neither is content.
-INTERNAL = frozenset({"cloud", "started", "uploads", "logging_failures", "scaled", "withheld"})
+INTERNAL = frozenset(
+    {
+        *("cloud", "started", "uploads", "logging_failures", "scaled", "withheld"),
+        *("alerts", "forwarded", "gone", "sent", "strained", "watches"),
+    }
+)
 PLAIN = (str, int, float, bool, type(None))
 
 

@@ -5,20 +5,23 @@ Permissions are named like the methods (docs monitoring/access-control); those o
 answers 501.
 """
 
+from functools import partial
+
 from simulator.api.calls import Service
 from simulator.api.honoured import ALL, Table
+from simulator.api.operations import Operations
+from simulator.core.cloud import Cloud
 from simulator.services.monitoring import (
     channels,
     dashboards,
     descriptors,
+    incidents,
     policies,
     slos,
     timeseries,
 )
 from simulator.services.monitoring.state import Monitoring
 
-# No policy, indicator or dashboard is evaluated, and nothing is sent to a channel: what they hold
-# is checked and kept.
 NAMED = "the path, or an id beside it, says which it is"
 RECORD = "a record that the service writes, ignored in requests"
 
@@ -29,7 +32,9 @@ HONOURED = Table(
             "alertStrategy combiner conditions displayName documentation enabled "
             "notificationChannels severity userLabels"
         ),
-        "AlertStrategy": ALL,
+        "AlertStrategy": "autoClose notificationPrompts notificationRateLimit",
+        "NotificationRateLimit": ALL,
+        # What of it is not evaluated is said where alerts are listed.
         "Condition": ALL,
         "Dashboard": ALL,
         "Documentation": ALL,
@@ -65,11 +70,18 @@ HONOURED = Table(
     },
 )
 
+
+def _state(cloud: Cloud) -> Monitoring:
+    cloud[Operations].whenever_settled(partial(incidents.look, cloud))
+    return Monitoring(cloud)
+
+
 SERVICE = Service(
-    Monitoring,
+    _state,
     channels.method,
     dashboards.method,
     descriptors.method,
+    incidents.method,
     policies.method,
     slos.method,
     timeseries.method,

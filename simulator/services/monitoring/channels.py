@@ -1,7 +1,8 @@
 """Notification channels and their descriptors.
 
-Answers: http-logs/monitoring-notificationchannel.log. Nothing is ever sent to a channel; verifying
-one answers 501. Secrets are returned as they were given, as that recording shows for a password.
+Answers: http-logs/monitoring-notificationchannel.log. What a channel gets is in `notifications`;
+verifying one answers 501. Secrets are returned as they were given, as that recording shows for a
+password.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ ONLINE = "aiplatform.googleapis.com/prediction/online/"
 ENDPOINT = ("aiplatform.googleapis.com/Endpoint",)
 MODEL_LABELS = ("deployed_model_id", "spot", "model_display_name", "endpoint_display_name")
 REPLICA_LABELS = ("deployed_model_id", "replica_id", "spot")
+SUBSCRIPTION = "pubsub.googleapis.com/subscription/"
+SUBSCRIPTIONS = ("pubsub_subscription",)
 # Groups of which every metric is known here.
 COMPLETE = (ONLINE, LOG_BASED)
 
@@ -94,6 +96,11 @@ KNOWN = {
             f"{ONLINE}response_count", "DELTA", "INT64", (*MODEL_LABELS, "response_code"), ENDPOINT
         ),
         Metric(f"{ONLINE}target_replicas", "GAUGE", "INT64", MODEL_LABELS, ENDPOINT),
+        Metric(f"{SUBSCRIPTION}dead_letter_message_count", "DELTA", "INT64", (), SUBSCRIPTIONS),
+        Metric(f"{SUBSCRIPTION}num_undelivered_messages", "GAUGE", "INT64", (), SUBSCRIPTIONS),
+        Metric(
+            f"{SUBSCRIPTION}oldest_unacked_message_age", "GAUGE", "INT64", (), SUBSCRIPTIONS, "s"
+        ),
         Metric(
             "serviceruntime.googleapis.com/api/request_count",
             "DELTA",

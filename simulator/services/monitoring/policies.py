@@ -1,4 +1,4 @@
-"""Alert policies: kept and checked, never evaluated; no incident is ever opened.
+"""Alert policies, kept and checked; what becomes of them is in `incidents`.
 
 Answers: http-logs/monitoring-alertpolicy.log. Limits: discovery document. Complaints that begin
 with "Field alert_policy" are Google's where a comment says so, else ours in the same form.
@@ -18,6 +18,7 @@ from simulator.services.logging.query import compiled
 from simulator.services.monitoring.aggregation import check_aggregation
 from simulator.services.monitoring.channels import channel
 from simulator.services.monitoring.descriptors import check_filter
+from simulator.services.monitoring.incidents import follow
 from simulator.services.monitoring.matching import listed
 from simulator.services.monitoring.state import Monitoring, bad_field, check_labels, replaced, under
 
@@ -234,6 +235,7 @@ def _stored(call: Call, name: str, info: Info, known: tuple[str, ...] = ()) -> I
     }
     info.setdefault("creationRecord", info["mutationRecord"])
     call.cloud[Monitoring].policies[name] = info
+    follow(call.cloud, name)
     return info
 
 
@@ -300,4 +302,5 @@ def patch(call: Call) -> Result:
 def delete(call: Call) -> Result:
     _policy(call)
     del call.cloud[Monitoring].policies[call.resource]
+    follow(call.cloud, call.resource)
     return {}

@@ -3,14 +3,16 @@
 `prediction_count` counts instances ("If you have more than one instance per request, each instance
 is counted here", docs vertex-ai/docs/general/monitoring-metrics), `response_count` and
 `error_count` requests. Requests that no deployed model got, denied ones among them, are in none.
-Latencies are the real ones of this process. Inferred: `resource_container` is the project's id, and
-an error is any answer but 2xx.
+Latencies are the real ones of this process. Inferred: `resource_container` is the project's id, an
+error is any answer but 2xx, and an empty backlog is shown, with an age of 0.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 from simulator.api.audit import Audit
 from simulator.core.cloud import Cloud
@@ -20,11 +22,13 @@ from simulator.services.logging.metrics import PREFIX as LOG_BASED
 from simulator.services.logging.metrics import metric_name
 from simulator.services.logging.samples import Sample
 from simulator.services.logging.state import Logging
-from simulator.services.monitoring.descriptors import ONLINE
+from simulator.services.monitoring.descriptors import ONLINE, SUBSCRIPTION
+from simulator.services.pubsub.state import PubSub, Subscription, Waited, leaf, project_of
 from simulator.services.vertex.scaling import follow
 from simulator.services.vertex.state import Scaled, Served, Vertex
 
 Labels = tuple[tuple[str, str], ...]
+Timed = tuple[float, float]
 MINUTE = 60
 LATENCIES: dict[str, Callable[[Served], float]] = {
     "model": lambda served: served.model_ms,
@@ -41,11 +45,16 @@ def samples(
         name = metric_name(f"projects/{project}", metric_type.removeprefix(LOG_BASED))
         yield from cloud[Logging].samples(name)
     elif metric_type in PREDICTIONS:
-        for served in cloud[Vertex].served:
-            if start <= served.time <= end and served.endpoint.split("/")[1] == project:
+        newest = takewhile(lambda served: served.time >= start, reversed(cloud[Vertex].served))
+        for served in reversed(list(newest)):
+            if served.time <= end and project_of(served.endpoint) == project:
                 yield from PREDICTIONS[metric_type](served)
     elif metric_type in REPLICAS:
         yield from _replicas(cloud, project, REPLICAS[metric_type], start, end)
+    elif metric_type in WAITING or metric_type == FORWARDED:
+        for subscription in cloud[PubSub].subscriptions.values():
+            if project_of(subscription.name) == project:
+                yield from _of(subscription, metric_type, start, min(end, cloud.clock.now()))
     elif metric_type == "serviceruntime.googleapis.com/api/request_count":
         yield from _requests(cloud, project)
 
@@ -122,6 +131,52 @@ def _replicas(
             for minute in range(first, math.floor(last / MINUTE) + 1) if of(event) else ():
                 if following is None or minute * MINUTE < following.time:
                     yield _sample(event, minute * MINUTE, of(event))
+
+
+def _of(subscription: Subscription, metric_type: str, start: float, end: float) -> Iterator[Sample]:
+    resource = (
+        ("project_id", project_of(subscription.name)),
+        ("subscription_id", leaf(subscription.name)),
+    )
+    if metric_type == FORWARDED:
+        moments = [(moment, 1.0) for moment in subscription.forwarded if start <= moment <= end]
+    else:
+        moments = list(WAITING[metric_type](subscription, start, end))
+    for moment, value in moments:
+        yield Sample(moment, (), "pubsub_subscription", resource, value)
+
+
+def _minutes(subscription: Subscription, start: float, end: float) -> Iterator[float]:
+    first = math.ceil(max(start, subscription.created) / MINUTE)
+    return (float(minute * MINUTE) for minute in range(first, math.floor(end / MINUTE) + 1))
+
+
+def _waits(subscription: Subscription, start: float) -> list[Waited]:
+    """What was in the backlog at some time after `start`, by when it came."""
+    ended = takewhile(lambda waited: waited.ended > start, reversed(subscription.gone))
+    still = (Waited(item.published, math.inf) for item in subscription.backlog.values())
+    return sorted([*ended, *still])
+
+
+def _undelivered(subscription: Subscription, start: float, end: float) -> Iterator[Timed]:
+    waits = _waits(subscription, start)
+    came, went = [item.since for item in waits], sorted(item.ended for item in waits)
+    for moment in _minutes(subscription, start, end):
+        yield moment, float(bisect_right(came, moment) - bisect_right(went, moment))
+
+
+def _oldest(subscription: Subscription, start: float, end: float) -> Iterator[Timed]:
+    waits = _waits(subscription, start)
+    for moment in _minutes(subscription, start, end):
+        there = (item.since for item in waits if item.since <= moment < item.ended)
+        yield moment, float(round(moment - next(there, moment)))
+
+
+FORWARDED = f"{SUBSCRIPTION}dead_letter_message_count"
+WAITING: dict[str, Callable[[Subscription, float, float], Iterator[Timed]]] = {
+    f"{SUBSCRIPTION}num_undelivered_messages": _undelivered,
+    f"{SUBSCRIPTION}oldest_unacked_message_age": _oldest,
+}
 
 
 def _requests(cloud: Cloud, project: str) -> Iterator[Sample]:

@@ -5,17 +5,69 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from copy import deepcopy
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from simulator.api.errors import ApiError, invalid
 from simulator.api.patching import copy_paths, mask_paths
 from simulator.core.cloud import Cloud, Holding
+from simulator.services.logging.samples import Position
 
 Info = dict[str, Any]
+Labels = tuple[tuple[str, str], ...]
 
 MAX_LABELS = 64
 LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+
+
+class Key(NamedTuple):
+    """The time series that an incident is about; of a log, the labels extracted from it."""
+
+    metric: str
+    metric_labels: Labels
+    resource: str
+    resource_labels: Labels
+
+
+At = tuple[str, Key]
+"""A condition, by its name, and one of its time series."""
+
+
+@dataclass(slots=True)
+class Incident:
+    """`policy` and `condition` as they were when it opened; times are Unix seconds."""
+
+    name: str
+    policy: Info
+    condition: Info
+    key: Key
+    opened: float
+    value: float | None
+    data: float
+    """When there were last data of the series, or an entry of the log."""
+    extracted: dict[str, str] | None = None
+    closed: float | None = None
+    cancelled: bool = False
+
+
+@dataclass(slots=True)
+class Watch:
+    """How far a policy is judged, and what of its conditions is to be remembered."""
+
+    policy: Info
+    upto: float
+    position: Position
+    since: dict[At, float] = field(default_factory=dict)
+    """From when on a series violates its condition without a break."""
+    seen: dict[At, float] = field(default_factory=dict)
+    values: dict[At, float] = field(default_factory=dict)
+    met: set[At] = field(default_factory=set)
+    open: dict[At, Incident] = field(default_factory=dict)
+    told: dict[At, float] = field(default_factory=dict)
+    """When something was last notified of an entry of a log."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """Conditions that could not be judged, and why."""
 
 
 class Monitoring(Holding):
@@ -28,6 +80,10 @@ class Monitoring(Holding):
         self.dashboards: dict[str, Info] = {}
         self.services: dict[str, Info] = {}
         self.slos: dict[str, Info] = {}
+        # What becomes of the policies; nothing of it is a resource that somebody made.
+        self.watches: dict[str, Watch] = {}
+        self.alerts: dict[str, Incident] = {}
+        self.sent: list[Info] = []
 
     def live(self) -> dict[str, list[str]]:
         return {

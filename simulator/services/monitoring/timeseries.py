@@ -16,6 +16,7 @@ from simulator.api.errors import invalid, unimplemented
 from simulator.api.filters import Compare, matches
 from simulator.api.pages import page
 from simulator.core.clock import nanoseconds
+from simulator.core.cloud import Cloud
 from simulator.core.platform import Containers
 from simulator.services.monitoring.aggregation import (
     Series,
@@ -79,17 +80,18 @@ def list_time_series(call: Call) -> Result:
     found = [
         within(series, start, end)
         for series in gathered(metric, found_samples, min(end, cloud.clock.now()))
-        if matches(node, partial(_holds, call, metric, series))
+        if matches(node, partial(fits, cloud, project, metric, series))
     ]
     found = [aligned(series, how, end) for series in found if series.points]
     return _answer(call, metric, reduced(found, how))
 
 
-def _holds(call: Call, metric: Metric, series: Series, compare: Compare) -> bool:
+def fits(cloud: Cloud, project: str, metric: Metric, series: Series, compare: Compare) -> bool:
+    """Whether one comparison of a filter holds for a series of the project."""
     first, *rest = compare.path
     if first == "project":
-        project = series.resource_labels.get("project_id", call.resource.partition("/")[2])
-        number = call.cloud[Containers].number(project)
+        project = series.resource_labels.get("project_id", project)
+        number = cloud[Containers].number(project)
         same = compare.value.text in (project, number)
         return (
             same is (compare.op != "!=") if not compare.value.function else holds(compare, project)

@@ -24,6 +24,7 @@ from simulator.services.pubsub.state import (
     PubSub,
     Subscription,
     Topic,
+    Waited,
     leaf,
     project_of,
     seconds,
@@ -98,7 +99,7 @@ def take(
         give_back(cloud, subscription, delivery, cloud.clock.now(), error.message)
         return None
     if message is None:
-        forget(subscription, delivery)
+        forget(cloud, subscription, delivery)
         return None
     delivery.ack_id = _ack_id(subscription, delivery)
     extend(cloud, subscription, delivery, subscription.info["ackDeadlineSeconds"])
@@ -132,7 +133,7 @@ def give_back(
     policy = subscription.info.get("deadLetterPolicy", {})
     most = policy.get("maxDeliveryAttempts") or MOST_ATTEMPTS
     if policy and delivery.attempts >= most and _dead_letter(cloud, subscription, delivery, error):
-        forget(subscription, delivery)
+        forget(cloud, subscription, delivery)
     key = delivery.message.get("orderingKey")
     if key and subscription.info.get("enableMessageOrdering"):
         for later in subscription.backlog.values():
@@ -149,8 +150,13 @@ def backoff(subscription: Subscription, attempts: int) -> float:
     return float(min(most, least * 2 ** min(attempts - 1, 16)))
 
 
-def forget(subscription: Subscription, delivery: Delivery) -> None:
-    subscription.backlog.pop(delivery.message["messageId"], None)
+def forget(cloud: Cloud, subscription: Subscription, delivery: Delivery) -> None:
+    """Take a message out of the backlog. Gauges are read at full minutes: what waited over none is
+    in no sample of them."""
+    if subscription.backlog.pop(delivery.message["messageId"], None):
+        now = cloud.clock.now()
+        if now // 60 > delivery.published // 60:
+            subscription.gone.append(Waited(delivery.published, now))
 
 
 def prune(cloud: Cloud, subscription: Subscription) -> None:
@@ -158,7 +164,7 @@ def prune(cloud: Cloud, subscription: Subscription) -> None:
     oldest = cloud.clock.now() - seconds(subscription.info["messageRetentionDuration"])
     for delivery in list(subscription.backlog.values()):
         if delivery.published <= oldest:
-            forget(subscription, delivery)
+            forget(cloud, subscription, delivery)
 
 
 def _dead_letter(cloud: Cloud, subscription: Subscription, delivery: Delivery, error: str) -> bool:
@@ -184,6 +190,7 @@ def _dead_letter(cloud: Cloud, subscription: Subscription, delivery: Delivery, e
         send(cloud, topic, [message])
     except ApiError:
         return False
+    subscription.forwarded.append(cloud.clock.now())
     return True
 
 
@@ -206,7 +213,7 @@ def export_next(cloud: Cloud, subscription: Subscription, delivery: Delivery) ->
         cloud[Operations].after(wait, lambda: export_next(cloud, subscription, delivery))
         return
     subscription.last_used = cloud.clock.now()
-    forget(subscription, delivery)
+    forget(cloud, subscription, delivery)
 
 
 def _ack_id(subscription: Subscription, delivery: Delivery) -> str:

@@ -65,7 +65,7 @@ def acknowledge(call: Call) -> Result:
     subscription = _used(call)
     found, error = _meant(call, subscription)
     for delivery in found:
-        forget(subscription, delivery)
+        forget(call.cloud, subscription, delivery)
     if error:
         raise error
     return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +27,7 @@ LEAF = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 DELETED_TOPIC, DELETED_SCHEMA = "_deleted-topic_", "_deleted-schema_"
 DAY = 86_400.0
+NEWEST = 200_000
 # What a subscription has by being there: an `expirationPolicy` without `ttl` means "never".
 MESSAGES = ("expirationPolicy", "pushConfig", "retryPolicy")
 # Discovery document, RetryPolicy.
@@ -70,6 +72,13 @@ class Delivery:
     seal: Seal | None = None
 
 
+class Waited(NamedTuple):
+    """A message was in a backlog from `since` until `ended`, Unix seconds."""
+
+    since: float
+    ended: float
+
+
 @dataclass(slots=True)
 class Subscription:
     name: str
@@ -80,6 +89,10 @@ class Subscription:
     matches: Callable[[dict[str, str]], bool] = everything
     # message id -> its delivery, in the order published
     backlog: dict[str, Delivery] = field(default_factory=dict)
+    # For Cloud Monitoring: when it was made, what no longer waits, and what became a dead letter.
+    created: float = 0.0
+    gone: deque[Waited] = field(default_factory=lambda: deque(maxlen=NEWEST))
+    forwarded: deque[float] = field(default_factory=lambda: deque(maxlen=NEWEST))
 
     @property
     def pulled(self) -> bool:

@@ -12,7 +12,7 @@ from simulator.api.pages import listing
 from simulator.core.cloud import Cloud
 from simulator.iam import allowpolicies
 from simulator.services.pubsub import export, transforms
-from simulator.services.pubsub.backlog import export_next
+from simulator.services.pubsub.backlog import export_next, forget
 from simulator.services.pubsub.filters import compiled
 from simulator.services.pubsub.state import (
     BACKOFF,
@@ -155,7 +155,8 @@ def create(call: Call) -> Result:
     _check(call, name, info, set(info))
     if name in pubsub.subscriptions:
         raise already_exists(f"Resource already exists in the project (resource={leaf(name)}).")
-    subscription = Subscription(name, info, cloud.unique_id(), cloud.clock.now(), matches)
+    now = cloud.clock.now()
+    subscription = Subscription(name, info, cloud.unique_id(), now, matches, created=now)
     pubsub.subscriptions[name] = subscription
     _watch(cloud, subscription)
     return shown(cloud, subscription)
@@ -265,7 +266,8 @@ def detach(call: Call) -> Result:
     if subscription.info["topic"] == DELETED_TOPIC:
         raise failed_precondition(f"The topic of {subscription.name} is deleted.")
     subscription.info["detached"] = True
-    subscription.backlog.clear()
+    for delivery in list(subscription.backlog.values()):
+        forget(call.cloud, subscription, delivery)
     return {}
 
 

@@ -21,6 +21,7 @@ from simulator.services.vertex.state import (
     Deployment,
     Endpoint,
     Served,
+    Strain,
     Vertex,
     display_names,
     in_region,
@@ -100,7 +101,10 @@ def _served(
     deployment = _chosen(call, endpoint)
     assert deployment.predictor, "traffic goes to deployments that are ready only"
     asked, status = perf_counter(), 200
+    strain = call.cloud[Vertex].strained.get(endpoint.name, Strain())
     try:
+        if strain.fails:
+            raise ApiError(503, "UNAVAILABLE", "The service is currently unavailable.")
         predictions = deployment.predictor.predict(instances, parameters)
     except ApiError as error:
         status = error.status
@@ -114,7 +118,7 @@ def _served(
                 display_names(endpoint, deployment),
                 len(instances),
                 status,
-                (perf_counter() - asked) * 1000,
+                (perf_counter() - asked) * 1000 + strain.slower_ms,
                 (asked - received) * 1000,
             )
         )

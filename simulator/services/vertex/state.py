@@ -154,6 +154,13 @@ class Served(NamedTuple):
     overhead_ms: float
 
 
+class Strain(NamedTuple):
+    """What a model's machines suffer from: this much slower by their own count, or failing."""
+
+    slower_ms: float = 0.0
+    fails: bool = False
+
+
 class Scaled(NamedTuple):
     """From `time` on, a deployed model has this many replicas, and `target` are asked for."""
 
@@ -181,6 +188,8 @@ class Vertex(Holding):
         # for Cloud Monitoring; the newest predictions
         self.served: deque[Served] = deque(maxlen=200_000)
         self.scaled: list[Scaled] = []
+        # by endpoint, as a runner says
+        self.strained: dict[str, Strain] = {}
         self._changes = 0
 
     def numbered(self, name: str) -> str:

@@ -11,7 +11,7 @@ from google.api_core import exceptions
 from simulator.api.audit import Audit
 from simulator.iam.decisions import Iam
 from simulator.services.bigquery.state import BigQuery
-from simulator.services.vertex.state import Vertex
+from simulator.services.vertex.state import Strain, Vertex
 from tests.simulator.support.service import (
     AGENT,
     ENDPOINT,
@@ -55,6 +55,21 @@ def test_predictions_come_from_the_uploaded_model(sandbox: Sandbox, serving: str
     assert (answer.deployed_model_id, answer.model_version_id) == ("1", "1")
     assert answer.model == f"projects/{NUMBER}/locations/{REGION}/models/failure"
     assert answer.model_display_name == "failure"
+
+
+def test_a_strained_endpoint_fails_and_is_slower_only_in_what_is_measured(
+    sandbox: Sandbox, serving: str
+) -> None:
+    vertex = sandbox.cloud[Vertex]
+    vertex.strained[ENDPOINT] = Strain(slower_ms=60_000)
+    predict(sandbox)
+    assert vertex.served[-1].status == 200 and vertex.served[-1].model_ms > 60_000
+    vertex.strained[ENDPOINT] = Strain(fails=True)
+    with pytest.raises(exceptions.ServiceUnavailable):
+        predict(sandbox)
+    assert vertex.served[-1].status == 503
+    vertex.strained[ENDPOINT] = Strain()
+    assert list(predict(sandbox).predictions) == [1, 0]
 
 
 def test_predicting_takes_its_permission_on_the_endpoint(sandbox: Sandbox, serving: str) -> None:

@@ -16,6 +16,7 @@ from components.artifacts import Artifacts, ArtifactsArgs
 from components.devices import Devices, DevicesArgs, for_a_broker
 from components.drift import Drift, DriftArgs
 from components.fixed import watched
+from components.observability import Observability, ObservabilityArgs
 from components.routing import Routing, RoutingArgs
 from components.serving import Serving, ServingArgs
 from components.settings import load
@@ -155,6 +156,10 @@ if settings.drift and artifacts:
         DriftArgs(settings, settings.drift, artifacts, serving, platform),
         pulumi.ResourceOptions(providers=as_deployer, depends_on=[serving]),
     )
+
+if settings.alerts.told:
+    watching = pulumi.ResourceOptions(providers=as_platform, depends_on=[serving])
+    Observability("observability", ObservabilityArgs(settings), watching)
 
 pulumi.export("endpoint", serving.endpoint)
 pulumi.export("dedicatedDns", serving.dedicated_dns)

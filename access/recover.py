@@ -15,8 +15,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-# The id under which the official plugin keeps each kind, over the inputs of the resource. What
-# Google names itself (alert policies, notification channels, dashboards) cannot be in here.
+# The id under which the official plugin keeps each kind, over the inputs of the resource.
 IDS: Final = {
     "gcp:artifactregistry/repository:Repository": (
         "projects/{project}/locations/{location}/repositories/{repositoryId}"
@@ -41,6 +40,7 @@ IDS: Final = {
 REPEATABLE: Final = (
     "gcp:bigquery/datasetIamMember:DatasetIamMember",
     "gcp:bigquery/iamMember:IamMember",
+    "gcp:projects/iAMAuditConfig:IAMAuditConfig",
     "gcp:projects/iAMMember:IAMMember",
     "gcp:projects/service:Service",
     "gcp:projects/serviceIdentity:ServiceIdentity",
@@ -52,6 +52,14 @@ REPEATABLE: Final = (
     "pulumi:",
     "vertexops:",
 )
+# What Google names itself, or with the project's number, and where it lists them.
+NAMED_BY_GOOGLE: Final = {
+    "gcp:monitoring/alertPolicy:AlertPolicy": "projects.alertPolicies.list",
+    "gcp:monitoring/customService:CustomService": "services.list",
+    "gcp:monitoring/dashboard:Dashboard": "projects.dashboards.list",
+    "gcp:monitoring/notificationChannel:NotificationChannel": "projects.notificationChannels.list",
+    "gcp:monitoring/slo:Slo": "services.serviceLevelObjectives.list",
+}
 CREATING: Final = "creating"
 
 
@@ -86,9 +94,10 @@ def resource_id(kind: str, inputs: dict[str, Any]) -> str | None:
         return IDS[kind].format_map(inputs)
     except KeyError as error:
         missing = "the table of kinds" if kind not in IDS else f"its inputs, which lack {error}"
+        look = f" ({NAMED_BY_GOOGLE[kind]})" if kind in NAMED_BY_GOOGLE else ""
         raise UnknownKind(
-            f"the id of a {kind} does not follow from {missing}: look whether it exists, and then "
-            "either `pulumi import` it, or run `pulumi refresh --clear-pending-creates`"
+            f"the id of a {kind} does not follow from {missing}: look whether it exists{look}, and "
+            "then either `pulumi import` it, or run `pulumi refresh --clear-pending-creates`"
         ) from None
 
 

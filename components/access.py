@@ -19,7 +19,10 @@ ACCOUNT_OF: Final = {
     table.PREVIEW_ACCOUNT: table.PREVIEW,
     table.TELEMETRY_ACCOUNT: table.TELEMETRY,
 }
-ELSEWHERE: Final = (table.ENDPOINT, table.SUBSCRIPTIONS, table.RISKS, table.LOST)
+ELSEWHERE: Final = (
+    *(table.ENDPOINT, table.SUBSCRIPTIONS, table.RISKS, table.LOST),
+    table.INCIDENTS,
+)
 """What is made after all this; the grants on it stand beside it."""
 
 

@@ -92,6 +92,8 @@ def watched(settings: Settings) -> list[SettingArgs]:
         *([_watch("orderByDevice", order, backlog, unretired)] if s.sensors else []),
         _watch("deviceRegistry", registered, kept_registry),
         _watch("sensors", ", ".join(s.sensors), OTHER_SENSORS if s.sensors else ""),
+        _watch("alerts", "watched" if s.alerts.told else "", unretired if s.alerts.told else ""),
+        *([_watch("alerts.topic", s.alerts.topic, unretired)] if s.alerts.topic else []),
         _watch("models", f"looked up in {source}" if source else "", unretired if source else ""),
         _watch(
             "deployerMay",

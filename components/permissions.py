@@ -26,6 +26,7 @@ DEVICE: Final = "device"
 MAINTENANCE: Final = "maintenance"
 AGENT: Final = "vertex agent"
 PUBSUB_AGENT: Final = "pubsub agent"
+MONITORING_AGENT: Final = "monitoring agent"
 
 IDENTITIES: Final = {
     PLATFORM: "runs Pulumi and declares the foundation; exists before the stack",
@@ -39,9 +40,10 @@ IDENTITIES: Final = {
     MAINTENANCE: "takes the readings at risk, for whoever maintains the devices",
     AGENT: "Vertex AI's own service agent of the stack's project",
     PUBSUB_AGENT: "Pub/Sub's own service agent of the stack's project",
+    MONITORING_AGENT: "Cloud Monitoring's own service agent of the stack's project",
 }
 
-AGENTS: Final = (AGENT, PUBSUB_AGENT)
+AGENTS: Final = (AGENT, PUBSUB_AGENT, MONITORING_AGENT)
 ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (PLATFORM, REVIEWER, *AGENTS))
 """Identities that are service accounts of the stack."""
 
@@ -60,6 +62,7 @@ SUBSCRIPTIONS: Final = "telemetry subscriptions"
 RISKS: Final = "risk subscription"
 LOST: Final = "dead-letter subscription"
 TABLES: Final = "telemetry dataset"
+INCIDENTS: Final = "incident topic"
 
 IN_SOURCE: Final = frozenset({SOURCE_PROJECT, SOURCE_ARTIFACTS})
 """Resources that belong to the project where models are trained; their roles are declared there."""
@@ -70,6 +73,8 @@ SOURCE: Final = "source"
 REVIEW: Final = "review"
 ROUTE: Final = "route"
 DRIFT: Final = "drift"
+WATCH: Final = "watch"
+INFORM: Final = "inform"
 CAPABILITIES: Final = {
     REGISTER: "upload model versions to this project's registry",
     RETIRE: "take the endpoint and its models away again",
@@ -80,6 +85,8 @@ FOLLOWING: Final = {
     REVIEW: "somebody previews pull requests",
     ROUTE: "telemetry is routed to predictions",
     DRIFT: "what the endpoint is asked is watched for drift",
+    WATCH: "somebody is told of incidents",
+    INFORM: "incidents are published on a topic",
 }
 """Capabilities that are not chosen but follow from the settings."""
 
@@ -228,6 +235,11 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("store a message",         "bigquery tabledata.insertAll",              "bigquery.tables.updateData"),
         when=ROUTE,
     ),
+    # docs monitoring/support/notification-options, "Pub/Sub"
+    *_rows(MONITORING_AGENT, "incidentPublisher", INCIDENTS,
+        ("tell of an incident",     "pubsub topics.publish",                     "pubsub.topics.publish"),
+        when=INFORM,
+    ),
     *_rows(PLATFORM, "accountUser", TELEMETRY_ACCOUNT,
         ("ask for predictions as the telemetry account", "pubsub subscriptions.create", "iam.serviceAccounts.actAs"),
         when=ROUTE,
@@ -292,6 +304,49 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("delete a subscription",   "pubsub subscriptions.delete",               "pubsub.subscriptions.delete"),
         ("delete a table",          "bigquery tables.delete",                    "bigquery.tables.delete"),
         when=f"{ROUTE} {RETIRE}",
+    ),
+    # docs monitoring/access-control and logging/docs/access-control name permissions after methods.
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("add a channel",           "monitoring notificationChannels.create",    "monitoring.notificationChannels.create"),
+        ("read a channel",          "monitoring notificationChannels.get",       "monitoring.notificationChannels.get"),
+        ("change a channel",        "monitoring notificationChannels.patch",     "monitoring.notificationChannels.update"),
+        ("drop a channel",          "monitoring notificationChannels.delete",    "monitoring.notificationChannels.delete"),
+        ("add an alert",            "monitoring alertPolicies.create",           "monitoring.alertPolicies.create"),
+        ("read an alert",           "monitoring alertPolicies.get",              "monitoring.alertPolicies.get"),
+        ("change an alert",         "monitoring alertPolicies.patch",            "monitoring.alertPolicies.update"),
+        ("drop an alert",           "monitoring alertPolicies.delete",           "monitoring.alertPolicies.delete"),
+        ("name the service",        "monitoring services.create",                "monitoring.services.create"),
+        ("read the service",        "monitoring services.get",                   "monitoring.services.get"),
+        ("change the service",      "monitoring services.patch",                 "monitoring.services.update"),
+        ("set the objective",       "monitoring serviceLevelObjectives.create",  "monitoring.slos.create"),
+        ("read the objective",      "monitoring serviceLevelObjectives.get",     "monitoring.slos.get"),
+        ("change the objective",    "monitoring serviceLevelObjectives.patch",   "monitoring.slos.update"),
+        ("create the dashboard",    "monitoring dashboards.create",              "monitoring.dashboards.create"),
+        ("read the dashboard",      "monitoring dashboards.get",                 "monitoring.dashboards.get"),
+        ("change the dashboard",    "monitoring dashboards.patch",               "monitoring.dashboards.update"),
+        ("count denials",           "logging metrics.create",                    "logging.logMetrics.create"),
+        ("read what is counted",    "logging metrics.get",                       "logging.logMetrics.get"),
+        ("change what is counted",  "logging metrics.update",                    "logging.logMetrics.update"),
+        when=WATCH,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("delete the service",      "monitoring services.delete",                "monitoring.services.delete"),
+        ("delete the objective",    "monitoring serviceLevelObjectives.delete",  "monitoring.slos.delete"),
+        ("delete the dashboard",    "monitoring dashboards.delete",              "monitoring.dashboards.delete"),
+        ("count denials no more",   "logging metrics.delete",                    "logging.logMetrics.delete"),
+        when=f"{WATCH} {RETIRE}",
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("create the incident topic", "pubsub topics.create",                    "pubsub.topics.create"),
+        ("read the incident topic", "pubsub topics.get",                         "pubsub.topics.get"),
+        ("change the incident topic", "pubsub topics.patch",                     "pubsub.topics.update"),
+        ("read the incident topic's grants", "pubsub topics.getIamPolicy",       "pubsub.topics.getIamPolicy"),
+        ("grant on the incident topic", "pubsub topics.setIamPolicy",            "pubsub.topics.setIamPolicy"),
+        when=INFORM,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("delete the incident topic", "pubsub topics.delete",                    "pubsub.topics.delete"),
+        when=f"{INFORM} {RETIRE}",
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("alert on drift",          "monitoring alertPolicies.create",           "monitoring.alertPolicies.create"),
@@ -364,6 +419,20 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read the watch",          "aiplatform modelDeploymentMonitoringJobs.get", "aiplatform.modelDeploymentMonitoringJobs.get"),
         ("read a drift alert",      "monitoring alertPolicies.get",              "monitoring.alertPolicies.get"),
         when=f"{REVIEW} {DRIFT}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read a channel",          "monitoring notificationChannels.get",       "monitoring.notificationChannels.get"),
+        ("read an alert",           "monitoring alertPolicies.get",              "monitoring.alertPolicies.get"),
+        ("read the service",        "monitoring services.get",                   "monitoring.services.get"),
+        ("read the objective",      "monitoring serviceLevelObjectives.get",     "monitoring.slos.get"),
+        ("read the dashboard",      "monitoring dashboards.get",                 "monitoring.dashboards.get"),
+        ("read what is counted",    "logging metrics.get",                       "logging.logMetrics.get"),
+        when=f"{REVIEW} {WATCH}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read the incident topic", "pubsub topics.get",                         "pubsub.topics.get"),
+        ("read the incident topic's grants", "pubsub topics.getIamPolicy",       "pubsub.topics.getIamPolicy"),
+        when=f"{REVIEW} {INFORM}",
     ),
     *_rows(PREVIEW, "sourcePreviewer", SOURCE_PROJECT,
         ("load a model from the source project", "aiplatform models.get",        "aiplatform.models.get"),

@@ -153,6 +153,15 @@ MachineType = Annotated[str, matches(r"[a-z]\w*-[a-z0-9]+(-[a-z0-9]+)*", "such a
 Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
 RegisteredId = Annotated[str, matches(*forms.REGISTERED_ID)]
 Threshold = Annotated[float, Field(gt=0, le=1)]
+Email = Annotated[str, matches(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an address such as ana@example.com")]
+TopicName = Annotated[
+    str,
+    matches(
+        r"(?!goog|telemetry)[A-Za-z][A-Za-z0-9._~+%-]{2,254}",
+        "a name for a topic of its own: 3-255 letters, digits and -, not beginning with goog or "
+        "telemetry",
+    ),
+]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 
@@ -252,6 +261,27 @@ class Drift(_Frozen):
     channels: tuple[Annotated[str, matches(*forms.CHANNEL)], ...] = ()
 
 
+class Alerts(_Frozen):
+    """Who is told of incidents, and what is one. Without anybody to tell nothing is watched."""
+
+    emails: tuple[Email, ...] = ()
+    topic: TopicName | None = None
+    error_percent: Annotated[int, Field(ge=1, le=100)] = 5
+    latency_ms: Annotated[int, Field(ge=10, le=60_000)] = 1_000
+    undelivered_minutes: Annotated[int, Field(ge=1, le=1_440)] = 10
+    availability_percent: Annotated[float, Field(ge=90, le=99.99)] = 99.5
+
+    @model_validator(mode="after")
+    def _have_somebody_to_tell(self) -> Alerts:
+        if self.model_fields_set and not self.told:
+            raise ValueError("tells nobody; give `emails`, `topic` or both")
+        return self
+
+    @property
+    def told(self) -> bool:
+        return bool(self.emails or self.topic)
+
+
 class Settings(_Frozen):
     """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
 
@@ -283,6 +313,7 @@ class Settings(_Frozen):
     device_members: tuple[Member, ...]
     device_registry: Annotated[DeviceRegistry, BeforeValidator(_kind_alone)]
     clearblade_credentials: Annotated[SecretStr, AfterValidator(_credentials)] | None = None
+    alerts: Alerts
     protect: bool
     readiness_seconds: Annotated[int, Field(ge=0, le=86_400)]
     impersonate: bool
@@ -422,6 +453,8 @@ class Settings(_Frozen):
             permissions.REVIEW: self.preview_member,
             permissions.ROUTE: self.sensors,
             permissions.DRIFT: self.drift,
+            permissions.WATCH: self.alerts.told,
+            permissions.INFORM: self.alerts.topic,
         }
         return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
 
@@ -472,6 +505,7 @@ NESTED: Final[Mapping[str, type[_Frozen]]] = {
     "autoscaling": Autoscaling,
     "deviceRegistry": DeviceRegistry,
     "drift": Drift,
+    "alerts": Alerts,
 }
 """What the settings that hold others are made of."""
 

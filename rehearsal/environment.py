@@ -65,6 +65,7 @@ class Environment:
             **({table.REVIEWER: self.reviewer.member} if self.reviewer else {}),
             table.AGENT: agent("aiplatform"),
             table.PUBSUB_AGENT: agent("pubsub"),
+            table.MONITORING_AGENT: agent("monitoring-notification"),
         }
 
 

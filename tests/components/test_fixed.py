@@ -44,6 +44,17 @@ UPLOADS = ALWAYS | {"deployerMay"}
             },
             UPLOADS | {"endpointId", "accountPrefix", "rolePrefix"},
         ),
+        ({"alerts": '{"topic": "incidents"}'}, UPLOADS),
+        (
+            {
+                "alerts": '{"topic": "incidents"}',
+                "deployerMay": "[]",
+                "models": json.dumps([{**LOOKED_UP, "traffic": 100}]),
+            },
+            ALWAYS
+            | {"endpointId", "accountPrefix", "rolePrefix", "previewMember", "models"}
+            | {"alerts", "alerts.topic"},
+        ),
     ],
 )
 def test_what_a_stack_does_not_let_go_of(

@@ -38,6 +38,7 @@ GOOD = {
     "drift": "{}",
     "deviceMembers": "[]",
     "deviceRegistry": '{"kind": "none"}',
+    "alerts": "{}",
     "protect": "false",
     "deployerMay": '["register", "retire"]',
     "readinessSeconds": "900",
@@ -120,6 +121,21 @@ def test_training_data_is_a_file_beside_an_artifact(root: Path) -> None:
     assert any("is not the path of a .csv or .jsonl file" in line for line in found)
 
 
+@pytest.mark.parametrize(
+    ("alerts", "capabilities"),
+    [
+        ({}, set()),
+        ({"emails": ["ana@example.com"]}, {"watch"}),
+        ({"topic": "incidents"}, {"watch", "inform"}),
+    ],
+)
+def test_somebody_to_tell_is_what_has_the_stack_watch(
+    root: Path, alerts: dict[str, object], capabilities: set[str]
+) -> None:
+    settings = parse({**GOOD, "alerts": json.dumps(alerts)}, root)
+    assert settings.capabilities == {"register", "retire", "source", *capabilities}
+
+
 def test_settings_cannot_be_changed(root: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(GOOD, root).project = "other"
@@ -191,6 +207,13 @@ def test_settings_cannot_be_changed(root: Path) -> None:
             for role in ("roles/iot.registryEditor", "roles/cloudiot.editor")
         ),
         ("deployerMay", '["roles/iot.admin"]', "deployerMay[0]: 'roles/iot.admin' is no role"),
+        ("alerts", '{"latencyMs": 500}', "tells nobody; give `emails`, `topic` or both"),
+        ("alerts", '{"emails": ["ana"]}', "alerts.emails[0]: 'ana' is not an address"),
+        ("alerts", '{"topic": "telemetry"}', "alerts.topic: 'telemetry' is not a name for a topic"),
+        ("alerts", '{"topic": "a-b", "errorPercent": 0}', "alerts.errorPercent: 0 is not valid"),
+        ("alerts", '{"topic": "a-b", "availabilityPercent": 100}', "availabilityPercent: 100 is"),
+        ("alerts", '{"topic": "a-b", "latency": 5}', "did you mean latencyMs?"),
+        ("alerts", "all", "alerts: 'all' is not valid"),
         ("minReplicas", "3", "minReplicas: '3' is more than maxReplicas, 2; use 1 to 2"),
         ("minReplicas", "0", "minReplicas: '0' is not valid"),
         ("autoscaling", '{"cpuPercent": 0}', "autoscaling.cpuPercent: 0 is not valid"),

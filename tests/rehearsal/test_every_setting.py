@@ -281,6 +281,23 @@ CHANGES = (
         (Case("requestLogPercent", 10, "Google changes no request log while drift is watched"),),
         along={"drift": {}},
     ),
+    Group(
+        (
+            Case(
+                "alerts",
+                {"emails": ["oncall@example.com"], "topic": "incidents"},
+                {
+                    *("create AlertPolicy", "create NotificationChannel", "create Dashboard"),
+                    *("create CustomService", "create Slo", "create Metric", "create Topic"),
+                    *("create IAMAuditConfig", "create ServiceIdentity", "create TopicIAMMember"),
+                    *("create IAMCustomRole", "create Observability", "update IAMCustomRole"),
+                },
+            ),
+        ),
+        before=lambda stack: stack.give_the_platform(
+            table.REGISTER, table.RETIRE, table.ROUTE, table.WATCH, table.INFORM
+        ),
+    ),
     Group((Case("sensors", ["f1", "f2"], "cannot change sensors from 'f1, f2, f3, f4, f5,"),)),
     Group(
         (

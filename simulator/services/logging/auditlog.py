@@ -118,7 +118,7 @@ def _payload(request: Handled, moment: str) -> dict[str, Any]:
     if email != member:
         who["principalEmail"] = email
     return {
-        "@type": "type.googleapis.com/google.cloud[Audit].AuditLog",
+        "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
         "status": status,
         "authenticationInfo": who,
         "requestMetadata": {

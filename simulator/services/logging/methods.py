@@ -37,14 +37,14 @@ SERVICES = {
     "artifactregistry.projects.locations.repositories": Rpc(
         "google.devtools.artifactregistry.v1.ArtifactRegistry", "Repository", "Repositories"
     ),
-    "bigquery.datasets": Rpc("google.cloud[BigQuery].v2.DatasetService", "Dataset"),
-    "bigquery.jobs": Rpc("google.cloud[BigQuery].v2.JobService", "Job"),
-    "bigquery.tables": Rpc("google.cloud[BigQuery].v2.TableService", "Table"),
+    "bigquery.datasets": Rpc("google.cloud.bigquery.v2.DatasetService", "Dataset"),
+    "bigquery.jobs": Rpc("google.cloud.bigquery.v2.JobService", "Job"),
+    "bigquery.tables": Rpc("google.cloud.bigquery.v2.TableService", "Table"),
     "cloudkms.projects.locations.keyRings": Rpc(
-        "google.cloud[Kms].v1.KeyManagementService", "KeyRing"
+        "google.cloud.kms.v1.KeyManagementService", "KeyRing"
     ),
     "cloudkms.projects.locations.keyRings.cryptoKeys": Rpc(
-        "google.cloud[Kms].v1.KeyManagementService", "CryptoKey"
+        "google.cloud.kms.v1.KeyManagementService", "CryptoKey"
     ),
     "iam.projects.roles": Rpc(IAM, "Role"),
     "iam.projects.serviceAccounts": Rpc(IAM, "ServiceAccount"),
@@ -92,8 +92,8 @@ NAMES = {
     "aiplatform.projects.locations.endpoints.rawPredict": f"{VERTEX}.PredictionService.RawPredict",
     "aiplatform.projects.locations.models.deleteVersion": f"{MODELS}.DeleteModelVersion",
     "aiplatform.projects.locations.models.listVersions": f"{MODELS}.ListModelVersions",
-    "bigquery.tabledata.insertAll": "google.cloud[BigQuery].v2.TableDataService.InsertAll",
-    "bigquery.tabledata.list": "google.cloud[BigQuery].v2.TableDataService.List",
+    "bigquery.tabledata.insertAll": "google.cloud.bigquery.v2.TableDataService.InsertAll",
+    "bigquery.tabledata.list": "google.cloud.bigquery.v2.TableDataService.List",
     "cloudbilling.projects.getBillingInfo": (
         "google.cloud.billing.v1.CloudBilling.GetProjectBillingInfo"
     ),

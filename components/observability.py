@@ -1,0 +1,185 @@
+"""Who is told when something is wrong: audit logs, alerts, an objective and a dashboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components.alerts import (
+    ALERTS,
+    DENIED,
+    FAILED,
+    KEPT_QUIET,
+    OBJECTIVE,
+    SERVICE,
+    WINDOW,
+    Alert,
+    of_endpoint,
+)
+from components.dashboard import DENIALS, dashboard
+from components.settings import Settings
+
+OBJECTIVE_DAYS: Final = 28
+AUDITED: Final = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
+
+
+@dataclass(frozen=True)
+class ObservabilityArgs:
+    settings: Settings
+
+
+class Observability(pulumi.ComponentResource):
+    """Owns: Vertex AI's audit configuration, the metric of denials, an availability objective,
+    the alerts (`alerts.py`), their channels, and the dashboard.
+
+    Leaves alone: the audit configuration of other services. Vertex AI's is set as a whole: what
+    somebody else configured for that service in this project is replaced.
+
+    Predictions are in the audit log only because Data Access is on, and each is an entry that
+    Cloud Logging charges for (docs/alerts.md).
+    """
+
+    def __init__(
+        self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("predictive-maintenance:components:Observability", name, None, opts)
+        self._settings = settings = args.settings
+        self._child = child = pulumi.ResourceOptions(parent=self)
+        gcp.projects.IAMAuditConfig(
+            "vertex-audit",
+            project=settings.project,
+            service="aiplatform.googleapis.com",
+            audit_log_configs=[{"log_type": kind} for kind in AUDITED],
+            opts=child,
+        )
+        gcp.logging.Metric(
+            DENIALS,
+            project=settings.project,
+            name=DENIALS,
+            description="Denials, and errors that denials hide behind",
+            filter=DENIED,
+            metric_descriptor={
+                "metric_kind": "DELTA",
+                "value_type": "INT64",
+                "labels": [{"key": "service"}],
+            },
+            label_extractors={"service": "EXTRACT(protoPayload.serviceName)"},
+            opts=child,
+        )
+        slo = self._objective()
+        channels = [*map(self._mail, settings.alerts.emails)]
+        if settings.alerts.topic:
+            channels.append(self._topic(settings.alerts.topic))
+        for alert in ALERTS:
+            if alert.when(settings):
+                self._alert(alert, slo, channels)
+        gcp.monitoring.Dashboard(
+            "dashboard", project=settings.project, dashboard_json=dashboard(settings), opts=child
+        )
+        self.register_outputs({})
+
+    def _objective(self) -> gcp.monitoring.Slo:
+        settings = self._settings
+        service = gcp.monitoring.CustomService(
+            "service",
+            project=settings.project,
+            service_id=SERVICE,
+            display_name="Predictive maintenance",
+            opts=self._child,
+        )
+        return gcp.monitoring.Slo(
+            "availability",
+            project=settings.project,
+            service=service.service_id,
+            slo_id=OBJECTIVE,
+            display_name=f"{settings.alerts.availability_percent:g} % of answers are no failures",
+            goal=settings.alerts.availability_percent / 100,
+            rolling_period_days=OBJECTIVE_DAYS,
+            request_based_sli={
+                "good_total_ratio": {
+                    "total_service_filter": of_endpoint(settings, "response_count"),
+                    "bad_service_filter": of_endpoint(settings, "response_count", FAILED),
+                }
+            },
+            opts=self._child,
+        )
+
+    def _mail(self, address: str) -> pulumi.Output[str]:
+        channel = gcp.monitoring.NotificationChannel(
+            f"mail-{address}",
+            project=self._settings.project,
+            type="email",
+            display_name=f"Predictive maintenance: {address}",
+            labels={"email_address": address},
+            opts=self._child,
+        )
+        return channel.name
+
+    def _topic(self, topic: str) -> pulumi.Output[str]:
+        """A topic on which Monitoring's service agent may publish, and nobody else of the stack's.
+
+        Google makes the agent with the first Pub/Sub channel, and refuses a grant before that.
+        """
+        settings = self._settings
+        stored: gcp.pubsub.TopicMessageStoragePolicyArgsDict = {
+            "allowed_persistence_regions": [settings.region]
+        }
+        made = gcp.pubsub.Topic(
+            "incidents",
+            project=settings.project,
+            name=topic,
+            message_storage_policy=stored,
+            opts=self._child,
+        )
+        agent = gcp.projects.ServiceIdentity(
+            "monitoring-agent",
+            project=settings.project,
+            service="monitoring.googleapis.com",
+            opts=self._child,
+        )
+        gcp.pubsub.TopicIAMMember(
+            "incident-publisher",
+            project=settings.project,
+            topic=made.name,
+            role=settings.role_name("incidentPublisher"),
+            member=agent.member,
+            opts=self._child,
+        )
+        channel = gcp.monitoring.NotificationChannel(
+            "incidents",
+            project=settings.project,
+            type="pubsub",
+            display_name="Predictive maintenance: incidents",
+            labels={"topic": made.id},
+            opts=self._child,
+        )
+        return channel.name
+
+    def _alert(
+        self, alert: Alert, slo: gcp.monitoring.Slo, channels: list[pulumi.Output[str]]
+    ) -> None:
+        settings = self._settings
+        condition: Any = {"display_name": alert.title, **alert.condition(settings)}
+        strategy: gcp.monitoring.AlertPolicyAlertStrategyArgsDict = {"auto_close": KEPT_QUIET}
+        if alert.of_log:
+            strategy["notification_rate_limit"] = {"period": WINDOW}
+        else:
+            strategy["notification_prompts"] = ["OPENED", "CLOSED"]
+        gcp.monitoring.AlertPolicy(
+            alert.name,
+            project=settings.project,
+            display_name=alert.title,
+            severity=alert.severity,
+            combiner="OR",
+            conditions=[condition],
+            notification_channels=channels,
+            alert_strategy=strategy,
+            documentation={
+                "content": alert.documentation(settings.project),
+                "mime_type": "text/markdown",
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[slo]),
+        )

@@ -26,6 +26,12 @@ SCIENTIST: Final = "data-science@example.com"
 ANALYST: Final = "analyst@example.com"
 """Reads and queries what the stack keeps in BigQuery, and what it writes to its logs."""
 
+ONCALL: Final = "oncall@example.com"
+"""Is told of incidents, and looks at the dashboard."""
+
+OWNER: Final = "owner@example.com"
+"""May change who may do what in the stack's project, beside the stack."""
+
 BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.googleapis.com")
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
 
@@ -148,6 +154,16 @@ def seed(environment: Environment) -> dict[str, Any]:
     if table.DRIFT in settings.capabilities:
         own, role = f"projects/{settings.project}", "roles/logging.viewer"
         grants.append({"resource": own, "role": role, "member": f"user:{ANALYST}"})
+    if table.WATCH in settings.capabilities:
+        own = f"projects/{settings.project}"
+        grants += [
+            {"resource": own, "role": role, "member": f"user:{who}"}
+            for who, role in (
+                (ONCALL, "roles/monitoring.viewer"),
+                (ONCALL, "roles/pubsub.editor"),
+                (OWNER, "roles/resourcemanager.projectIamAdmin"),
+            )
+        ]
     if table.REGISTER in settings.capabilities:
         own = f"projects/{settings.project}"
         role = "roles/aiplatform.user"

@@ -17,6 +17,7 @@ from rehearsal import (
     routing,
     timing,
     trouble,
+    watching,
     workloads,
 )
 from rehearsal.report import Report, Stage
@@ -46,9 +47,10 @@ STEPS: Final = (
     Step("route telemetry", routing.route, lambda run: run.routes),
     Step("keep apart", routing.keep_apart, lambda run: run.routes),
     Step("tell the registry", devices.tell, lambda run: run.registers_devices),
-    Step("watch drift", drift.watch, lambda run: run.watches),
+    Step("watch drift", drift.watch, lambda run: run.watches_drift),
     Step("up again", lifecycle.up_again),
     Step("refresh", lifecycle.refresh),
+    Step("watch", watching.watch, lambda run: run.watches),
     Step("refuse to destroy", lifecycle.refuse_destroy, lambda run: run.protected, ending=True),
     Step(
         "a colleague's version",

@@ -51,7 +51,7 @@ def route(run: Rehearsal, stage: Stage) -> None:
             f"sensors names {len(settings.sensors)}; the readings of a rehearsal have "
             f"{len(values[0])}, and so have its models"
         )
-    readings = [_reading(settings.sensors, number, row) for number, row in enumerate(values)]
+    readings = [reading(settings.sensors, number, row) for number, row in enumerate(values)]
     wrong = [{**readings[0], "device": "broken", **fault} for fault, _, _ in MALFORMED]
     begin = time.monotonic()
     _publish(run, [*readings, *wrong])
@@ -59,10 +59,10 @@ def route(run: Rehearsal, stage: Stage) -> None:
     maintenance = run.sandbox.google(settings.email(table.MAINTENANCE))
     alarms: list[int] = []
     for _ in range(ATTEMPTS):
-        risky = _pulled(maintenance, run, subscription(settings, RISKS))
+        risky = pulled(maintenance, run, subscription(settings, RISKS))
         alarms += map(_number, risky)
         run.sandbox.control("POST", "/clock", {"step": BACKOFF})
-    lost = [message["attributes"] for message in _pulled(maintenance, run, stack.DEAD_LETTERS)]
+    lost = [message["attributes"] for message in pulled(maintenance, run, stack.DEAD_LETTERS)]
 
     stored = _count(run, stack.READINGS)
     risks = {_seconds(row[0]): float(row[1]) for row in _rows(run, "time, risk", stack.PREDICTIONS)}
@@ -124,7 +124,7 @@ def keep_apart(run: Rehearsal, stage: Stage) -> None:
     stage.note = f"{len(attempts)} of {len(attempts)} attempts refused"
 
 
-def _reading(sensors: tuple[str, ...], number: int, values: list[float]) -> dict[str, Any]:
+def reading(sensors: tuple[str, ...], number: int, values: list[float]) -> dict[str, Any]:
     moment = START + timedelta(seconds=number)
     named = dict(zip(sensors, values, strict=True))
     return {"device": f"device-{number % DEVICES}", "time": moment.isoformat(), **named}
@@ -163,7 +163,7 @@ def _publish(run: Rehearsal, readings: list[dict[str, Any]]) -> None:
         raise StageFailed("not all readings were published", done.stdout + done.stderr)
 
 
-def _pulled(google: Google, run: Rehearsal, subscription: str) -> Iterator[Any]:
+def pulled(google: Google, run: Rehearsal, subscription: str) -> Iterator[Any]:
     """Every message of a subscription, acknowledged."""
     url = f"{PUBSUB}/projects/{run.environment.settings.project}/subscriptions/{subscription}"
     while True:

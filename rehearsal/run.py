@@ -66,9 +66,14 @@ class Rehearsal(World):
         return self.environment.settings.device_registry.kind == "clearblade"
 
     @property
-    def watches(self) -> bool:
+    def watches_drift(self) -> bool:
         """Whether what the endpoint is asked is watched for drift."""
         return table.DRIFT in self.environment.settings.capabilities
+
+    @property
+    def watches(self) -> bool:
+        """Whether somebody is told of incidents."""
+        return table.WATCH in self.environment.settings.capabilities
 
     @property
     def protected(self) -> bool:

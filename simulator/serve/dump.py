@@ -58,7 +58,7 @@ DIFFERS = frozenset(
 INTERNAL = frozenset(
     {
         *("cloud", "started", "uploads", "logging_failures", "scaled", "withheld"),
-        *("alerts", "forwarded", "gone", "sent", "strained", "watches"),
+        *("alerts", "forwarded", "gone", "recorded", "sent", "strained", "watches"),
     }
 )
 PLAIN = (str, int, float, bool, type(None))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -20,6 +20,7 @@ from simulator.api.errors import ApiError
 from simulator.api.filters import Compare, matches, parse
 from simulator.core.cloud import Cloud
 from simulator.core.platform import Containers
+from simulator.services.logging.metrics import PREFIX as LOG_BASED
 from simulator.services.monitoring.aggregation import (
     MINUTE,
     Aggregation,
@@ -29,13 +30,21 @@ from simulator.services.monitoring.aggregation import (
     gathered,
     reduced,
 )
-from simulator.services.monitoring.descriptors import chosen, selector
+from simulator.services.monitoring.descriptors import Metric, chosen, selector
 from simulator.services.monitoring.sources import samples
 from simulator.services.monitoring.state import Info, Key, Monitoring
 from simulator.services.monitoring.timeseries import fits
 
 NO_MISSING = "EVALUATION_MISSING_DATA_NO_OP"
 BURN_RATE = "select_slo_burn_rate"
+
+
+@dataclass(slots=True)
+class Recorded:
+    """The series of a metric, with their points of the minutes up to `upto`."""
+
+    upto: float = 0.0
+    series: dict[Key, Series] = field(default_factory=dict)
 
 
 class NotEvaluated(Exception):
@@ -127,8 +136,26 @@ def _series(cloud: Cloud, project: str, text: str, start: float, end: float) -> 
     node = selector(text)
     metric = chosen(cloud, project, node)
     assert metric is not None, "what is judged was chosen before"
-    found = gathered(metric, samples(cloud, project, metric.type, start, end), end)
+    if metric.kind == "DELTA" and not metric.type.startswith(LOG_BASED):
+        found = _recorded(cloud, project, metric, end)
+    else:
+        found = gathered(metric, samples(cloud, project, metric.type, start, end), end)
     return [item for item in found if matches(node, partial(fits, cloud, project, metric, item))]
+
+
+def _recorded(cloud: Cloud, project: str, metric: Metric, end: float) -> list[Series]:
+    """All series of a metric up to `end`. A minute that is over stays as it was: it is gathered
+    once, for all conditions that are about the metric."""
+    kept = cloud[Monitoring].recorded.setdefault((project, metric.type), Recorded())
+    new = samples(cloud, project, metric.type, kept.upto, end)
+    for series in gathered(metric, (it for it in new if it.time > kept.upto), end):
+        key = _key(metric.type, series)
+        if key in kept.series:
+            kept.series[key].points.update(series.points)
+        else:
+            kept.series[key] = series
+    kept.upto = max(kept.upto, end)
+    return list(kept.series.values())
 
 
 def _at(

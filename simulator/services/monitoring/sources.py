@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import takewhile
 
 from simulator.api.audit import Audit
@@ -22,7 +23,7 @@ from simulator.services.logging.metrics import PREFIX as LOG_BASED
 from simulator.services.logging.metrics import metric_name
 from simulator.services.logging.samples import Sample
 from simulator.services.logging.state import Logging
-from simulator.services.monitoring.descriptors import ONLINE, SUBSCRIPTION
+from simulator.services.monitoring.descriptors import ENDPOINT, ONLINE, SUBSCRIPTION
 from simulator.services.pubsub.state import PubSub, Subscription, Waited, leaf, project_of
 from simulator.services.vertex.scaling import follow
 from simulator.services.vertex.state import Scaled, Served, Vertex
@@ -59,10 +60,12 @@ def samples(
         yield from _requests(cloud, project)
 
 
-def _labels(event: Served | Scaled, **more: str) -> Labels:
-    model, endpoint = event.names
+# Few are different, of many thousand predictions.
+@lru_cache(maxsize=4096)
+def _labels(deployed_id: str, names: tuple[str, str], **more: str) -> Labels:
+    model, endpoint = names
     labels = {
-        "deployed_model_id": event.deployed_id,
+        "deployed_model_id": deployed_id,
         "spot": "false",
         "model_display_name": model,
         "endpoint_display_name": endpoint,
@@ -70,17 +73,20 @@ def _labels(event: Served | Scaled, **more: str) -> Labels:
     return tuple(sorted((labels | more).items()))
 
 
-def _sample(event: Served | Scaled, time: float, value: float, **labels: str) -> Sample:
-    _, project, _, location, _, endpoint = event.endpoint.split("/")
-    resource = (
-        ("endpoint_id", endpoint),
+@lru_cache(maxsize=4096)
+def _place(endpoint: str) -> Labels:
+    _, project, _, location, _, endpoint_id = endpoint.split("/")
+    return (
+        ("endpoint_id", endpoint_id),
         ("location", location),
         ("project_id", project),
         ("resource_container", project),
     )
-    return Sample(
-        time, _labels(event, **labels), "aiplatform.googleapis.com/Endpoint", resource, value
-    )
+
+
+def _sample(event: Served | Scaled, time: float, value: float, **labels: str) -> Sample:
+    named = _labels(event.deployed_id, event.names, **labels)
+    return Sample(time, named, ENDPOINT[0], _place(event.endpoint), value)
 
 
 def _predictions(served: Served) -> Iterator[Sample]:

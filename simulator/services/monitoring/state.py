@@ -84,6 +84,8 @@ class Monitoring(Holding):
         self.watches: dict[str, Watch] = {}
         self.alerts: dict[str, Incident] = {}
         self.sent: list[Info] = []
+        # By project and metric; `conditions` says what.
+        self.recorded: dict[tuple[str, str], Any] = {}
 
     def live(self) -> dict[str, list[str]]:
         return {

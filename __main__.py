@@ -113,6 +113,17 @@ deployer_vertexops = Provider("deployer-vertexops", impersonate_service_account=
 # Whoever may only look reads as himself what the deployer made.
 as_deployer = [deployer, deployer_vertexops] if settings.impersonate else as_platform
 
+# Before what it watches; and on the way down after it, which may be what refuses.
+observability = (
+    Observability(
+        "observability",
+        ObservabilityArgs(settings),
+        pulumi.ResourceOptions(providers=as_platform, depends_on=[access.ready]),
+    )
+    if settings.alerts.told
+    else None
+)
+
 serving = Serving(
     "serving",
     ServingArgs(
@@ -120,7 +131,10 @@ serving = Serving(
         artifacts=artifacts.by_model if artifacts else {},
         platform=platform,
     ),
-    pulumi.ResourceOptions(providers=as_deployer, depends_on=[access.ready]),
+    pulumi.ResourceOptions(
+        providers=as_deployer,
+        depends_on=[access.ready, *([observability] if observability else [])],
+    ),
 )
 
 if telemetry and access.pubsub_agent:
@@ -156,10 +170,6 @@ if settings.drift and artifacts:
         DriftArgs(settings, settings.drift, artifacts, serving, platform),
         pulumi.ResourceOptions(providers=as_deployer, depends_on=[serving]),
     )
-
-if settings.alerts.told:
-    watching = pulumi.ResourceOptions(providers=as_platform, depends_on=[serving])
-    Observability("observability", ObservabilityArgs(settings), watching)
 
 pulumi.export("endpoint", serving.endpoint)
 pulumi.export("dedicatedDns", serving.dedicated_dns)

@@ -196,6 +196,18 @@ def test_a_sensor_that_shifts_is_found_and_no_other() -> None:
     assert re.search(r"✓ watch drift .* f4 of 9 sensors shifted and found; before, none", output)
 
 
+@pytest.mark.sweep
+def test_trouble_is_told_and_over_and_quiet_is_quiet() -> None:
+    code, output, summary = play("scenario", "watched")
+    assert code == 0, output
+    assert summary["incidents"] >= 7
+    assert re.search(
+        r"✓ watch .* of 7 kinds opened, landed and closed; a quiet hour none; 7 charts have data",
+        output,
+    ), output
+    assert re.search(rf"(?m)^{table.MONITORING_AGENT} +1 +1 +none", output), output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

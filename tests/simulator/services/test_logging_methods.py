@@ -43,7 +43,7 @@ VERTEX = ("us-central1-aiplatform.googleapis.com", f"/v1/{LOCATION}")
             "bigquery",
             "POST",
             "/bigquery/v2/projects/p/datasets",
-            "google.cloud[BigQuery].v2.DatasetService.InsertDataset",
+            "google.cloud.bigquery.v2.DatasetService.InsertDataset",
             "ADMIN_WRITE",
         ),
         (

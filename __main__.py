@@ -167,7 +167,14 @@ if telemetry and access.pubsub_agent:
 if settings.drift and artifacts:
     Drift(
         "drift",
-        DriftArgs(settings, settings.drift, artifacts, serving, platform),
+        DriftArgs(
+            settings,
+            settings.drift,
+            artifacts,
+            serving,
+            observability.channels if observability else (),
+            platform,
+        ),
         pulumi.ResourceOptions(providers=as_deployer, depends_on=[serving]),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from vertexops.sdk import MonitoringJob, MonitoringObjectiveArgs
 
 NAME: Final = "predictive-maintenance-drift"
 LOG: Final = "aiplatform.googleapis.com%2Fmodel_monitoring_anomaly"
+TITLE: Final = "Drift of "
 HOUR, DAY = 3600, 86_400
 
 
@@ -26,6 +27,8 @@ class DriftArgs:
     drift: stack.Drift
     artifacts: Artifacts
     serving: Serving
+    channels: Sequence[pulumi.Input[str]]
+    """Who is told beside the setting's own: the stack's notification channels."""
     platform: pulumi.ProviderResource
     """Stores what a reading looks like and declares the alerts; the watch is the deployer's work,
     for it follows the rollout."""
@@ -73,7 +76,7 @@ class Drift(pulumi.ComponentResource):
             interval_hours=drift.interval_hours,
             log_days=drift.log_days,
             emails=list(drift.emails),
-            notification_channels=list(drift.channels),
+            notification_channels=[*drift.channels, *args.channels],
             enable_logging=True,
             enable_pipeline_logs=True,
             analysis_instance_schema_uri=pulumi.Output.concat(
@@ -117,7 +120,7 @@ class Drift(pulumi.ComponentResource):
         gcp.monitoring.AlertPolicy(
             f"drift-{sensor}",
             project=settings.project,
-            display_name=f"Drift of {sensor}",
+            display_name=f"{TITLE}{sensor}",
             combiner="OR",
             severity="WARNING",
             conditions=[
@@ -135,7 +138,7 @@ class Drift(pulumi.ComponentResource):
                 "mime_type": "text/markdown",
                 "content": RUNBOOK.format(sensor=sensor, filter=found),
             },
-            notification_channels=list(drift.channels),
+            notification_channels=[*drift.channels, *self._args.channels],
             opts=pulumi.ResourceOptions(parent=self, provider=self._args.platform),
         )
 

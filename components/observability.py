@@ -42,6 +42,9 @@ class Observability(pulumi.ComponentResource):
     Cloud Logging charges for (docs/alerts.md).
     """
 
+    channels: list[pulumi.Output[str]]
+    """Names of the channels that incidents are told on."""
+
     def __init__(
         self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -70,12 +73,12 @@ class Observability(pulumi.ComponentResource):
             opts=child,
         )
         slo = self._objective()
-        channels = [*map(self._mail, settings.alerts.emails)]
+        self.channels = [*map(self._mail, settings.alerts.emails)]
         if settings.alerts.topic:
-            channels.append(self._topic(settings.alerts.topic))
+            self.channels.append(self._topic(settings.alerts.topic))
         for alert in ALERTS:
             if alert.when(settings):
-                self._alert(alert, slo, channels)
+                self._alert(alert, slo)
         gcp.monitoring.Dashboard(
             "dashboard", project=settings.project, dashboard_json=dashboard(settings), opts=child
         )
@@ -158,9 +161,7 @@ class Observability(pulumi.ComponentResource):
         )
         return channel.name
 
-    def _alert(
-        self, alert: Alert, slo: gcp.monitoring.Slo, channels: list[pulumi.Output[str]]
-    ) -> None:
+    def _alert(self, alert: Alert, slo: gcp.monitoring.Slo) -> None:
         settings = self._settings
         condition: Any = {"display_name": alert.title, **alert.condition(settings)}
         strategy: gcp.monitoring.AlertPolicyAlertStrategyArgsDict = {"auto_close": KEPT_QUIET}
@@ -175,7 +176,7 @@ class Observability(pulumi.ComponentResource):
             severity=alert.severity,
             combiner="OR",
             conditions=[condition],
-            notification_channels=channels,
+            notification_channels=self.channels,
             alert_strategy=strategy,
             documentation={
                 "content": alert.documentation(settings.project),

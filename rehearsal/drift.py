@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from components import permissions as table
-from components.drift import LOG
+from components.drift import LOG, TITLE
 from rehearsal import telemetry
 from rehearsal.environment import ANALYST
 from rehearsal.report import Stage, StageFailed
 from rehearsal.run import Rehearsal
+from rehearsal.watching import incidents
 from rehearsal.workloads import predictor
 
 READINGS: Final = 1_000
@@ -32,7 +33,7 @@ def watch(run: Rehearsal, stage: Stage) -> None:
     _step(run, _until_the_next_look(run))
     readings = telemetry.unseen(3 * READINGS)[0]
     low, high = (pick(row[SHIFTED] for row in readings) for pick in (min, max))
-    told: list[set[str]] = []
+    told: list[tuple[set[str], set[str]]] = []
     for number in range(3):
         rows = [list(row) for row in readings[number::3]]
         if number == 2:
@@ -42,16 +43,19 @@ def watch(run: Rehearsal, stage: Stage) -> None:
         for begin in range(0, READINGS, size):
             ask(rows[begin : begin + size])
         _step(run, window)
-        told.append(_drifted(run))
+        told.append((_drifted(run), _alerted(run)))
     # Whoever signed in before has been away for hours.
     run.sandbox.renew()
-    calm, found = told[1], told[2]
-    if calm:
-        raise StageFailed(f"drift of {', '.join(sorted(calm))} while nothing shifted")
-    if found != {shifted}:
-        raise StageFailed(f"drift of {', '.join(sorted(found)) or 'nothing'}, not of {shifted}")
+    for calm, found in zip(told[1], told[2], strict=True):
+        if calm:
+            raise StageFailed(f"drift of {', '.join(sorted(calm))} while nothing shifted")
+        if found != {shifted}:
+            raise StageFailed(f"drift of {', '.join(sorted(found)) or 'nothing'}, not of {shifted}")
     run.report.summary["drift"] = {"shifted": shifted, "anomalies": sorted(found)}
-    stage.note = f"{shifted} of {len(settings.sensors)} sensors shifted and found; before, none"
+    stage.note = (
+        f"{shifted} of {len(settings.sensors)} sensors shifted, and it alone has an incident; "
+        "before, none"
+    )
 
 
 def _step(run: Rehearsal, seconds: float) -> None:
@@ -86,3 +90,10 @@ def _drifted(run: Rehearsal) -> set[str]:
         for entry in entries
         for item in entry["jsonPayload"]["featureAnomalies"]
     }
+
+
+def _alerted(run: Rehearsal) -> set[str]:
+    """The sensors that there are incidents of so far."""
+    found = incidents(run, run.sandbox.google(ANALYST))
+    titles = [str(alert["policy"]["displayName"]) for alert in found]
+    return {title.removeprefix(TITLE) for title in titles if title.startswith(TITLE)}

@@ -152,8 +152,11 @@ def seed(environment: Environment) -> dict[str, Any]:
             for role in ("roles/bigquery.dataViewer", "roles/bigquery.jobUser")
         ]
     if table.DRIFT in settings.capabilities:
-        own, role = f"projects/{settings.project}", "roles/logging.viewer"
-        grants.append({"resource": own, "role": role, "member": f"user:{ANALYST}"})
+        own = f"projects/{settings.project}"
+        grants += [
+            {"resource": own, "role": role, "member": f"user:{ANALYST}"}
+            for role in ("roles/logging.viewer", "roles/monitoring.viewer")
+        ]
     if table.WATCH in settings.capabilities:
         own = f"projects/{settings.project}"
         grants += [

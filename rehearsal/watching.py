@@ -31,6 +31,10 @@ MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE
 RAISED: Final = ("errors", "latency", "denied", "access", "fast-burn")
 ROUTED: Final = ("undelivered", "dead-letters")
+TITLES: Final = frozenset(alert.title for alert in ALERTS)
+"""Of what this stage is about: what it asks the endpoint is not what was asked before, and so there
+are incidents of drift."""
+
 SOMEBODY: Final = {"role": "roles/browser", "members": [f"user:{ONCALL}"]}
 
 
@@ -88,9 +92,15 @@ def _wait(run: Rehearsal, seconds: float) -> None:
 
 
 def _opened(run: Rehearsal, oncall: Google) -> dict[str, Any]:
-    """Every incident there was, as the API lists them."""
+    """Every incident that there was, as the API lists them."""
+    found = incidents(run, oncall)
+    return {alert["name"]: alert for alert in found if alert["policy"]["displayName"] in TITLES}
+
+
+def incidents(run: Rehearsal, who: Google) -> list[Any]:
+    """Every incident that there was, as the API lists them."""
     url = f"{MONITORING}/v3/projects/{run.environment.settings.project}/alerts?pageSize=1000"
-    return {alert["name"]: alert for alert in oncall.call("GET", url).get("alerts", ())}
+    return list(who.call("GET", url).get("alerts", ()))
 
 
 def _told(run: Rehearsal, oncall: Google) -> list[Any]:
@@ -98,11 +108,13 @@ def _told(run: Rehearsal, oncall: Google) -> list[Any]:
     settings = run.environment.settings
     if settings.alerts.topic:
         messages = pulled(oncall, run, INBOX)
-        return [json.loads(base64.b64decode(it["data"]))["incident"] for it in messages]
-    sent = run.sandbox.control("GET", "/incidents")["notifications"]
-    seen = run.report.summary.setdefault("mails", 0)
-    run.report.summary["mails"] = len(sent)
-    return [it["incident"] for it in sent[seen:]]
+        told = [json.loads(base64.b64decode(it["data"]))["incident"] for it in messages]
+    else:
+        sent = run.sandbox.control("GET", "/incidents")["notifications"]
+        seen = run.report.summary.setdefault("mails", 0)
+        run.report.summary["mails"] = len(sent)
+        told = [it["incident"] for it in sent[seen:]]
+    return [incident for incident in told if incident["policy_name"] in TITLES]
 
 
 def _trouble(run: Rehearsal) -> None:

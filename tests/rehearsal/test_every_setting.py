@@ -28,7 +28,10 @@ START = {
     "protect": True,
     "deployerMay": ["register"],
     "platformMember": "group:platform@example.com",
+    "requestLogPercent": 10,
     "sensors": [],
+    "drift": {},
+    "alerts": {},
 }
 CONTAINER = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-6:latest"
 NEW_BUCKET = "iot-models-moved"
@@ -291,12 +294,11 @@ CHANGES = (
                     *("create CustomService", "create Slo", "create Metric", "create Topic"),
                     *("create IAMAuditConfig", "create ServiceIdentity", "create TopicIAMMember"),
                     *("create IAMCustomRole", "create Observability", "update IAMCustomRole"),
+                    *("update MonitoringJob", "update AlertPolicy"),
                 },
             ),
         ),
-        before=lambda stack: stack.give_the_platform(
-            table.REGISTER, table.RETIRE, table.ROUTE, table.WATCH, table.INFORM
-        ),
+        before=lambda stack: stack.give_the_platform(*WATCHES, table.WATCH, table.INFORM),
     ),
     Group((Case("sensors", ["f1", "f2"], "cannot change sensors from 'f1, f2, f3, f4, f5,"),)),
     Group(
@@ -304,7 +306,10 @@ CHANGES = (
             Case(
                 "orderByDevice",
                 False,
-                {"replace Subscription", "replace SubscriptionIAMMember"},
+                {
+                    *("replace Subscription", "replace SubscriptionIAMMember"),
+                    *("update AlertPolicy", "update Dashboard"),
+                },
             ),
             Case(
                 "deviceRegistry",

@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import crash, kept, scenarios, trouble
+from rehearsal import crash, kept, prove, scenarios, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
@@ -207,6 +207,17 @@ def scenario(name: str) -> None:
     report = Report(name, Console())
     with explained():
         passed = scenarios.SCENARIOS[name](report)
+    sys.exit(0 if passed else 1)
+
+
+@main.command("prove")
+@click.argument("stack")
+@OUTPUT
+def prove_roles(stack: str, output: Path | None) -> None:
+    """Play the whole life of STACK; nothing that is granted may be spare, nothing unlisted used."""
+    report = Report(f"{stack}-proof", Console(), output=output)
+    with written(report):
+        passed = prove.prove(stack, report)
     sys.exit(0 if passed else 1)
 
 

@@ -14,6 +14,7 @@ from rehearsal import (
     drift,
     kept,
     lifecycle,
+    reviewing,
     routing,
     timing,
     trouble,
@@ -62,6 +63,13 @@ STEPS: Final = (
     Step("check the time", timing.demand_waiting, lambda run: run.options.slow),
 )
 """In the order in which they are played."""
+
+REVIEW: Final = (
+    Step("nothing changed", reviewing.nothing_changed),
+    Step("something changed", reviewing.something_changed),
+    Step("look for drift", reviewing.look_for_drift),
+)
+"""Previews of pull requests, by who may do nothing else."""
 
 
 class UnknownStage(ValueError):

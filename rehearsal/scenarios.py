@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -12,10 +11,11 @@ import pulumi
 
 from components import permissions as table
 from components.apis import SERVICES
-from components.settings import IMPERSONATE, Settings
+from components.settings import Settings
 from rehearsal import colleague, devices, lifecycle, telemetry, world
 from rehearsal import environment as environments
-from rehearsal.engine import Engine, Outcome, stack_program
+from rehearsal.engine import Outcome
+from rehearsal.rehearse import REVIEW, Step, play
 from rehearsal.report import Report, StageFailed
 from rehearsal.run import Options, Rehearsal, demand_ok, opened
 from rehearsal.sandbox import GoogleError
@@ -227,70 +227,8 @@ def _demand_moved(run: Rehearsal, client: _Client, before: set[str]) -> str:
 
 def pull_request(report: Report) -> bool:
     """Previews by an account that can read the whole stack and change nothing."""
-    held = False
-    with opened(Options("staging"), report) as run, run.explained():
-        with report.stage("up") as stage:
-            lifecycle.up(run, stage)
-        _review(run)
-        report.summary["identities"] = {
-            identity: held
-            for identity, held in run.identities().items()
-            if identity in (table.PREVIEW, table.REVIEWER)
-        }
-        report.identities()
-        held = True
-    return held
-
-
-def _review(run: Rehearsal) -> None:
-    settings, reviewer = run.environment.settings, run.environment.reviewer
-    if reviewer is None:
-        raise StageFailed("nobody reviews", "previewMember is not set in this stack")
-    run.engine.run_as(reviewer, impersonate=settings.email(table.PREVIEW))
-    with run.report.stage("nothing changed") as stage:
-        stage.note = _demand_shown(run, [], expect_no_changes=True)
-    with run.report.stage("something changed") as stage:
-        models = run.report.folder / "models"
-        changed = environments.load(run.environment.stack, models, requestLogPercent=50)
-        run.engine.configure(changed)
-        stage.note = _demand_shown(run, ["update AiEndpoint endpoint"])
-        run.engine.configure(run.environment)
-    asked = [entry for entry in run.audit() if entry["resource"] == _deployer(settings)]
-    if any(entry["principal"] == settings.member(table.PREVIEW) for entry in asked):
-        raise StageFailed("the preview account tried to become the deployer", str(asked[-1]))
-    with run.report.stage("look for drift") as stage:
-        run.engine.use(_reading_as_oneself)
-        stage.note = _demand_shown(run, [], refresh=True, run_program=True, expect_no_changes=True)
-
-
-def _demand_shown(run: Rehearsal, changes: list[str], **options: bool) -> str:
-    """A preview has to show these changes, and to leave the settings as they are."""
-    before = _files(run.engine)
-    outcome = run.engine.preview(**options)
-    demand_ok(outcome)
-    if outcome.touched != changes:
-        shown = "\n".join(outcome.touched) or "nothing"
-        raise StageFailed("the preview shows something else than was changed", shown)
-    if _files(run.engine) != before:
-        raise StageFailed("a preview changed a settings file")
-    return outcome.summary()
-
-
-def _files(engine: Engine) -> dict[str, str]:
-    return {path.name: path.read_text() for path in engine.directory.glob("Pulumi*.yaml")}
-
-
-def _deployer(settings: Settings) -> str:
-    return settings.account_name(table.DEPLOYER)
-
-
-def _reading_as_oneself() -> None:
-    """The program as `PREDICTIVE_MAINTENANCE_IMPERSONATE=false pulumi preview` runs it."""
-    os.environ[IMPERSONATE] = "false"
-    try:
-        stack_program()
-    finally:
-        del os.environ[IMPERSONATE]
+    with opened(Options("staging"), report) as run:
+        return play(run, [Step("up", lifecycle.up), *REVIEW])
 
 
 def tell_devices(report: Report) -> bool:

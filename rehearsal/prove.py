@@ -1,0 +1,216 @@
+"""The proof that roles are tight: over a stack's whole life, everything granted is used.
+
+The life of an environment is played as far as it has it: first deployment, telemetry, drift and
+incidents, a new version of the models, everything that somebody else changed put right, previews of
+pull requests, destruction, and up again after it. What a role holds beyond what was used is spare;
+what was used without a line of the table is missing there. Either ends the proof.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from components import permissions as table
+from components import telemetry as stack
+from components.alerts import SERVICE
+from components.dashboard import DENIALS
+from rehearsal import colleague, lifecycle
+from rehearsal import environment as environments
+from rehearsal.environment import OWNER
+from rehearsal.rehearse import REVIEW, STEPS, Step, play
+from rehearsal.report import Report, Stage, StageFailed
+from rehearsal.routing import PUBSUB
+from rehearsal.run import Options, Rehearsal, opened
+from rehearsal.watching import MONITORING
+
+BY_HAND: Final = "changed by hand"
+MONTH_MS: Final = 30 * 24 * 60 * 60 * 1000
+CREATORS: Final = frozenset({"roles/bigquery.dataOwner"})
+"""What BigQuery gives whoever creates a dataset; the table's comment says what for."""
+
+IAM: Final = "https://iam.googleapis.com/v1"
+USAGE: Final = "https://serviceusage.googleapis.com/v1"
+SETTLED: Final = 600
+"""Seconds after which a grant and an API are in effect."""
+
+Change = tuple[str, str, Any]
+"""Verb, address and body of a request."""
+
+
+def prove(stack_name: str, report: Report) -> bool:
+    """Play the whole life, and say what each identity was granted and used; True when all fits."""
+    with opened(Options(stack_name), report) as run:
+        held = play(run, list(_life(run)))
+        spare, missing = _spare(run), _unlisted(run)
+    report.summary["spare"], report.summary["missing"] = spare, missing
+    if held:
+        for identity, permission, step in spare:
+            report.console.print(f"spare: {identity} holds {permission} ({step}), nothing used it")
+        for identity, permission, role in missing:
+            report.console.print(f"missing: {identity} used {permission} by {role}, no line has it")
+    report.summary["passed"] = held and not spare and not missing
+    return bool(report.summary["passed"])
+
+
+def _life(run: Rehearsal) -> Iterator[Step]:
+    yield Step("an earlier life", earlier_life)
+    yield from (step for step in STEPS if not step.ending)
+    if run.environment.reviewer:
+        yield from REVIEW
+    yield Step("a new version", new_version)
+    yield Step("put right", put_right)
+    if run.protected:
+        return
+    yield Step("a colleague's version", colleague.register, lambda it: it.registers)
+    yield Step("destroy", lifecycle.destroy)
+    yield Step("up after destroy", lifecycle.up)
+    yield Step("destroy once more", _destroy)
+
+
+def earlier_life(run: Rehearsal, stage: Stage) -> None:
+    """The environment was there before: roles that were deleted with it are still known."""
+    settings = run.environment.settings
+    roles = [settings.role_name("deployer")]
+    if settings.source_project:
+        roles.append(settings.role_name("artifactReader", in_source=True))
+    for role in roles:
+        parent, _, id = role.partition("/roles/")
+        _own(run, parent)
+        owner = run.sandbox.google(OWNER)
+        enabling = f"{USAGE}/{parent}/services/iam.googleapis.com:enable"
+        owner.finish(owner.call("POST", enabling, {}), USAGE)
+        run.sandbox.control("POST", "/clock", {"step": SETTLED})
+        body = {"roleId": id, "role": {"title": id, "includedPermissions": [], "stage": "GA"}}
+        owner.call("POST", f"{IAM}/{parent}/roles", body)
+        owner.call("DELETE", f"{IAM}/{role}")
+    stage.note = f"{len(roles)} soft-deleted roles"
+
+
+def _own(run: Rehearsal, project: str) -> None:
+    """Make somebody an owner of a project, from now on."""
+    grant = {"resource": project, "role": "roles/owner", "member": f"user:{OWNER}"}
+    run.sandbox.control("POST", "/seed", {"grants": [grant]})
+    run.sandbox.control("POST", "/clock", {"step": SETTLED})
+
+
+def new_version(run: Rehearsal, stage: Stage) -> None:
+    """A newer version of each model; a refresh finds those that others registered."""
+    models = run.report.folder / "models"
+    run.engine.configure(environments.renewed(run.environment, run.sandbox, models))
+    run.hold(stage, run.engine.up(refresh=True))
+
+
+def _destroy(run: Rehearsal, stage: Stage) -> None:
+    """Without a look at what is left: a colleague has registered newer models meanwhile."""
+    run.hold(stage, run.engine.destroy())
+
+
+def put_right(run: Rehearsal, stage: Stage) -> None:
+    """Somebody with every right changes what can be changed; an `up` with refresh puts it right."""
+    owner = run.sandbox.google(OWNER)
+    changes = list(_by_hand(run))
+    for verb, url, body in changes:
+        owner.call(verb, url, body)
+    outcome = run.engine.up(refresh=True)
+    run.hold(stage, outcome)
+    if len(outcome.touched) < len(changes):
+        shown = "\n".join(outcome.touched)
+        raise StageFailed(f"not all of {len(changes)} changes were put right", shown)
+    stage.note = f"{len(changes)} changes by hand; {outcome.summary()}"
+
+
+def _by_hand(run: Rehearsal) -> Iterator[Change]:
+    settings, owner = run.environment.settings, run.sandbox.google(OWNER)
+    project = f"projects/{settings.project}"
+    yield "PATCH", f"{IAM}/{settings.role_name('deployer')}?updateMask=title", {"title": BY_HAND}
+    if settings.source_project:
+        reader = settings.role_name("artifactReader", in_source=True)
+        yield "PATCH", f"{IAM}/{reader}?updateMask=title", {"title": BY_HAND}
+    if run.registers:
+        bucket = f"https://storage.googleapis.com/storage/v1/b/{settings.artifacts_bucket}"
+        yield "PATCH", bucket, {"versioning": {"enabled": False}}
+    if run.routes:
+        yield from _of_telemetry(project)
+    if run.watches:
+        yield from _of_alerts(project, owner)
+    if run.watches_drift:
+        location = f"{project}/locations/{settings.region}"
+        vertex = f"https://{settings.region}-aiplatform.googleapis.com/v1"
+        jobs = owner.call("GET", f"{vertex}/{location}/modelDeploymentMonitoringJobs")
+        [job] = jobs["modelDeploymentMonitoringJobs"]
+        yield "POST", f"{vertex}/{job['name']}:pause", {}
+
+
+def _of_telemetry(project: str) -> Iterator[Change]:
+    schema = f"{project}/schemas/reading"
+    more = {"name": "note", "type": ["null", "string"], "default": None}
+    definition = json.dumps({"type": "record", "name": "Reading", "fields": [more]})
+    body: Any = {"schema": {"name": schema, "type": "AVRO", "definition": definition}}
+    yield "POST", f"{PUBSUB}/{schema}:commit", body
+    topic = f"{project}/topics/{stack.DEAD_LETTERS}"
+    body = {"topic": {"name": topic}, "updateMask": "messageStoragePolicy"}
+    yield "PATCH", f"{PUBSUB}/{topic}", body
+    lost = f"{project}/subscriptions/{stack.DEAD_LETTERS}"
+    body = {"subscription": {"name": lost, "messageRetentionDuration": "600s"}}
+    yield "PATCH", f"{PUBSUB}/{lost}", {**body, "updateMask": "messageRetentionDuration"}
+    tables = (
+        f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{stack.DATASET}/tables"
+    )
+    parts = {"type": "DAY", "field": "publish_time", "expirationMs": str(MONTH_MS)}
+    yield "PATCH", f"{tables}/{stack.READINGS}", {"timePartitioning": parts}
+
+
+def _of_alerts(project: str, owner: Any) -> Iterator[Change]:
+    renamed = {"displayName": BY_HAND}
+    for kind in ("alertPolicies", "notificationChannels"):
+        listed = owner.call("GET", f"{MONITORING}/v3/{project}/{kind}")[kind]
+        first = listed[0]["name"]
+        yield "PATCH", f"{MONITORING}/v3/{first}?updateMask=displayName", {**renamed, "name": first}
+    service = f"{project}/services/{SERVICE}"
+    yield "PATCH", f"{MONITORING}/v3/{service}?updateMask=displayName", renamed
+    kind = "serviceLevelObjectives"
+    [objective] = owner.call("GET", f"{MONITORING}/v3/{service}/{kind}")[kind]
+    yield "PATCH", f"{MONITORING}/v3/{objective['name']}?updateMask=displayName", renamed
+    [dashboard] = owner.call("GET", f"{MONITORING}/v1/{project}/dashboards")["dashboards"]
+    yield "PATCH", f"{MONITORING}/v1/{dashboard['name']}", {**dashboard, **renamed}
+    metric = f"https://logging.googleapis.com/v2/{project}/metrics/{DENIALS}"
+    counted = owner.call("GET", metric)
+    yield "PUT", metric, {**counted, "description": BY_HAND}
+
+
+def _spare(run: Rehearsal) -> list[tuple[str, str, str]]:
+    """Identity, permission and step of each line of the table whose role nothing used it by."""
+    settings, usage = run.environment.settings, run.sandbox.control("GET", "/usage")
+    members = run.environment.members
+    found = []
+    for need in table.needs(settings.capabilities):
+        in_source = need.on in table.IN_SOURCE
+        project = f"projects/{settings.project_of(in_source)}"
+        own = f"{project}/roles/{table.PLATFORM}"
+        role = own if need.role == table.PLATFORM else settings.role_name(need.role, in_source)
+        if role not in usage.get(members.get(need.identity), {}).get(need.permission, ()):
+            found.append((need.identity, need.permission, need.step))
+    return found
+
+
+def _unlisted(run: Rehearsal) -> list[tuple[str, str, str]]:
+    """Identity, permission and role of what was used without a line of the table."""
+    listed = {
+        (need.identity, need.permission)
+        for need in table.needs(run.environment.settings.capabilities)
+    }
+    usage = run.sandbox.control("GET", "/usage")
+    return [
+        (identity, permission, role)
+        for member, identity in run.members.items()
+        for permission, roles in usage.get(member, {}).items()
+        for role in roles
+        if (identity, permission) not in listed and not _googles(identity, role)
+    ]
+
+
+def _googles(identity: str, role: str) -> bool:
+    """Whether Google grants it by itself: to its own agents, and to whoever creates a dataset."""
+    return role in CREATORS or (identity in table.AGENTS and role.startswith("roles/"))

@@ -6,6 +6,7 @@ import os
 from typing import Final
 
 from components import permissions as table
+from components.routing import RISKS
 from components.settings import IMPERSONATE
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, stack_program
@@ -30,7 +31,13 @@ def something_changed(run: Rehearsal, stage: Stage) -> None:
     here, settings = run.environment, run.environment.settings
     changed = {**here.overrides, "autoscaling": {"cpuPercent": OTHER_PERCENT}}
     run.engine.configure(environments.load(here.stack, run.report.folder / "models", **changed))
-    stage.note = _demand_shown(run, ["update ModelRollout rollout"])
+    # With it what follows it: what is deployed then is not known before.
+    following = [
+        *(["Subscription telemetry-predictions", f"Subscription {RISKS}"] if run.routes else ()),
+        *(["MonitoringJob drift"] if run.watches_drift else ()),
+    ]
+    shown = [f"update {name}" for name in ("ModelRollout rollout", *following)]
+    stage.note = _demand_shown(run, shown)
     run.engine.configure(here)
     asked = [
         entry
@@ -55,7 +62,7 @@ def _demand_shown(run: Rehearsal, changes: list[str], **options: bool) -> str:
     before = _files(run.engine)
     outcome = run.engine.preview(**options)
     demand_ok(outcome)
-    if outcome.touched != changes:
+    if sorted(outcome.touched) != sorted(changes):
         shown = "\n".join(outcome.touched) or "nothing"
         raise StageFailed("the preview shows something else than was changed", shown)
     if _files(run.engine) != before:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TextIO
+from pathlib import Path
+from typing import Final, TextIO
 
 import click
 import yaml
 
-from access.explain import explain, find
+from access.answer import explained, settings_of
 from access.recover import UnknownKind, recovered
 from components import permissions as table
+from components.settings import SettingsError
+
+ROOT: Final = Path(__file__).parents[1]
 
 
 @click.group(help=__doc__)
@@ -20,16 +24,31 @@ def main() -> None:
 
 
 @main.command("explain")
-@click.argument("file", type=click.File(), default="-")
-def explain_text(file: TextIO) -> None:
-    """Explain the first denial in FILE (or standard input): an error, a log, Pulumi's output."""
-    denial = find(file.read())
-    if denial is None:
+@click.argument("file", type=click.File(errors="replace"), default="-")
+@click.option("--stack", help="Name accounts and roles as Pulumi.STACK.yaml has them.")
+@click.option("--json", "as_json", is_flag=True, help="Print data, for other programs.")
+def explain_text(file: TextIO, stack: str | None, as_json: bool) -> None:
+    """Explain each denial in FILE (or standard input): an error, a log, Pulumi's output."""
+    try:
+        settings = settings_of(stack, ROOT) if stack else None
+    except FileNotFoundError as error:
+        raise click.ClickException(f"there is no {error.filename}") from error
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    explanations = explained(file.read(), settings)
+    if not explanations:
         raise click.ClickException(
             "no denial found; paste the text with Google's message, such as "
             "\"Permission '…' denied on resource '…'\""
         )
-    click.echo("\n".join([*explain(denial), "", denial.text]))
+    if as_json:
+        json.dump([found.data() for found in explanations], sys.stdout, indent=2)
+        click.echo()
+        return
+    parts = ["\n".join(found.lines()) for found in explanations]
+    if len(parts) > 1:
+        parts = [f"{number}. {part}" for number, part in enumerate(parts, 1)]
+    click.echo("\n\n".join(parts))
 
 
 @main.command()

@@ -377,6 +377,40 @@ ADVICE: Final[dict[str, Advice]] = {
             "gcloud config unset billing/quota_project",
         ),
     ),
+    "no quota project": Advice(
+        "no role is missing: credentials of a person name no project that the calls of this API "
+        "({api}) are counted for; set one, in which the API is on",
+        ('gcp.Provider("…", user_project_override=True, billing_project="{mine}")',),
+        ("gcloud auth application-default set-quota-project {mine}",),
+    ),
+    "build bucket": Advice(
+        "Cloud Build's bucket is asked for with the project as quota project; an organisation "
+        "policy or a perimeter shows the same sentence",
+    ),
+    "new agent": Advice(
+        "the text does not say what is missing; a service agent that was just made gets its role "
+        "(roles/eventarc.serviceAgent) some minutes later",
+        ('gcp.projects.ServiceIdentity("agent", project="{project}", service="{api}")',),
+        (
+            "gcloud projects add-iam-policy-binding {project} --condition=None --role=roles/"
+            "eventarc.serviceAgent --member=serviceAccount:service-NUMBER@gcp-sa-eventarc."
+            "iam.gserviceaccount.com",
+        ),
+    ),
+    "invoker": Advice(
+        "the text does not say what is missing: Cloud Run wants run.routes.invoke "
+        "(roles/run.invoker) and an ID token, Cloud Functions cloudfunctions.functions.invoke",
+        (),
+        (
+            "gcloud run services add-iam-policy-binding SERVICE --region={region} "
+            "--member=MEMBER --role=roles/run.invoker",
+            'curl -H "Authorization: Bearer $(gcloud auth print-identity-token)" URL',
+        ),
+    ),
+    "location": Advice(
+        "the text does not say what is missing; also printed for a location that the service "
+        "does not have",
+    ),
     "storage agent": Advice(
         "it is Cloud Storage's own service agent that lacks it, on the key: "
         "service-NUMBER@gs-project-accounts.iam.gserviceaccount.com",

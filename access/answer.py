@@ -200,6 +200,7 @@ class Explanation:
             names["short"] = on.partition(".googleapis.com")[0] if "/" in on else "api"
         names["api"] = f"{names['short']}.googleapis.com" if names["short"] != "api" else "API"
         names["quota"] = names.get("quota_limit") or on or "QUOTA"
+        names["mine"] = settings.project if settings else "PROJECT"
         names["why"] = _why_not(denial.permission)
         return names
 

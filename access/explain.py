@@ -81,17 +81,56 @@ def _told(denials: list[Denial]) -> float:
     return named + (sum(told.values()) or len({denial.text for denial in denials}) / 10)
 
 
-def _denials(pieces: Iterable[Piece]) -> list[Denial]:
+def _denials(pieces: list[Piece]) -> list[Denial]:
     before, found = "", list[Denial]()
     for piece in pieces:
         if isinstance(piece, Status):
-            found += _of_status(piece, before)
+            if found and not piece.message:  # details, after the sentence that they are of
+                detailed = _informed(found[-1], piece.reason, piece.metadata)
+                found[-1] = _violated(detailed, piece)
+            else:
+                found += _of_status(piece, before)
             before += piece.message
         else:
             found += _of_text(piece, before)
             before += piece
         before = before[-CONTEXT:]
-    return _merged(found)
+    return _merged(found or _loosely(pieces))
+
+
+def _loosely(pieces: Iterable[Piece]) -> list[Denial]:
+    """Denials in sentences that the table does not know.
+
+    A permission that Google has, in a sentence that refuses, is what is missing; of anything else
+    that Google's libraries call a refusal, only that it is one is known.
+    """
+    texts = [piece.message if isinstance(piece, Status) else piece for piece in pieces]
+    if not any(frame.search(text) for text in texts for frame in said.FALLBACK):
+        return []
+    named, framed = list[Denial](), list[Denial]()
+    for text in texts:
+        for sentence in re.split(r"(?<=[.!;])\s+|\n", text):
+            for name in re.findall(r"(?<![\w./-])[a-z]\w+(?:\.\w+){2,}", sentence):
+                if roles.exists(spelled(name)) and said.NAMED.search(sentence.replace(name, "")):
+                    named.append(_named(spelled(name), sentence))
+        for match in (frame.search(text) for frame in said.FALLBACK):
+            if match and not framed:
+                quote = " ".join((match["said"] or match[0]).split()).strip("\"', ")
+                call = _call(text[: match.start()])
+                framed = [_inferred(Denial(said.UNSAID, quote or match[0], call=call))]
+    return named or framed
+
+
+def _named(permission: str, sentence: str) -> Denial:
+    mail = re.search(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", sentence)
+    on = re.search(r"(?://[\w.-]+/)?\b(?:projects|organizations|folders)/[^\s\"'`,)]+", sentence)
+    return Denial(
+        said.PERMISSION,
+        " ".join(sentence.split()),
+        permission,
+        on[0].rstrip(".") if on else "",
+        mail[0] if mail else "",
+    )
 
 
 def _merged(denials: Iterable[Denial]) -> list[Denial]:
@@ -176,9 +215,20 @@ def _sentences(text: str, before: str) -> Iterator[tuple[int, int, Denial]]:
     ]
     end = 0
     for start, stop, _, sentence, match in sorted(matches, key=lambda found: found[:3]):
-        if start >= end:
-            end = -stop
-            yield start, end, _denial(sentence, match, _call(before + text[:start]))
+        if start < end:
+            continue
+        end = -stop
+        denial = _denial(sentence, match, _call(before + text[:start]))
+        if who := _AUTHENTICATED.match(text, end):
+            denial = replace(denial, principal=denial.principal or who[1])
+        yield start, end, denial
+        for permission in re.findall(r"[a-z]\w*(?:\.\w+)+", denial.details.get("more", "")):
+            yield start, end, replace(denial, permission=spelled(permission))
+
+
+_AUTHENTICATED: Final = re.compile(
+    r"[\s.]*This\s+command\s+is\s+authenticated\s+as\s+(\S+@\S+\w)\s+which\s+is\s+the"
+)
 
 
 def _denial(sentence: said.Sentence, match: re.Match[str], call: Call) -> Denial:
@@ -287,8 +337,10 @@ def _informed(denial: Denial, reason: str, metadata: Mapping[str, str]) -> Denia
     if reason not in said.REASONS:
         return denial
     kind, permission, about = said.REASONS[reason]
-    # The same reason stands for a project that is not there; only the sentence tells.
-    if denial.kind != said.UNSAID and reason == "USER_PROJECT_DENIED":
+    # The same reason stands for a project that is not there, or not named; the sentence tells.
+    if denial.kind == said.PROJECT or (
+        denial.kind != said.UNSAID and reason == "USER_PROJECT_DENIED"
+    ):
         kind, about = denial.kind, denial.about
     if kind == said.UNSAID:
         kind, about = denial.kind, denial.about

@@ -130,7 +130,7 @@ def read(text: str, depth: int = 0) -> list[Piece]:
         plain = unescaped(body)
         if plain != body and depth < DEPTH:
             pieces += _said(text[done:position], depth)
-            pieces += read(plain, depth + 1)
+            pieces += read(_BEFORE.sub("", plain), depth + 1)
             done = position = position + len(body)
         else:
             position += 1
@@ -143,7 +143,7 @@ def _said(text: str, depth: int) -> list[Piece]:
     plain = unescaped(text)
     if plain == text or depth >= DEPTH:
         return [text]
-    return read(plain, depth + 1)
+    return read(_BEFORE.sub("", plain), depth + 1)  # frames show once lines are lines again
 
 
 def unescaped(text: str) -> str:
@@ -227,6 +227,8 @@ def _walk(value: Any, depth: int) -> Iterator[Piece]:
             yield from _status(message, value, depth)
         case {"error": str(reason), "error_description": str(message)}:
             yield Status(message=message, reason=reason)
+        case {"@type": str(kind)} if kind.rpartition(".")[2] in _DETAILS:
+            yield _with_details("", [value], {})  # a client printed the details by themselves
         case dict():
             for item in value.values():
                 yield from _walk(item, depth)
@@ -265,6 +267,7 @@ def _with_details(message: str, details: Iterable[dict[str, Any]], value: Any) -
     )
 
 
+_DETAILS: Final = ("ErrorInfo", "PreconditionFailure", "QuotaFailure")
 _VIOLATION: Final = ("type", "subject", "description")
 
 

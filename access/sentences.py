@@ -55,7 +55,7 @@ _FIELDS: Final = {
     # A permission: service.resource.verb, or as deny policies write it.
     "<permission>": r"(?P<permission>[a-z][\w-]*(?:\.[\w-]+)+/\w+(?:\.\w+)+|[a-z]\w*(?:\.\w+)+)",
     "<who>": r"(?P<who>principal(?:Set)?://[^\s\"'`]*[^\s\"'`.,;:)]"
-    r"|(?<![\w.+%-])[\w.+%-]{1,128}@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![\w.+%*-])[\w.+%*-]{1,128}@[\w*-]+(?:\.[\w*-]+)+"
     r"|\$?[A-Z_]{3,}\b)",
     "<on>": r"(?P<on>(?!\()[^\s\"'‘’“”`<>\\\[\]]*[^\s\"'‘’“”`<>\\\[\].,;:)])",
     # Often, and nothing is lost without it.
@@ -96,7 +96,7 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
 
     # Vertex AI
     ("aiplatform", PERMISSION, ACT_AS, r"You do not have permission to act as service_account: ~<on>~\.?<tail>", "googleapis/python-aiplatform#1073"),
-    ("aiplatform", PERMISSION, "", r"[Ss]ervice account ~<who>~ does not have ~\[?<permission>\]?~ IAM permission\(s\) to the (?:directory|file|object|bucket|path) ~<on>~\.?", "GoogleCloudPlatform/vertex-ai-samples#3710"),
+    ("aiplatform", PERMISSION, "", r"[Ss]ervice account ~<who>~ does not have ~\[?<permission>(?:, (?P<more>[\w., ]*\w))?\]?~ IAM permission\(s\) to the (?:directory|file|object|bucket|path) ~<on>~\.?", "GoogleCloudPlatform/vertex-ai-samples#3710"),
     ("aiplatform", PERMISSION, "artifactregistry.repositories.downloadArtifacts", r"(?:[A-Z][\w ]*Service Agent|[Ss]ervice account) ~<who>~ does not have permission to access (?:the )?Artifact Registry repository ~<on>~\.?", "neuralmagic/deepsparse README; gcp-facts/02_errors.md", "repository"),
     ("aiplatform", HOST, "", r"Dedicated Endpoint cannot be accessed through the shared Vertex AI domain (?P<wrong>\S+?)\.?\s+Please access the endpoint using its dedicated domain name ~<on>~", "googleapis/python-aiplatform, gcp-facts", "dedicated"),
     ("aiplatform", REGION, "", r"The Cloud Storage bucket of ~<on>~ is in location ~(?P<there>[\w-]+)~\. It must be in the same regional location as the service location ~(?P<here>[\w-]+)~", "googleapis/python-aiplatform#885", "bucket region"),
@@ -129,15 +129,27 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
     ("iam", STATE, "", r"[Ss]ervice account ~<on>~ does not exist\.", "known: setIamPolicy", "no account"),
 
     # Cloud Storage: the old text has the name, then none, today's a full resource name.
-    ("storage", PERMISSION, "", r"(?:(?P<anonymous>Anonymous caller)|~<who>~|[Cc]aller) does not have ~<permission>~ access to(?: the Google Cloud (?:Storage )?(?:object|bucket|project|managed folder|folder|resource)| (?:object|bucket|project|managed folder) ~<on>~| ~(?P<on2>(?!the\b)[^\s\"'<>]*[^\s\"'<>.,;:])~)?\.?(?: Permission ~[\w.]+~ denied on resource(?: ~(?P<on3>//[^\s\"'<>]*[^\s\"'<>.,;:)])~)?<tail>)?", "GoogleCloudPlatform/gsutil#546; jwngr/sdow#42; googleapis/google-cloud-php#1040; n8n-io/n8n#34269"),
+    ("storage", PERMISSION, "", r"(?:(?P<anonymous>Anonymous caller)|~<who>~|\*{3}|[Cc]aller) does not have ~<permission>~ access to(?: the Google Cloud (?:Storage )?(?:object|bucket|project|managed folder|folder|resource)| (?:object|bucket|project|managed folder) ~<on>~| ~(?P<on2>(?!the\b)[^\s\"'<>]*[^\s\"'<>.,;:])~)?\.?(?: Permission ~[\w.]+~ denied on resource(?: ~(?P<on3>//[^\s\"'<>]*[^\s\"'<>.,;:)])~)?<tail>)?", "GoogleCloudPlatform/gsutil#546; jwngr/sdow#42; googleapis/google-cloud-php#1040; n8n-io/n8n#34269"),
     ("storage", UNSAID, "", r"<Code>AccessDenied</Code>\s*<Message>\s*Access denied\.\s*</Message>(?!\s*<Details>)", "openai/glow#60"),
     ("storage", PERMISSION, "cloudkms.cryptoKeyVersions.useToEncrypt", r"Permission denied on Cloud KMS key\. Please ensure that your Cloud Storage service account has been authorized to use this key\.?", "googleapis/nodejs-storage#1254; ollionorg/gcp-landing-zone#59", "storage agent"),
+
+    ("storage", PERMISSION, "", r"You need the ~<permission>~ permission", "googleapis/google-cloud-python#6213"),
 
     # BigQuery
     ("bigquery", PERMISSION, "", r"(?:The user ~<who>~|[Uu]ser) does not have ~<permission>~ permission (?:in|for|on) (?:project|dataset|table|view) ~<on>~", "googleapis/google-cloud-java#7631"),
     ("bigquery", PERMISSION, "bigquery.tables.getData", r"(?:[Tt]he user ~<who>~|[Uu]ser) does not have permission to query (?:table|view) (?:or perhaps it does not exist[\w ]*\.? ?)?~<on>~(?:, or perhaps it does not exist(?: in location [\w-]+)?\.?)?", "stanford-esrg/LEO_HitchHiking#2; isb-cgc/examples-R#33"),
     ("bigquery", PERMISSION, "storage.objects.get", r"Access Denied: File ~<on>~: Access Denied", "known: BigQuery load jobs and external tables"),
-    ("bigquery", SCOPES, "", r"Permission denied while getting Drive credentials\.?", "known: BigQuery tables over Drive", "drive"),
+    ("bigquery", SCOPES, "", r"Permission denied while (?:getting Drive credentials|globbing file pattern)\.?", "dbt-labs/dbt-core#502", "drive"),
+    # Spanner and Bigtable, Cloud Build, Cloud Functions
+    ("spanner", PERMISSION, "", r"Resource ~<on>~ is missing IAM permission: ~<permission>~", "spring-attic/spring-cloud-gcp#701"),
+    ("bigtable", PERMISSION, "", r"Missing IAM permission: ~<permission>~", "data-integrations/google-cloud#1551; kelseyhightower/gif-maker#2"),
+    ("cloudbuild", PERMISSION, "serviceusage.services.use", r"The user is forbidden from accessing the bucket \[~<on>~\]\.(?: Please check your organization~s policy or if the user has the ~serviceusage\.services\.use~ \w+\.?)?", "google-github-actions/setup-gcloud#364", "build bucket"),
+    ("cloudbuild", UNSAID, "", r"invalid bucket ~<on>~; (?:default Cloud Build service account or user-specified )?service account does not have access to the bucket", "GoogleCloudPlatform/rad-lab#232"),
+    ("functions", PERMISSION, "", r"Unable to retrieve the repository metadata for ~<on>~\. Ensure that the Cloud Functions service account has ~<permission>~(?: and ~(?P<more>[\w.]*\w)~)? permissions?", "Liscor/terraform_cloud_run_sgtm#3"),
+    ("eventarc", UNSAID, "", r"[Pp]ermission denied while using the Eventarc Service Agent\.?", "terraform-google-modules/terraform-docs-samples#203", "new agent"),
+    ("run", UNSAID, "", r"Your client does not have permission to get URL ~\S*?~ from this server", "datacommonsorg/docsite#463", "invoker"),
+    ("functions", UNSAID, "", r"Permission denied on ~<on>~ \(or it may not exist\)", "hashicorp/terraform-provider-google#17037", "location"),
+
     ("pubsub", PERMISSION, "", r"[Ss]ervice account ~<who>~ is missing permissions required to write to the BigQuery table: <permission>(?:, (?P<more>[\w., ]*\w))?", "docs pubsub/docs/create-bigquery-subscription"),
 
     # Pub/Sub, Cloud SQL, Firestore name nothing at all.
@@ -199,8 +211,9 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
     ("storage", POLICY, "", r"The member bindings allUsers and allAuthenticatedUsers are not allowed since public access prevention is enforced\.?", "known: Cloud Storage", "public access"),
 
     # Projects
-    ("any", PROJECT, "", r"Permission denied on resource project ~?(?P<on>[^.\n\"'\]]{1,80}?)~?\.(?=\W|$)", "GoogleCloudPlatform/training-data-analyst#1811; Kilo-Org/kilocode#2842", "wrong project"),
+    ("any", PROJECT, "", r"Permission denied on resource project ~?#?(?P<on>[^.\n\"'\]]{1,80}?)~?\.(?=\W|$)", "GoogleCloudPlatform/training-data-analyst#1811; Kilo-Org/kilocode#2842", "wrong project"),
     ("any", PROJECT, "", r"Project ~(?:project:)?<on>~ not found or (?:permission denied|deleted)", "googleapis/google-api-nodejs-client#3241", "wrong project"),
+    ("any", PROJECT, "", r"The (?P<api>[\w.-]+) API requires a quota project, which is not set by default\.?", "terraform-google-modules/terraform-google-org-policy#94", "no quota project"),
     ("any", PROJECT, "", r"Project #?~<on>~ has been deleted\.?", "googleapis/google-api-php-client#2422", "deleted project"),
     ("any", PROJECT, "", r"[Uu]nknown project id: ~<on>~", "known: Cloud Storage", "wrong project"),
     ("any", PROJECT, "", r"(?:[Ff]ailed to find|[Ii]nvalid project:) project ~<on>~", "known: Compute Engine", "wrong project"),
@@ -209,6 +222,7 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
 
     # Credentials and scopes
     ("any", SCOPES, "", r"Request had insufficient authentication scopes\.?", "googleapis/python-aiplatform#902", "scopes"),
+    ("any", SCOPES, "", r"Insufficient Permission\b(?!\s+[a-z])", "GoogleCloudPlatform/cloud-builders#104", "scopes"),
     ("any", SCOPES, "", r"Provided scope\(s\) are not authorized\.?", "known: Cloud Storage", "scopes"),
     ("oauth2", CREDENTIAL, "", r"Invalid JWT Signature\.?", "googleapis/google-cloud-python#10004", "key gone"),
     ("oauth2", CREDENTIAL, "", r"Invalid JWT: Token must be a short-lived token(?: \(60 minutes\))? and in a reasonable timeframe\.?", "fastlane/fastlane#14972", "clock"),
@@ -229,6 +243,24 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
     ("any", UNSAID, "", r"googleapi: Error 403: (?:Forbidden|Access [Dd]enied|Permission denied)[.,]", "known: google-api-go-client"),
 ))
 # fmt: on
+
+FALLBACK: Final = (
+    re.compile(r"PERMISSION_DENIED(?:[:\"',]\s*(?P<said>[^\n\"]{0,200}))?"),
+    re.compile(r"(?:PermissionDenied|\bForbidden): 403 (?P<said>[^\n]{0,200})"),
+    re.compile(r"Access Denied: (?P<said>[A-Z]\w+ [^\n]{0,200})"),
+    re.compile(r"code = PermissionDenied desc = (?P<said>[^\n]{0,200})"),
+    re.compile(r"googleapi: Error 403: (?P<said>[^\n]{0,200})"),
+    re.compile(
+        r"(?i:httperror) 403(?::| when requesting \S+googleapis\.com)(?P<said>[^\n]{0,200})"
+    ),
+)
+"""Frames in which Google's libraries put a refusal, for sentences that no line above knows."""
+
+NAMED: Final = re.compile(
+    r"(?i)\b(?:missing|lack(?:s|ing)?|denied|requires?|required|needs?|not (?:have|authorized|"
+    r"allowed|granted)|don~?t have|forbidden|without|insufficient)\b".replace("~", "['’]")
+)
+"""Words of refusal; a permission's name in their sentence is what is missing."""
 
 # ErrorInfo.reason (google/api/error_reason.proto): kind, permission, what access/advice.py says.
 REASONS: Final[dict[str, tuple[str, str, str]]] = {

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pulumi_gcp as gcp
 import pytest
 from click.testing import CliRunner
 
@@ -278,6 +279,13 @@ def test_the_table_of_sentences_is_sound() -> None:
             assert roles.exists(row.permission), row
         if row.kind not in (sentences.PERMISSION, sentences.UNSAID):
             assert row.about, row
+
+
+def test_what_a_fix_declares_is_there_to_be_declared() -> None:
+    source = "".join((ROOT / "access" / file).read_text() for file in ("answer.py", "advice.py"))
+    named = set(re.findall(r"\bgcp\.([a-z]+)\.([A-Z]\w+)", source))
+    assert len(named) > 15
+    assert [name for name in sorted(named) if not hasattr(getattr(gcp, name[0]), name[1])] == []
 
 
 def test_names_of_the_stacks_own_resources_are_its_components() -> None:

@@ -494,7 +494,58 @@ NO_DENIALS = {
 }
 
 
-@pytest.mark.parametrize("wrap", WRAPPINGS)
+@pytest.mark.parametrize("wrap", [wrap for wrap in WRAPPINGS if wrap is not grpc])  # it denies
 @pytest.mark.parametrize("text", NO_DENIALS.values(), ids=NO_DENIALS)
 def test_what_is_no_denial_is_not_taken_for_one(text: str, wrap: Callable[[str], str]) -> None:
     assert find_all(wrap(text) if text else text) == []
+
+
+def test_several_permissions_of_one_sentence_are_several_denials() -> None:
+    found = find_all(
+        "Service account `1-compute@developer.gserviceaccount.com` does not have "
+        '`[storage.objects.get, storage.objects.create]` IAM permission(s) to the bucket "b-1".'
+    )
+    assert [(it.permission, it.resource) for it in found] == [
+        ("storage.objects.get", "b-1"),
+        ("storage.objects.create", "b-1"),
+    ]
+
+
+def test_details_that_stand_by_themselves_are_of_the_sentence_before() -> None:
+    """As the gcp provider prints them, in Terraform's frame."""
+    details = [
+        {"@type": "type.googleapis.com/google.rpc.Help", "links": []},
+        {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "metadata": {
+                "permission": "artifactregistry.repositories.get",
+                "resource": "projects/p",
+            },
+            "reason": "IAM_PERMISSION_DENIED",
+        },
+    ]
+    said = "Error 403: Permission 'artifactregistry.repositories.get' denied on resource '//x/y/z'."
+    body = json.dumps(details, indent=2)
+    framed = "\n".join(f"│ {line}" for line in f"{said}\nDetails:\n{body}\n, forbidden".split("\n"))
+    [denial] = find_all(f"╷\n{framed}\n╵")
+    assert denial.resource == "projects/p"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "permission"),
+    [
+        (
+            "PERMISSION_DENIED: the account has no right to do so: it lacks "
+            "bigtable.tables.readRows here",
+            "permission",
+            "bigtable.tables.readRows",
+        ),
+        ("google.api_core.exceptions.Forbidden: 403 Something new was refused.", "unsaid", ""),
+        ("rpc error: code = PermissionDenied desc = not today", "unsaid", ""),
+    ],
+)
+def test_a_sentence_that_nobody_recorded_is_still_a_denial(
+    text: str, kind: str, permission: str
+) -> None:
+    [denial] = find_all(text)
+    assert (denial.kind, denial.permission) == (kind, permission)

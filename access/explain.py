@@ -167,6 +167,7 @@ def _agree(one: str, other: str) -> bool:
 def _filled(denial: Denial, by: Denial) -> Denial:
     return replace(
         denial,
+        text=by.text if denial.service == "vertexops" else denial.text,  # Google's own words
         resource=denial.resource or by.resource,
         principal=denial.principal or by.principal,
         about=by.about if denial.about in _GENERAL else denial.about,
@@ -402,7 +403,8 @@ def _call(before: str) -> Call:
     heading = _last(_HEADING, before) or _last(_URN, before)
     request = _last(_REQUEST, before[-600:])
     command = _last(_COMMAND, before[-400:])
-    lines = before[-400:].splitlines() or [""]
+    after = before[max(heading.end() if heading else 0, len(before) - 400) :]
+    lines = after.splitlines() or [""]
     return Call(
         kind=re.sub(r"/\w+:", ":", heading["kind"]) if heading else "",
         name=heading["name"] if heading else "",
@@ -477,6 +479,8 @@ def _suggested(denial: Denial) -> Iterator[str]:
                 yield f"{name}.{_plural(thing[1])}.{verb}"
             elif re.search(rf"(?i)\b{stem}\w*", call.words) and call.kind:
                 yield f"{name}.{_plural(call.kind.rpartition(':')[2])}.{verb}"
+    if re.search(r"(?i)\bcreat\w* (?:the |a )?subscription", call.words):
+        yield "pubsub.topics.attachSubscription"  # on the topic, for the same call
     if service == "cloudsql" and re.search(r"connect to|createEphemeral|proxy", call.words):
         yield "cloudsql.instances.connect"
     if service == "cloudsql" and re.search(r"(?i)\bcreat\w* (?:\w+ ){0,2}instance", call.words):

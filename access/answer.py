@@ -16,6 +16,7 @@ from access import advice
 from access import sentences as said
 from access.advice import ADVICE, Advice, Named
 from access.explain import (
+    AGENT_DOMAINS,
     BY_RESOURCE,
     BY_STEP,
     BY_TABLE,
@@ -64,6 +65,7 @@ def settings_of(stack: str, root: Path) -> Settings:
     for model in values["models"]:
         if "artifact" in model:
             model["artifact"] = "Pulumi.yaml"  # any file that is there
+        model.pop("training", None)
     raw = {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
     return parse(raw, root)
 
@@ -146,7 +148,7 @@ class Explanation:
         elif not self.needs and denial.about != "quota project":
             yield "the table has no such line" + (f" for {identity}" if identity else "")
         if identity in table.AGENTS:
-            own = f"roles/{_AGENT_APIS[identity]}.serviceAgent"
+            own = _AGENT_ROLES[identity]
             if denial.permission in (roles.permissions(own) or ()):
                 yield (
                     f"the agent's own role, {own}, holds it in its own project: so what it was "
@@ -278,7 +280,7 @@ class Explanation:
         if principal and (identity == self.who.identity):
             return principal if ":" in principal else _as_member(principal)
         if identity in table.AGENTS:
-            return f"serviceAccount:service-NUMBER@gcp-sa-{_AGENT_APIS[identity]}.{_ACCOUNTS}"
+            return f"serviceAccount:service-NUMBER@gcp-sa-{AGENT_DOMAINS[identity]}.{_ACCOUNTS}"
         if settings and identity == table.PLATFORM:
             return settings.platform_member
         if settings and identity == table.REVIEWER:
@@ -315,8 +317,9 @@ class Explanation:
                 f'bucket="{bucket}"',
                 f"storage buckets add-iam-policy-binding gs://{bucket}",
             )
-        if on in (table.TOPIC, table.DEAD_LETTERS):
-            topic = NAMES[on]
+        if on in (table.TOPIC, table.DEAD_LETTERS, table.INCIDENTS):
+            told = settings.alerts.topic if settings else None
+            topic = NAMES[on] if on != table.INCIDENTS else told or "TOPIC"
             return (
                 "gcp.pubsub.TopicIAMMember",
                 f'{here}, topic="{topic}"',
@@ -464,19 +467,29 @@ def explained(text: str, settings: Settings | None = None) -> list[Explanation]:
 
 
 _ACCOUNTS: Final = "iam.gserviceaccount.com"
-_AGENT_APIS: Final = {table.AGENT: "aiplatform", table.PUBSUB_AGENT: "pubsub"}
+_AGENT_ROLES: Final = {
+    table.AGENT: "roles/aiplatform.serviceAgent",
+    table.PUBSUB_AGENT: "roles/pubsub.serviceAgent",
+    table.MONITORING_AGENT: "roles/monitoring.notificationServiceAgent",
+}
 _SETTINGS: Final = {
     table.REGISTER: "pulumi config set --path 'deployerMay[0]' register",
     table.RETIRE: "pulumi config set --path 'deployerMay[1]' retire",
     table.SOURCE: "pulumi config set --path 'models[0].source' MODEL",
     table.REVIEW: "pulumi config set previewMember MEMBER",
     table.ROUTE: "pulumi config set --path 'sensors[0]' SENSOR",
+    table.DRIFT: "pulumi config set --path drift.intervalHours 24",
+    table.WATCH: "pulumi config set --path 'alerts.emails[0]' ADDRESS",
+    table.INFORM: "pulumi config set --path alerts.topic TOPIC",
 }
 _WHY: Final = {
     **{name: f"deployerMay has {name}" for name in table.CAPABILITIES},
     table.SOURCE: "a model has a `source`",
     table.REVIEW: "previewMember is set",
     table.ROUTE: "sensors are named",
+    table.DRIFT: "drift is set",
+    table.WATCH: "alerts tell somebody",
+    table.INFORM: "alerts have a topic",
 }
 
 # Full resource name → the resource that grants on it, its arguments, gcloud's command.

@@ -516,8 +516,13 @@ class Who:
     by: str = ""
 
 
-_AGENT: Final = re.compile(r"service-\d+@gcp-sa-(aiplatform|pubsub)\.iam\.gserviceaccount\.com")
-_AGENTS: Final = {"aiplatform": table.AGENT, "pubsub": table.PUBSUB_AGENT}
+AGENT_DOMAINS: Final = {
+    table.AGENT: "aiplatform",
+    table.PUBSUB_AGENT: "pubsub",
+    table.MONITORING_AGENT: "monitoring-notification",
+}
+_AGENTS: Final = {domain: agent for agent, domain in AGENT_DOMAINS.items()}
+_AGENT: Final = re.compile(rf"service-\d+@gcp-sa-({'|'.join(_AGENTS)})\.iam\.gserviceaccount\.com")
 _ACCOUNT: Final = re.compile(r"([a-z][a-z0-9-]*)@[a-z0-9.:-]+\.iam\.gserviceaccount\.com")
 _OWN: Final = {  # accounts as resources of the table
     table.DEPLOYER_ACCOUNT: table.DEPLOYER,
@@ -530,6 +535,7 @@ AS_DEPLOYER: Final = frozenset(
         "gcp:vertex:AiEndpoint",
         "vertexops:index:Rollout",
         "vertexops:index:ModelRollout",
+        "vertexops:index:MonitoringJob",
         "vertexops:index:RegisteredModel",
     }
 )

@@ -53,6 +53,8 @@ def member(need: table.Need, settings: Settings) -> str:
             return "service-123456789012@gcp-sa-aiplatform.iam.gserviceaccount.com"
         case table.PUBSUB_AGENT:
             return "service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+        case table.MONITORING_AGENT:
+            return "service-123456789012@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
     return settings.email(need.identity)
 
 

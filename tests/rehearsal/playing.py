@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 600
-WITH_SUMMARY = ("up", "crash", "faults")
+WITH_SUMMARY = ("up", "prove", "crash", "faults")
 
 
 class Played(NamedTuple):

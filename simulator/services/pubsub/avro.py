@@ -9,6 +9,7 @@ Pub/Sub wants a record at the top (docs pubsub/docs/schemas).
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from fastavro.schema import SchemaParseException, parse_schema
@@ -76,6 +77,12 @@ class Avro:
             return f"{at} is not an object with one key, the type's name ({names})"
         name, inner = next(iter(value.items()))
         return self._mismatch(branches[name], inner, f"{at}.{name}")
+
+
+@lru_cache(maxsize=64)
+def parsed(definition: str) -> Avro:
+    """A definition, parsed once: every message is held against it. Raises ValueError."""
+    return Avro(definition)
 
 
 def _name(schema: Any) -> str:

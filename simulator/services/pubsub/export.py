@@ -19,7 +19,7 @@ from simulator.api.calls import Call, Guard
 from simulator.api.errors import ApiError, failed_precondition, invalid
 from simulator.core.cloud import Cloud
 from simulator.services.bigquery.state import BigQuery
-from simulator.services.pubsub.avro import Avro
+from simulator.services.pubsub.avro import parsed
 from simulator.services.pubsub.state import PubSub, Subscription, check_act_as, service_denied
 
 TABLE = re.compile(r"([^.:/]+)[.:]([^.:/]+)\.([^.:/]+)")
@@ -124,7 +124,7 @@ def _topic_fields(cloud: Cloud, topic: str) -> list[str]:
     revision = cloud[PubSub].schema(settings["schema"]).revisions[-1] if settings else {}
     if revision.get("type") != "AVRO":
         raise invalid(f"use_topic_schema needs an Avro schema on the topic {topic}.")
-    return Avro(revision["definition"]).fields
+    return parsed(revision["definition"]).fields
 
 
 def write(

@@ -20,7 +20,7 @@ from simulator.api.errors import (
 from simulator.api.pages import listing
 from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
-from simulator.services.pubsub.avro import Avro
+from simulator.services.pubsub.avro import Avro, parsed
 from simulator.services.pubsub.state import (
     DELETED_SCHEMA,
     PubSub,
@@ -72,7 +72,7 @@ def check_message(data: str, schema: dict[str, Any], encoding: str) -> None:
         value = json.loads(base64.b64decode(data))
     except ValueError as error:
         raise invalid(f"Invalid data in message: not JSON: {error}") from error
-    if wrong := Avro(schema["definition"]).mismatch(value):
+    if wrong := parsed(schema["definition"]).mismatch(value):
         raise invalid(f"Invalid data in message: Message failed schema validation: {wrong}.")
 
 

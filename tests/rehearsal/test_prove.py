@@ -1,0 +1,41 @@
+"""The proof that roles are tight finds what is spare, and what no line has."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from components import permissions as table
+from rehearsal.prove import prove
+from rehearsal.report import Report
+from tests.rehearsal.playing import play
+
+SPARE = table.Need(
+    table.SERVING, "artifactReader", table.ARTIFACTS, "nothing", "none", "storage.buckets.get",
+    frozenset({table.REGISTER}),
+)  # fmt: skip
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("stack", ["staging", "prod"])
+def test_every_role_is_tight_over_the_whole_life(stack: str) -> None:
+    code, output, summary = play("prove", stack)
+    assert code == 0, output
+    assert (summary["spare"], summary["missing"]) == ([], [])
+    for held in summary["identities"].values():
+        assert set(held["granted"]) <= set(held["used"])
+
+
+@pytest.mark.sweep
+def test_a_spare_permission_ends_the_proof_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(table, "NEEDS", (*table.NEEDS, SPARE))
+    shown = io.StringIO()
+    report = Report("staging", Console(file=shown, width=200), output=tmp_path)
+    assert not prove("staging", report)
+    assert report.summary["spare"] == [(table.SERVING, "storage.buckets.get", "nothing")]
+    assert "spare: serving holds storage.buckets.get (nothing)" in shown.getvalue()

@@ -15,38 +15,68 @@ DENIALS: Final = "denied-permissions"
 
 def dashboard(settings: Settings) -> str:
     """JSON of a Dashboard, v1."""
-    widgets = [
-        {"title": title, "xyChart": {"dataSets": data_sets}}
-        for title, data_sets in _charts(settings)
-    ]
     return json.dumps(
         {
             "displayName": "Predictive maintenance",
-            "gridLayout": {"columns": "2", "widgets": widgets},
+            "gridLayout": {"columns": "2", "widgets": list(_charts(settings))},
         }
     )
 
 
-def _charts(settings: Settings) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    yield (
+def _charts(settings: Settings) -> Iterator[dict[str, Any]]:
+    answers = of_endpoint(settings, "response_count")
+    yield _chart(
         "Answers a second, by code",
-        [_line(of_endpoint(settings, "response_count"), "RATE", "metric.labels.response_code")],
+        "answers/s",
+        _line(answers, "RATE", "metric.labels.response_code"),
     )
     latencies = of_endpoint(settings, "prediction_latencies", TOTAL)
-    yield (
+    yield _chart(
         "Milliseconds until the answer: half, and 95 %",
-        [_line(latencies, "PERCENTILE_50"), _line(latencies, "PERCENTILE_95")],
+        "ms",
+        _line(latencies, "PERCENTILE_50"),
+        _line(latencies, "PERCENTILE_95"),
+        alert=settings.alerts.latency_ms,
+        scale="LOG10",  # what is slow is so by orders of magnitude
     )
-    yield "Replicas of each model", [_line(of_endpoint(settings, "replicas"), "MAX")]
+    yield _chart(
+        "Replicas of each model",
+        "replicas",
+        _line(of_endpoint(settings, "replicas"), "MAX"),
+        alert=settings.max_replicas if settings.max_replicas > settings.min_replicas else None,
+    )
     denials = f'metric.type="logging.googleapis.com/user/{DENIALS}"'
-    yield "Denials, by service", [_line(denials, "DELTA", "metric.labels.service")]
+    yield _chart(
+        "Denials, by service", "denials/min", _line(denials, "DELTA", "metric.labels.service")
+    )
     if routes(settings):
-        for title, metric, aligner in (
-            ("Seconds that the oldest reading has waited", "oldest_unacked_message_age", "MAX"),
-            ("Readings that wait", "num_undelivered_messages", "MAX"),
-            ("Dead letters", "dead_letter_message_count", "DELTA"),
+        for title, unit, metric, aligner, alert in (
+            (
+                "Seconds that the oldest reading has waited",
+                "s",
+                "oldest_unacked_message_age",
+                "MAX",
+                settings.alerts.undelivered_minutes * 60,
+            ),
+            ("Readings that wait", "readings", "num_undelivered_messages", "MAX", None),
+            ("Dead letters", "readings/min", "dead_letter_message_count", "DELTA", None),
         ):
-            yield title, [_line(of_subscriptions(settings, metric), aligner)]
+            line = _line(of_subscriptions(settings, metric), aligner)
+            yield _chart(title, unit, line, alert=alert)
+
+
+def _chart(
+    title: str,
+    unit: str,
+    *lines: dict[str, Any],
+    alert: float | None = None,
+    scale: str = "LINEAR",
+) -> dict[str, Any]:
+    """A widget; `alert` is the value above which one is raised, in `unit`."""
+    chart: dict[str, Any] = {"dataSets": list(lines), "yAxis": {"label": unit, "scale": scale}}
+    if alert is not None:
+        chart["thresholds"] = [{"value": alert, "label": "alert", "targetAxis": "Y1"}]
+    return {"title": title, "xyChart": chart}
 
 
 def _line(text: str, aligner: str, *group_by: str) -> dict[str, Any]:

@@ -29,6 +29,22 @@ def test_the_page_is_what_the_alerts_say() -> None:
     assert (ROOT / "docs" / "alerts.md").read_text() == page, "run `make docs`"
 
 
+def test_where_the_dashboard_has_a_line_an_alert_is_raised(settings: Settings) -> None:
+    settings = settings.model_copy(update={"max_replicas": 3})
+    raised = {}
+    for alert in alerts.ALERTS:
+        condition = alert.condition(settings).get("condition_threshold", {})
+        raised[condition.get("filter")] = condition.get("threshold_value")
+    drawn = {}
+    for widget in json.loads(dashboard(settings))["gridLayout"]["widgets"]:
+        chart = widget["xyChart"]
+        [query, *_] = [it["timeSeriesQuery"]["timeSeriesFilter"] for it in chart["dataSets"]]
+        for threshold in chart.get("thresholds", ()):
+            drawn[widget["title"].split()[0]] = threshold["value"], raised[query["filter"]]
+    # A model has its most replicas once it has more than half a replica less.
+    assert drawn == {"Milliseconds": (1000, 1000), "Replicas": (3, 2.5), "Seconds": (600, 600)}
+
+
 @pytest.mark.parametrize("alert", alerts.ALERTS, ids=lambda alert: alert.name)
 def test_a_runbook_is_whole(alert: alerts.Alert, settings: Settings) -> None:
     text = alert.documentation(settings.project)

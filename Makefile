@@ -5,7 +5,7 @@ STACK ?= staging
 # One more than there are cores: a test of the engine waits for it a part of the time.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: help setup rehearse test sweep lint format crash faults policies roles docs bench model plugin clean
+.PHONY: help setup rehearse test sweep lint format crash faults policies roles docs pictures bench model plugin clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ docs: setup ## Write the pages and tables that are made from code anew
 	$(BIN)/python -m components.alerts > docs/alerts.md
 	$(BIN)/python -m simulator.coverage > docs/simulated.md
 	$(BIN)/python -m simulator.coverage simulator/README.md
+
+pictures: setup ## Draw a rehearsal's dashboard, an incident and its autoscaling
+	$(BIN)/python -m rehearsal up staging --pictures docs/pictures \
+		--set maxReplicas=4 --set 'autoscaling={requestsPerMinute: 20}'
 
 bench: setup .venv-bench/.installed ## Measure, as ratios, beside a bare server, an emulator and checkov
 	$(BIN)/python -m benchmarks

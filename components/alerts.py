@@ -310,6 +310,24 @@ PAGE: Final = """\
 What `alerts` in a stack's file has the stack watch (`components/observability.py`), with
 the thresholds that hold unless the file says others. Each alert carries what stands here
 in its notification, and there is a dashboard of what they are about.
+
+Here it is over some hours of a rehearsal (`make pictures`), in which predictions failed and
+were slow, an alarm was left lying, and something was denied; later, telemetry tripled:
+
+![The dashboard: answers a second by code, with a peak of 5xx; milliseconds until the answer, for
+once above the alert's 1000; replicas, which go from one to three and back; a denial; the seconds
+that the oldest reading has waited, above the alert's 600; readings that wait; dead
+letters](pictures/dashboard.svg)
+
+One of its incidents, of the alarm that nobody took:
+
+![The oldest reading has waited for longer and longer; after ten minutes the incident opens, and
+it closes once somebody has taken the alarm](pictures/incident.svg)
+
+And replicas, as they follow requests where `autoscaling` has `requestsPerMinute` (here 20):
+
+![Requests a minute triple for ten minutes; replicas go from one to three with them, and back to
+one five minutes after them](pictures/autoscaling.svg)
 """
 COST: Final = """
 ## What it costs

@@ -159,18 +159,25 @@ def main() -> None:
 @click.option("--slow", is_flag=True, help="Everything takes as long as at Google, in fast motion.")
 @click.option("--faults", type=int, metavar="SEED", help="Let the up meet with faults.")
 @click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False),
+    default="",
+    metavar="FOLDER",
+    help="Draw the dashboard and an incident into FOLDER.",
+)
 @OUTPUT
 def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
        with_grant: tuple[str, ...], provider: str, settings: tuple[str, ...], keep: bool,
        only: str | None, begin: str | None, slow: bool, faults: int | None, fault_rate: float,
-       output: Path | None) -> None:  # fmt: skip
+       pictures: str, output: Path | None) -> None:  # fmt: skip
     """Take STACK through preview, up, predictions, up, refresh and destroy.
 
     Stages are called as the report calls them: --only "up again".
     """
     options = Options(
         stack, without, without_api, with_grant, provider, keep, slow, faults, fault_rate,
-        overrides(settings),
+        overrides(settings), pictures,
     )  # fmt: skip
     if problems := unknown_permissions(options):
         raise click.UsageError("\n".join(problems))

@@ -160,6 +160,7 @@ def _added(asked: Options, kept: Options) -> Options:
     return replace(
         kept,
         keep=asked.keep,
+        pictures=asked.pictures,
         grants=(*kept.grants, *asked.grants),
         provider=kept.provider if asked.provider == "auto" else asked.provider,
         faults=kept.faults if asked.faults is None else asked.faults,

@@ -38,6 +38,12 @@ class Step:
     """Left out when the stack is to stay."""
 
 
+def _draw(run: Rehearsal, stage: Stage) -> None:
+    from rehearsal import pictures  # its library takes a second, which no other rehearsal waits for
+
+    pictures.draw(run, stage)
+
+
 STEPS: Final = (
     Step("preview", lifecycle.preview),
     Step("up", lifecycle.up, lambda run: run.options.faults is None),
@@ -52,6 +58,7 @@ STEPS: Final = (
     Step("up again", lifecycle.up_again),
     Step("refresh", lifecycle.refresh),
     Step("watch", watching.watch, lambda run: run.watches),
+    Step("draw pictures", _draw, lambda run: bool(run.options.pictures)),
     Step("refuse to destroy", lifecycle.refuse_destroy, lambda run: run.protected, ending=True),
     Step(
         "a colleague's version",

@@ -35,6 +35,8 @@ class Options:
     fault_rate: float = RATE
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Values that go before those of the stack's file."""
+    pictures: str = ""
+    """Folder for pictures of the dashboard; none are drawn without it."""
 
     @property
     def ablated(self) -> bool:

@@ -180,31 +180,36 @@ def _clear(run: Rehearsal) -> None:
 
 def _demand_charts(run: Rehearsal, oncall: Google) -> int:
     """Every line of the dashboard has points in the last hours; how many charts there are."""
-    project = run.environment.settings.project
-    listed = oncall.call("GET", f"{MONITORING}/v1/projects/{project}/dashboards")
-    [dashboard] = listed["dashboards"]
+    widgets = charts(run, oncall)
     now = run.sandbox.control("GET", "/clock")["now"]
-    widgets = dashboard["gridLayout"]["widgets"]
     for title, query in _lines(widgets):
-        params = {
-            "filter": query["filter"],
-            "interval.startTime": rfc3339(now - 6 * HOUR),
-            "interval.endTime": rfc3339(now),
-        }
-        answer = oncall.call(
-            "GET", f"{MONITORING}/v3/projects/{project}/timeSeries?{_encoded(params, query)}"
-        )
+        answer = time_series(run, oncall, query, now - 6 * HOUR, now)
         if not any(series["points"] for series in answer.get("timeSeries", ())):
             raise StageFailed(f"the chart {title!r} has no data", query["filter"])
     return len(widgets)
+
+
+def charts(run: Rehearsal, who: Google) -> list[Any]:
+    """The widgets of the stack's dashboard."""
+    project = run.environment.settings.project
+    [dashboard] = who.call("GET", f"{MONITORING}/v1/projects/{project}/dashboards")["dashboards"]
+    return list(dashboard["gridLayout"]["widgets"])
+
+
+def time_series(run: Rehearsal, who: Google, query: Any, start: float, end: float) -> Any:
+    """What timeSeries.list answers to a `timeSeriesFilter`, between two Unix times."""
+    params = {
+        "filter": query["filter"],
+        "interval.startTime": rfc3339(start),
+        "interval.endTime": rfc3339(end),
+        **{f"aggregation.{name}": value for name, value in query["aggregation"].items()},
+    }
+    project = run.environment.settings.project
+    url = f"{MONITORING}/v3/projects/{project}/timeSeries"
+    return who.call("GET", f"{url}?{urlencode(params, doseq=True)}")
 
 
 def _lines(widgets: list[Any]) -> Iterator[tuple[str, Any]]:
     for widget in widgets:
         for data in widget["xyChart"]["dataSets"]:
             yield widget["title"], data["timeSeriesQuery"]["timeSeriesFilter"]
-
-
-def _encoded(params: dict[str, str], query: Any) -> str:
-    how = {f"aggregation.{name}": value for name, value in query["aggregation"].items()}
-    return urlencode({**params, **how}, doseq=True)

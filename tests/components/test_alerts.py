@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_page_is_what_the_alerts_say() -> None:
     page = "\n".join(alerts.page()) + "\n"
     assert (ROOT / "docs" / "alerts.md").read_text() == page, "run `make docs`"
+
+
+def test_the_page_shows_pictures_that_are_there() -> None:
+    shown = re.findall(r"\]\((pictures/\S+)\)", alerts.PAGE)
+    assert len(shown) == 3
+    assert all((ROOT / "docs" / picture).is_file() for picture in shown)
 
 
 def test_where_the_dashboard_has_a_line_an_alert_is_raised(settings: Settings) -> None:

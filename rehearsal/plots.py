@@ -1,0 +1,113 @@
+"""Charts as SVG: the same data make the same file.
+
+Only pictures need it, for matplotlib takes a second to load.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.transforms import ScaledTranslation
+
+STYLE: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pictures",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.markersize": 4,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """`values` has one a minute, NaN where there is none."""
+
+    name: str
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`first` is the minute of every line's first value; `marks` are minutes with what was then."""
+
+    title: str
+    unit: str
+    lines: Sequence[Line]
+    first: float
+    limit: float | None = None
+    scale: str = "linear"
+    marks: Sequence[tuple[float, str]] = ()
+    text: str = ""
+
+
+def write(shown: Sequence[Chart], path: Path, since: str, *, columns: int) -> None:
+    """Write an SVG with text as text; `since` says what the minutes of `shown` are counted from."""
+    rows = math.ceil(len(shown) / columns)
+    with matplotlib.rc_context(STYLE):
+        size = (9, 3 * rows) if columns > 1 else (6.5, 3.5 * rows)
+        figure = Figure(figsize=size, layout="constrained")
+        for number, chart in enumerate(shown, 1):
+            axes = figure.add_subplot(rows, columns, number)
+            _plot(axes, chart, f"series-{number}")
+            axes.set(xlabel=since, ylabel=chart.unit)
+            if axes.get_legend_handles_labels()[1]:
+                below = ScaledTranslation(0, -32 / 72, figure.dpi_scale_trans)
+                place = {"bbox_to_anchor": (0, 0), "bbox_transform": axes.transAxes + below}
+                axes.legend(loc="upper left", borderaxespad=0, **place)
+        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _plot(axes: Axes, chart: Chart, group: str) -> None:
+    values = [value for line in chart.lines for value in line.values if value == value]
+    for index, line in enumerate(chart.lines, 1):
+        minutes = [chart.first + minute for minute in range(len(line.values))]
+        alone = list(_alone(line.values))
+        marker = "o" if alone else ""
+        [drawn] = axes.plot(
+            minutes, line.values, label=line.name, marker=marker, markevery=alone or None
+        )
+        drawn.set_gid(f"{group}-{index}")
+        axes.set_xlim(minutes[0], minutes[-1])
+    if chart.limit is not None:
+        label = f"alert: {chart.limit:g} {chart.unit}"
+        axes.axhline(chart.limit, color="black", linestyle="--", label=label)
+    if chart.scale == "log":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(0, 1.15 * max([*values, chart.limit or 0]) or 1)
+        whole = all(value.is_integer() for value in values)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole))
+    for minute, what in chart.marks:
+        axes.axvline(minute, color="0.3", linestyle=":")
+        top = (minute, axes.get_ylim()[1])
+        axes.annotate(
+            f"{what}: minute {minute:.0f}", top, (4, 0), textcoords="offset points", va="top"
+        )
+    text = textwrap.fill(chart.text, 80)
+    axes.set_title(chart.title, pad=6 + 13 * len(text.splitlines()))
+    axes.annotate(text, (0, 1), (0, 6), "axes fraction", textcoords="offset points")
+
+
+def _alone(values: Sequence[float]) -> Iterator[int]:
+    """Where a line would be no longer than a point."""
+    padded = [math.nan, *values, math.nan]
+    for place, value in enumerate(values):
+        if value == value and math.isnan(padded[place]) and math.isnan(padded[place + 2]):
+            yield place

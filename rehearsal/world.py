@@ -69,12 +69,16 @@ class World:
         }
 
     def left(self) -> dict[str, Any]:
-        """What is there: the cloud's content, and the state's resources with their ids."""
+        """What is there: the cloud's content, and the state's resources with their ids.
+
+        Names that Google draws are compared by what they are called.
+        """
         state = json.loads(self.engine.cli("stack", "export"))["deployment"]
+        drawn = self.sandbox.control("GET", "/drawn")
         return {
             "cloud": self.sandbox.control("GET", "/dump"),
             "state": {
-                resource["urn"]: resource.get("id", "")
+                resource["urn"]: drawn.get(resource.get("id", ""), resource.get("id", ""))
                 for resource in state["resources"]
                 if not resource["type"].startswith("pulumi:")
             },

@@ -17,7 +17,7 @@ from simulator.identity.issuers import Issuers
 from simulator.identity.tokens import Identity
 from simulator.seed import plant
 from simulator.serve.dispatch import Answer, Request
-from simulator.serve.dump import dump
+from simulator.serve.dump import drawn, dump
 from simulator.serve.faults import Faults
 from simulator.serve.gate import Gate, Halt
 from simulator.services.monitoring import incidents
@@ -38,6 +38,7 @@ class Control:
             ("GET", "/usage"): self._usage,
             ("GET", "/stats"): self._stats,
             ("GET", "/state"): self._state,
+            ("GET", "/drawn"): self._drawn,
             ("GET", "/dump"): self._dump,
             ("GET", "/changes"): self._changes,
             ("GET", "/incidents"): self._incidents,
@@ -94,6 +95,10 @@ class Control:
     def _dump(self, given: dict[str, Any]) -> dict[str, Any]:
         """Everything that exists with its content; equal for clouds that hold the same."""
         return dump(self._cloud)
+
+    def _drawn(self, given: dict[str, Any]) -> dict[str, str]:
+        """Names that Google drew, and what stands in a dump for them."""
+        return drawn(self._cloud)
 
     def _changes(self, given: dict[str, Any]) -> dict[str, Any]:
         """`METHOD PATH` of each request that changed something, from number `since` on."""

@@ -1,22 +1,26 @@
 """The whole content of the cloud in a form in which two clouds can be compared.
 
 Left out is what two clouds differ in that hold the same: times and what follows them, etags,
-generations and numbers that Google draws.
+generations and numbers that Google draws. A name that ends in such a number ends in what it is
+called instead, wherever it occurs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from simulator.api.operations import Operations
 from simulator.core.cloud import Cloud
 from simulator.iam.decisions import Iam
+from simulator.services.monitoring.state import Monitoring
 
 DIFFERS = frozenset(
     {
+        *("counted", "samples"),  # of a log-based metric
         "ack_token",
         "cloudUpdateTime",
         "created",
@@ -33,6 +37,7 @@ DIFFERS = frozenset(
         "last_used",
         "mediaLink",
         "metageneration",
+        "mutateTime",
         "mutationRecord",
         "numId",
         "revision",
@@ -66,11 +71,48 @@ PLAIN = (str, int, float, bool, type(None))
 
 def dump(cloud: Cloud) -> dict[str, Any]:
     """Allow policies by resource, then the content of each service, ready for JSON."""
+    names = drawn(cloud)
     return {
         "policies": _policies(cloud),
         "operations": cloud[Operations].unfinished(),
-        **{type(part).__name__: _plain(dict(_attributes(part))) for part in cloud.holdings()},
+        **{
+            type(part).__name__: _called(_plain(dict(_attributes(part))), names)
+            for part in cloud.holdings()
+        },
     }
+
+
+def drawn(cloud: Cloud) -> dict[str, str]:
+    """Name that Google drew -> the same with what it is called in place of the number.
+
+    A second one that is called the same, such as a repeated create makes, stays another one.
+    """
+    monitoring, names, times = cloud[Monitoring], dict[str, str](), Counter[str]()
+    for held in (monitoring.channels, monitoring.dashboards, monitoring.policies):
+        for key, info in held.items():
+            called = str(info.get("displayName", ""))
+            times[place := f"{_beside(key)}{called}"] += 1
+            called += f" ({times[place]})" if times[place] > 1 else ""
+            # A dashboard's own name has the project's number.
+            names |= {name: _beside(name) + called for name in (key, info["name"])}
+            for condition in info.get("conditions", ()):
+                names[condition["name"]] = f"{names[key]}/conditions/{condition['displayName']}"
+    return names
+
+
+def _beside(name: str) -> str:
+    return name[: name.rindex("/") + 1]
+
+
+def _called(value: Any, names: Mapping[str, str]) -> Any:
+    match value:
+        case dict():
+            return {names.get(key, key): _called(item, names) for key, item in value.items()}
+        case list():
+            return [_called(item, names) for item in value]
+        case str():
+            return names.get(value, value)
+    return value
 
 
 def _policies(cloud: Cloud) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ import click
 import yaml
 
 from access.answer import explained, settings_of
-from access.recover import UnknownKind, recovered
+from access.recover import CannotLook, UnknownKind, recovered, signed_in
 from components import permissions as table
 from components.settings import SettingsError
 
@@ -53,11 +53,18 @@ def explain_text(file: TextIO, stack: str | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("state", type=click.File(), default="-")
-def recover(state: TextIO) -> None:
-    """Settle what an interrupted `pulumi up` began: export in, import out."""
+@click.option("--offline", is_flag=True, help="Look up nothing in the cloud.")
+def recover(state: TextIO, offline: bool) -> None:
+    """Settle what an interrupted `pulumi up` began: export in, import out.
+
+    Whether alerts, channels, services, objectives and dashboards were made is looked up in the
+    cloud, with your application default credentials.
+    """
     try:
-        json.dump(recovered(json.load(state)), sys.stdout, indent=4)
-    except UnknownKind as error:
+        json.dump(
+            recovered(json.load(state), None if offline else signed_in()), sys.stdout, indent=4
+        )
+    except (UnknownKind, CannotLook) as error:
         raise click.ClickException(str(error)) from error
 
 

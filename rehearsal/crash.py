@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from access.recover import UnknownKind, recovered
+from access.recover import CannotLook, UnknownKind, recovered
 from rehearsal import environment as environments
 from rehearsal import world as worlds
-from rehearsal.engine import EngineError, Outcome
+from rehearsal.engine import Engine, EngineError, Outcome
 from rehearsal.report import Report
+from rehearsal.sandbox import Sandbox
 from rehearsal.world import World
 
 AT_ONCE: Final = 2
@@ -150,7 +151,7 @@ def _tried(
             found.change = interrupt(world, point)
             recover(world)
             found.problems = list(differences(expected, world.left()))
-    except (EngineError, UnknownKind) as error:
+    except (EngineError, UnknownKind, CannotLook) as error:
         found.problems = [str(error)]
     except Exception:  # the other points are told all the same
         found.problems = [traceback.format_exc()]
@@ -175,12 +176,17 @@ def interrupt(world: World, point: Point) -> str:
 
 
 def recover(world: World) -> None:
-    """What a person does after a crash. Raises EngineError, UnknownKind."""
+    """What a person does after a crash. Raises EngineError, UnknownKind, CannotLook."""
     engine = world.engine
     engine.cli("cancel", "--yes")
-    state = json.loads(engine.cli("stack", "export"))
-    engine.cli("stack", "import", given=json.dumps(recovered(state)))
+    settle(engine, world.sandbox, json.loads(engine.cli("stack", "export")))
     hold(world.engine.apart("up", refresh=True).outcome())
+
+
+def settle(engine: Engine, sandbox: Sandbox, state: dict[str, Any]) -> None:
+    """Import `state` without its pending creates. Raises EngineError, UnknownKind, CannotLook."""
+    look = environments.onlooker(engine.environment, sandbox)
+    engine.cli("stack", "import", given=json.dumps(recovered(state, look)))
 
 
 def differences(expected: Any, found: Any, path: str = "") -> Iterator[str]:

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import yaml
 
+from access.recover import Look
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Model, Settings, parse
 from rehearsal import callers, telemetry
 from rehearsal.callers import Caller
-from rehearsal.sandbox import Google, Sandbox
+from rehearsal.sandbox import Google, GoogleError, Sandbox
 from rehearsal.toolchain import ROOT
 
 NAME: Final = "predictive-maintenance"
@@ -211,6 +212,22 @@ def clearblade(project: str) -> dict[str, str]:
         "url": "https://iot.clearblade.com",
         "project": project,
     }
+
+
+def onlooker(environment: Environment, sandbox: Sandbox) -> Look | None:
+    """Looks into the cloud as a person who may, where the environment has one."""
+    may = environment.settings.capabilities
+    if not {table.WATCH, table.DRIFT} & set(may):
+        return None
+    who = ONCALL if table.WATCH in may else ANALYST
+
+    def look(url: str) -> tuple[int, Any]:
+        try:
+            return 200, sandbox.google(who).call("GET", url)
+        except GoogleError as error:
+            return error.status, error.answer
+
+    return look
 
 
 def beginnings(environment: Environment) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from access.recover import CREATING, UnknownKind, recovered
+from access.recover import CREATING, CannotLook, UnknownKind
 from rehearsal import crash
 from rehearsal.engine import Engine, EngineError, Outcome
 from rehearsal.report import Report, Stage, StageFailed
@@ -50,7 +50,7 @@ def up(run: Rehearsal, stage: Stage) -> None:
 def recover(run: Rehearsal, stage: Stage) -> None:
     """Another `up` once the faults have ended; the stages after it show that the state is right."""
     assert run.failed is not None
-    adopt_existing(run.engine, run.failed)
+    adopt_existing(run.engine, run.sandbox, run.failed)
     outcome = run.engine.up(refresh=True)
     run.hold(stage, outcome)
     run.report.summary["resources"] = outcome.resources
@@ -118,12 +118,12 @@ def _try(stack: str, models: Path, seed: int, rate: float, expected: dict[str, A
             if not outcome.ok:
                 tried.error = "\n".join(outcome.errors)
                 tried.problems += unclear(outcome)
-                tried.adopted = adopt_existing(world.engine, outcome)
+                tried.adopted = adopt_existing(world.engine, world.sandbox, outcome)
                 crash.hold(world.engine.apart("up", refresh=True).outcome())
             left = world.left()
             tried.problems += lost(left["cloud"], told["granted"])
             tried.problems += crash.differences(expected, settled(left, told["granted"]))
-        except (EngineError, UnknownKind) as error:
+        except (EngineError, UnknownKind, CannotLook) as error:
             tried.problems.append(str(error))
         except Exception:  # the other seeds are told all the same
             tried.problems.append(traceback.format_exc())
@@ -152,11 +152,11 @@ def unclear(outcome: Outcome) -> list[str]:
     ]
 
 
-def adopt_existing(engine: Engine, outcome: Outcome) -> list[str]:
+def adopt_existing(engine: Engine, sandbox: Sandbox, outcome: Outcome) -> list[str]:
     """Write what could not be created because it was there into the state: the resources' names.
 
     A person would `pulumi import` it, which needs the language host that a rehearsal does without.
-    Raises EngineError, UnknownKind.
+    Raises EngineError, UnknownKind, CannotLook.
     """
     state = json.loads(engine.cli("stack", "export"))
     pending = state["deployment"].setdefault("pending_operations", [])
@@ -166,7 +166,7 @@ def adopt_existing(engine: Engine, outcome: Outcome) -> list[str]:
             pending.append({"type": CREATING, "resource": {"urn": urn, "custom": True, **about}})
     adopted = [operation["resource"]["urn"].rpartition("::")[2] for operation in pending]
     if adopted:
-        engine.cli("stack", "import", given=json.dumps(recovered(state)))
+        crash.settle(engine, sandbox, state)
     return adopted
 
 

@@ -1,4 +1,5 @@
-"""`python -m access`: explain a denial, settle an interrupted `up`, print an identity's role."""
+"""`python -m access`: explain a denial, settle an interrupted `up`, name what an `up` made twice,
+print an identity's role."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import click
 import yaml
 
 from access.answer import explained, settings_of
-from access.recover import CannotLook, UnknownKind, recovered, signed_in
+from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
 from components.settings import SettingsError
 
@@ -66,6 +67,23 @@ def recover(state: TextIO, offline: bool) -> None:
         )
     except (UnknownKind, CannotLook) as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.command("doubles")
+@click.argument("state", type=click.File(), default="-")
+def name_doubles(state: TextIO) -> None:
+    """Name alerts, channels and dashboards that were made twice: STATE does not know them.
+
+    A create whose answer got lost is repeated, and Google keeps what both have made.
+    """
+    try:
+        found = doubles(json.load(state), signed_in())
+    except (UnknownKind, CannotLook) as error:
+        raise click.ClickException(str(error)) from error
+    for url in found:
+        click.echo(url)
+    if found:
+        click.echo("The state knows another that is called the same: delete these.", err=True)
 
 
 @main.command()

@@ -81,6 +81,10 @@ class Listed(NamedTuple):
     alike: tuple[str, ...] = ("displayName",)
 
     @property
+    def api(self) -> str:
+        return self.url.partition("/projects/")[0]
+
+    @property
     def items(self) -> str:
         """The field of the answer."""
         return self.url.rpartition("/")[2]
@@ -156,6 +160,25 @@ def recovered(state: dict[str, Any], look: Look | None = None) -> dict[str, Any]
     return state
 
 
+def doubles(state: dict[str, Any], look: Look) -> list[str]:
+    """URLs of what is there beside what the state knows, and could be the same.
+
+    A create whose answer gets lost is done again by the official plugin, which does not ask whether
+    it got through; what Google names itself is there twice then, and one of them in no state.
+    Raises UnknownKind where a resource has no inputs to tell it by, CannotLook.
+    """
+    ask = cache(look)
+    resources = state["deployment"].get("resources") or []
+    return sorted(
+        {
+            f"{NAMED_BY_GOOGLE[kind].api}/{name}"
+            for resource in resources
+            if (kind := resource["type"]) in NAMED_BY_GOOGLE and not resource.get("delete")
+            for name in _unknown(resources, kind, resource.get("inputs") or {}, ask)
+        }
+    )
+
+
 def resource_id(kind: str, inputs: dict[str, Any]) -> str | None:
     """The id of a resource, or None where its create may be done again.
 
@@ -217,6 +240,23 @@ def _id(resources: list[dict[str, Any]], begun: dict[str, Any], look: Look | Non
     kind, inputs = begun["type"], begun.get("inputs") or {}
     if look is None or kind not in NAMED_BY_GOOGLE:
         return resource_id(kind, inputs)
+    found = list(_unknown(resources, kind, inputs, look))
+    if len(found) > 1:
+        raise UnknownKind(
+            f"there are {len(found)} of {kind} that could be it, and none is in the state: "
+            f"{', '.join(found)}. Delete all but one of them (a create that was repeated makes "
+            "another), and settle the state again"
+        )
+    return found[0] if found else None
+
+
+def _unknown(
+    resources: list[dict[str, Any]], kind: str, inputs: Mapping[str, Any], look: Look
+) -> Iterator[str]:
+    """Names of those that the inputs could have made, and that are not among `resources`.
+
+    Raises UnknownKind where the inputs do not say, CannotLook.
+    """
     listed = NAMED_BY_GOOGLE[kind]
     try:
         wanted = _identity(listed, inputs)
@@ -229,20 +269,11 @@ def _id(resources: list[dict[str, Any]], begun: dict[str, Any], look: Look | Non
         for resource in resources
         if resource["type"] == kind and (resource.get("inputs") or {}).get("project") == project
     }
-    found = [
-        item["name"]
-        for item in _all(look, listed, url)
-        if _without_project(item["name"]) not in known
-        and wanted == {key: _seen(item, key) for key in wanted}
-    ]
-    if len(found) > 1:
-        called = ", ".join(map(str, wanted.values()))
-        raise UnknownKind(
-            f"{len(found)} of {kind} are {called}, and none is in the state: {', '.join(found)}. "
-            "Delete all but one of them (a create that was repeated makes another), and settle "
-            "the state again"
-        )
-    return found[0] if found else None
+    for item in _all(look, listed, url):
+        if _without_project(item["name"]) not in known and wanted == {
+            key: _seen(item, key) for key in wanted
+        }:
+            yield item["name"]
 
 
 def _identity(listed: Listed, inputs: Mapping[str, Any]) -> dict[str, str]:

@@ -31,7 +31,8 @@ ONCALL: Final = "oncall@example.com"
 """Is told of incidents, and looks at the dashboard."""
 
 OWNER: Final = "owner@example.com"
-"""May change who may do what in the stack's project, beside the stack."""
+"""May change who may do what in the stack's project, and what Monitoring has there, beside the
+stack."""
 
 BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.googleapis.com")
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
@@ -158,6 +159,9 @@ def seed(environment: Environment) -> dict[str, Any]:
             {"resource": own, "role": role, "member": f"user:{ANALYST}"}
             for role in ("roles/logging.viewer", "roles/monitoring.viewer")
         ]
+    if {table.WATCH, table.DRIFT} & set(settings.capabilities):
+        own, role = f"projects/{settings.project}", "roles/monitoring.editor"
+        grants.append({"resource": own, "role": role, "member": f"user:{OWNER}"})
     if table.WATCH in settings.capabilities:
         own = f"projects/{settings.project}"
         grants += [

@@ -2,7 +2,7 @@
 
 An `up` under faults ends in the right state, or with an error that says what was wrong; then the
 faults end, and a second `up` has to put it right. What could not be created because a first attempt
-had arrived after all is adopted before.
+had arrived after all is adopted before, and what was made twice is made one again.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from access.recover import CREATING, CannotLook, UnknownKind
+from access.recover import CREATING, CannotLook, UnknownKind, doubles
 from rehearsal import crash
+from rehearsal import environment as environments
 from rehearsal.engine import Engine, EngineError, Outcome
+from rehearsal.environment import OWNER
 from rehearsal.report import Report, Stage, StageFailed
 from rehearsal.run import Rehearsal
 from rehearsal.sandbox import Sandbox
@@ -40,6 +42,7 @@ def up(run: Rehearsal, stage: Stage) -> None:
     number = sum(told["injected"].values())
     stage.note = f"{number} faults; {outcome.summary() if outcome.ok else 'a clear error'}"
     if outcome.ok:
+        drop_doubles(run.engine, run.sandbox)
         _demand_grants(run)
         return
     run.failed = outcome
@@ -53,6 +56,7 @@ def recover(run: Rehearsal, stage: Stage) -> None:
     adopt_existing(run.engine, run.sandbox, run.failed)
     outcome = run.engine.up(refresh=True)
     run.hold(stage, outcome)
+    drop_doubles(run.engine, run.sandbox)
     run.report.summary["resources"] = outcome.resources
     _demand_grants(run)
 
@@ -71,16 +75,16 @@ class Tried:
     injected: dict[str, int] = field(default_factory=dict)
     error: str = ""
     adopted: list[str] = field(default_factory=list)
+    doubles: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
     def outcome(self) -> str:
         if self.problems:
             return f"FAILED: {self.problems[0]}"
-        if not self.error:
-            return "passed"
         adopted = f", {len(self.adopted)} adopted" if self.adopted else ""
-        return f"clear error, then recovered{adopted}"
+        doubles = f", {len(self.doubles)} made twice" if self.doubles else ""
+        return ("clear error, then recovered" if self.error else "passed") + adopted + doubles
 
 
 def try_seeds(stack: str, seeds: list[int], rate: float, report: Report) -> bool:
@@ -98,6 +102,7 @@ def try_seeds(stack: str, seeds: list[int], rate: float, report: Report) -> bool
             "outcome": item.outcome,
             "error": item.error,
             "adopted": item.adopted,
+            "doubles": item.doubles,
             "problems": item.problems,
         }
         for item in tried
@@ -120,6 +125,7 @@ def _try(stack: str, models: Path, seed: int, rate: float, expected: dict[str, A
                 tried.problems += unclear(outcome)
                 tried.adopted = adopt_existing(world.engine, world.sandbox, outcome)
                 crash.hold(world.engine.apart("up", refresh=True).outcome())
+            tried.doubles = drop_doubles(world.engine, world.sandbox)
             left = world.left()
             tried.problems += lost(left["cloud"], told["granted"])
             tried.problems += crash.differences(expected, settled(left, told["granted"]))
@@ -168,6 +174,18 @@ def adopt_existing(engine: Engine, sandbox: Sandbox, outcome: Outcome) -> list[s
     if adopted:
         crash.settle(engine, sandbox, state)
     return adopted
+
+
+def drop_doubles(engine: Engine, sandbox: Sandbox) -> list[str]:
+    """Delete what repeated creates have made beside what the state knows: their URLs.
+
+    Raises EngineError, UnknownKind, CannotLook.
+    """
+    look = environments.onlooker(engine.environment, sandbox)
+    found = doubles(json.loads(engine.cli("stack", "export")), look) if look else []
+    for url in found:
+        sandbox.google(OWNER).call("DELETE", url)
+    return found
 
 
 def lost(cloud: dict[str, Any], granted: list[list[str]]) -> list[str]:

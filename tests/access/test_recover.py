@@ -19,6 +19,7 @@ from access.recover import (
     VIEWER,
     CannotLook,
     UnknownKind,
+    doubles,
     recovered,
     resource_id,
 )
@@ -216,6 +217,18 @@ def test_what_the_state_knows_already_is_not_found_again() -> None:
         recovered(elsewhere, look)
 
 
+def test_what_was_made_twice_is_named_by_its_url() -> None:
+    """Not what is called otherwise, and not what the state knows, were it to be deleted."""
+    look = Lists(
+        alertPolicies=[named("alertPolicies/6", "alertPolicies/7", "alertPolicies/8")],
+        notificationChannels=[named("notificationChannels/1")],
+    )
+    there = [alert("6", delete=True), alert("7"), begun()["resource"]]
+    assert doubles(state(resources=there), look) == [f"{POLICIES}/8"]
+    assert look.asked == [POLICIES]
+    assert doubles(state(resources=[*there, alert("8")]), look) == []
+
+
 def test_what_one_create_adopted_is_not_adopted_by_the_next() -> None:
     look = Lists(alertPolicies=[named("alertPolicies/7")])
     twice = [begun(POLICY, inputs=LATE), begun(POLICY, inputs=LATE, urn=f"{URN}-2")]
@@ -226,7 +239,7 @@ def test_what_one_create_adopted_is_not_adopted_by_the_next() -> None:
 
 def test_several_that_could_be_meant_are_named_with_what_to_do() -> None:
     look = Lists(alertPolicies=[named("alertPolicies/7"), named("alertPolicies/8")])
-    with pytest.raises(UnknownKind, match=r"late.*alertPolicies/7, .*alertPolicies/8.*Delete all"):
+    with pytest.raises(UnknownKind, match=r"2 of .*Policies/7, .*Policies/8. Delete all but"):
         recovered(state(begun(POLICY, inputs=LATE)), look)
 
 
@@ -361,6 +374,14 @@ def test_the_command_looks_up_what_google_names(google_cloud: Simulated) -> None
     found = json.loads(done.output)["deployment"]["resources"]
     assert [resource["id"] for resource in found] == list(made)
 
+    google_cloud.act_as("user:editor@example.com")
+    double = editor.post(f"{v3}/notificationChannels", json=mail).json()["name"]
+    google_cloud.act_as("user:viewer@example.com")
+    told = CliRunner().invoke(main, ["doubles"], input=done.output)
+    assert told.exit_code == 0, told.output
+    assert told.stdout == f"{MONITORING}/v3/{double}\n"
+    assert "delete these" in told.stderr
+
 
 def test_the_command_says_what_looking_takes(
     google_cloud: Simulated, monkeypatch: pytest.MonkeyPatch
@@ -372,6 +393,10 @@ def test_the_command_says_what_looking_takes(
     assert "denied" in done.output
     assert f"Looking takes monitoring.alertPolicies.list, which {VIEWER} has" in done.output
 
+    begin = json.dumps(state(resources=[alert("7")]))
+    done = CliRunner().invoke(main, ["doubles"], input=begin)
+    assert done.exit_code == 1 and "monitoring.alertPolicies.list" in done.output
+    begin = json.dumps(state(begun(POLICY, inputs=LATE)))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json")
     done = CliRunner().invoke(main, ["recover"], input=begin)
     assert done.exit_code == 1

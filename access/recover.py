@@ -173,7 +173,7 @@ def doubles(state: dict[str, Any], look: Look) -> list[str]:
         {
             f"{NAMED_BY_GOOGLE[kind].api}/{name}"
             for resource in resources
-            if (kind := resource["type"]) in NAMED_BY_GOOGLE and not resource.get("delete")
+            if (kind := resource["type"]) in NAMED_BY_GOOGLE
             for name in _unknown(resources, kind, resource.get("inputs") or {}, ask)
         }
     )

@@ -218,7 +218,7 @@ def test_what_the_state_knows_already_is_not_found_again() -> None:
 
 
 def test_what_was_made_twice_is_named_by_its_url() -> None:
-    """Not what is called otherwise, and not what the state knows, were it to be deleted."""
+    """Not what the state knows, were it to be deleted."""
     look = Lists(
         alertPolicies=[named("alertPolicies/6", "alertPolicies/7", "alertPolicies/8")],
         notificationChannels=[named("notificationChannels/1")],

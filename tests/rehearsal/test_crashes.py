@@ -11,7 +11,6 @@ from rehearsal.crash import Point, differences, of_each_method
 from rehearsal.engine import Outcome
 from tests.rehearsal.playing import play
 
-
 UPDATES = 12
 """Changes of an update: of two models, their rollout, and what follows it."""
 

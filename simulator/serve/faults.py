@@ -36,11 +36,23 @@ DRAWN: Final = re.compile(r"/?operations/[^/:]+")
 
 # What someone else grants meanwhile: a role that the resource takes, and that lets nobody do harm.
 INNOCUOUS: Final = {
-    "endpoints": "roles/aiplatform.viewer",
-    "serviceAccounts": "roles/iam.serviceAccountViewer",
     "buckets": "roles/storage.legacyBucketReader",
+    "cryptoKeys": "roles/cloudkms.viewer",
     "datasets": "roles/bigquery.metadataViewer",
+    "endpoints": "roles/aiplatform.viewer",
+    "folders": "roles/browser",
+    "keyRings": "roles/cloudkms.viewer",
+    "organizations": "roles/browser",
     "projects": "roles/browser",
+    "repositories": "roles/artifactregistry.reader",
+    "schemas": "roles/pubsub.viewer",
+    "secrets": "roles/secretmanager.viewer",
+    "serviceAccounts": "roles/iam.serviceAccountViewer",
+    "subscriptions": "roles/pubsub.viewer",
+    "tables": "roles/bigquery.metadataViewer",
+    "topics": "roles/pubsub.viewer",
+    "workforcePools": "roles/iam.workforcePoolViewer",
+    "workloadIdentityPools": "roles/iam.workloadIdentityPoolViewer",
 }
 SOMEONE: Final = "user:someone-else@example.com"
 

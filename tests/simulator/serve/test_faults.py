@@ -8,10 +8,12 @@ from typing import Any
 
 import requests
 
+from policies.roles import permissions
+from simulator.api.calls import Methods
 from simulator.api.operations import Operations
 from simulator.google import GoogleCloud
 from simulator.identity.tokens import Identity
-from simulator.serve.faults import ANY, CONFLICT, SOMEONE, Faults
+from simulator.serve.faults import ANY, CONFLICT, INNOCUOUS, POLICY_READS, SOMEONE, Faults
 from simulator.serve.proxy import Running, serve
 from standin.google import Google, new_session
 from tests.simulator.support.core import ADMIN, CRM, IAM, PROJECT, WORKER_NAME, new_cloud, session
@@ -136,6 +138,12 @@ def test_a_policy_that_changes_after_it_was_read_is_a_conflict_and_the_change_st
     now = admin.post(f"{PROJECT_URL}:getIamPolicy", json={}).json()
     assert any(SOMEONE.replace("@", "-1@") in b["members"] for b in now["bindings"])
     assert admin.post(f"{PROJECT_URL}:setIamPolicy", json={"policy": now}).status_code == 200
+
+
+def test_every_policy_that_can_be_read_can_change_meanwhile(cloud: GoogleCloud) -> None:
+    reads = [name for name in cloud[Methods].handlers if name.endswith(POLICY_READS)]
+    assert {name.split(".")[-2] for name in reads} <= INNOCUOUS.keys()
+    assert all(permissions(role) for role in INNOCUOUS.values())
 
 
 def test_signing_in_and_the_controls_are_spared(cloud: GoogleCloud, running: Running) -> None:

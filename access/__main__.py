@@ -14,7 +14,7 @@ import yaml
 from access.answer import explained, settings_of
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
-from components.settings import SettingsError
+from components.settings import Settings, SettingsError
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -24,19 +24,23 @@ def main() -> None:
     pass
 
 
+def _settings(stack: str) -> Settings:
+    """Those of a stack's file. Raises click.ClickException."""
+    try:
+        return settings_of(stack, ROOT)
+    except FileNotFoundError as error:
+        raise click.ClickException(f"there is no {error.filename}") from error
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
 @main.command("explain")
 @click.argument("file", type=click.File(errors="replace"), default="-")
 @click.option("--stack", help="Name accounts and roles as Pulumi.STACK.yaml has them.")
 @click.option("--json", "as_json", is_flag=True, help="Print data, for other programs.")
 def explain_text(file: TextIO, stack: str | None, as_json: bool) -> None:
     """Explain each denial in FILE (or standard input): an error, a log, Pulumi's output."""
-    try:
-        settings = settings_of(stack, ROOT) if stack else None
-    except FileNotFoundError as error:
-        raise click.ClickException(f"there is no {error.filename}") from error
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    explanations = explained(file.read(), settings)
+    explanations = explained(file.read(), _settings(stack) if stack else None)
     if not explanations:
         raise click.ClickException(
             "no denial found; paste the text with Google's message, such as "
@@ -88,18 +92,18 @@ def name_doubles(state: TextIO) -> None:
 
 @main.command()
 @click.argument("identity", type=click.Choice(list(table.IDENTITIES)))
+@click.option("--stack", help="The environment: what it does follows from Pulumi.STACK.yaml.")
 @click.option(
     "--may",
-    "capabilities",
     multiple=True,
     type=click.Choice([*table.CAPABILITIES, *table.FOLLOWING]),
-    help="What the environment allows: its deployerMay, `source` when a model is looked up in "
-    "another project, `review` when previewMember is set.",
+    help="What an environment without a file does. Repeatable.",
 )
 @click.option("--in-source", is_flag=True, help="The role in the project of looked-up models.")
-def role(identity: str, capabilities: tuple[str, ...], in_source: bool) -> None:
+def role(identity: str, stack: str | None, may: tuple[str, ...], in_source: bool) -> None:
     """Print what IDENTITY is to hold on the project, for `gcloud iam roles create --file`."""
     project = table.SOURCE_PROJECT if in_source else table.PROJECT
+    capabilities = {*may, *(_settings(stack).capabilities if stack else ())}
     held = sorted(
         {
             permission

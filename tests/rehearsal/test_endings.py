@@ -39,7 +39,8 @@ def temporary(tmp_path: Path) -> Path:
 
 
 def command(*arguments: str, output: Path) -> list[str]:
-    return [sys.executable, "-m", "rehearsal", *arguments, "--output", str(output)]
+    bare = playing.BARE if arguments[0] == "up" else []
+    return [sys.executable, "-m", "rehearsal", *arguments, *bare, "--output", str(output)]
 
 
 @pytest.fixture

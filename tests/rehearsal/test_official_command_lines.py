@@ -26,6 +26,7 @@ from rehearsal.engine import Engine
 from rehearsal.environment import Environment
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ROOT
+from tests.rehearsal.playing import UNWATCHED
 
 SECONDS = 120
 OWNER = callers.colleague("owner@example.com")
@@ -84,7 +85,7 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("command-lines")
-    environment = environments.load("staging", folder / "models")
+    environment = environments.load("staging", folder / "models", **UNWATCHED)
     with Sandbox(new_projects(environment), at_once=True) as sandbox:
         environments.prepare_source(environment, sandbox, folder / "models")
         project = {"CLOUDSDK_CORE_PROJECT": PROJECT}

@@ -124,7 +124,7 @@ def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
 def test_what_is_missing_shows_as_googles_own_error(
     arguments: list[str], text: str, denial: dict[str, str]
 ) -> None:
-    code, output, summary = play("up", "staging", "--set", "sensors=[]", *arguments)
+    code, output, summary = play("up", "staging", *BARE, *arguments)
     assert code == 1
     assert text in output.replace("\n", " ")
     assert {key: summary["denial"][key] for key in denial} == denial

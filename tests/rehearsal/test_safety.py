@@ -24,7 +24,7 @@ from rehearsal.report import Report
 from rehearsal.sandbox import GoogleError, Sandbox, clean_environment
 from rehearsal.world import World
 from rehearsal.world import opened as opened_world
-from tests.rehearsal.playing import ROOT
+from tests.rehearsal.playing import ROOT, UNWATCHED
 
 ENGINEER = "platform@example.com"
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(models: Path) -> tuple[Sandbox, environments.Environment]:
-    environment = environments.load("staging", models)
+    environment = environments.load("staging", models, **UNWATCHED)
     return Sandbox(environments.seed(environment), at_once=True), environment
 
 
@@ -50,7 +50,10 @@ def sandbox(models: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def world(models: Path) -> Iterator[World]:
-    environment, plugin = environments.load("staging", models), toolchain.gcp_plugin("standin")
+    environment, plugin = (
+        environments.load("staging", models, **UNWATCHED),
+        toolchain.gcp_plugin("standin"),
+    )
     with opened_world(environment, models, plugin=plugin, policies=False, at_once=True) as world:
         yield world
 

@@ -28,7 +28,6 @@ from simulator.iam.decisions import Iam
 from simulator.services.vertex import watching
 from simulator.services.vertex.operations import start
 from simulator.services.vertex.state import (
-    LIST,
     Distance,
     Monitor,
     Vertex,
@@ -154,7 +153,12 @@ def get(call: Call) -> Result:
     return shown(call, _monitor(call))
 
 
-@method(f"{METHODS}.list", permission=f"{PERMISSIONS}.list", on=on_parent, reads=LIST)
+@method(
+    f"{METHODS}.list",
+    permission=f"{PERMISSIONS}.list",
+    on=on_parent,
+    reads="filter pageSize pageToken readMask",
+)
 def list_jobs(call: Call) -> Result:
     monitors = call.cloud[Vertex].monitors
     found = [shown(call, it) for it in monitors.values() if location_of(it.name) == call.resource]

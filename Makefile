@@ -25,7 +25,7 @@ rehearse: setup ## Rehearse the whole stack offline; STACK=prod for another one
 # glibc keeps memory for each thread that there was, and each simulated cloud is one.
 test: export MALLOC_ARENA_MAX = 1
 test: setup lint ## Check style and types, and run every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 25 minutes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m sweep

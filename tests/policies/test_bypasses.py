@@ -264,6 +264,10 @@ ATTEMPTS |= {
 }  # fmt: skip
 
 
+# What they share is made once, by one worker.
+pytestmark = pytest.mark.xdist_group("bypasses")
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return Engine(tmp_path_factory.mktemp("engine"))

@@ -11,6 +11,10 @@ from tests.policies.support import Engine, Outcome, each, names
 WITH_EXAMPLES = [rule for rule in RULES if rule.bad]
 
 
+# What they share is made once, by one worker.
+pytestmark = pytest.mark.xdist_group("rules")
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return Engine(tmp_path_factory.mktemp("engine"))

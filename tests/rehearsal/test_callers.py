@@ -26,6 +26,10 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ACCOUNT = f"projects/{PROJECT}/serviceAccounts/{PREVIEW}"
 
 
+# What they share is made once, by one worker.
+pytestmark = pytest.mark.xdist_group("callers")
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Ann is in the platform's group; Ben may become the preview account, and nothing more."""

@@ -26,7 +26,6 @@ from rehearsal.engine import Engine
 from rehearsal.environment import Environment
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ROOT
-from tests.rehearsal.playing import UNWATCHED
 
 SECONDS = 120
 OWNER = callers.colleague("owner@example.com")
@@ -38,7 +37,7 @@ def installed(tool: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is not installed")
 
 
-pytestmark = installed("gcloud")
+pytestmark = [installed("gcloud"), pytest.mark.xdist_group("command lines")]
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("command-lines")
-    environment = environments.load("staging", folder / "models", **UNWATCHED)
+    environment = environments.load("staging", folder / "models")
     with Sandbox(new_projects(environment), at_once=True) as sandbox:
         environments.prepare_source(environment, sandbox, folder / "models")
         project = {"CLOUDSDK_CORE_PROJECT": PROJECT}

@@ -6,7 +6,7 @@ import pytest
 
 from components import permissions as table
 from rehearsal.environment import clearblade
-from tests.rehearsal.playing import ROOT, play
+from tests.rehearsal.playing import BARE, ROOT, play
 
 DEPLOYER = "serviceAccount:pm-deployer@iot-staging.iam.gserviceaccount.com"
 

@@ -26,6 +26,10 @@ ADVICE = "roles/editor: too much"
 DENIED = "Permission 'aiplatform.endpoints.create' denied on resource 'projects/iot-staging'"
 
 
+# What they share is made once, by one worker.
+pytestmark = pytest.mark.xdist_group("stages")
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     models = tmp_path_factory.mktemp("models")

@@ -27,9 +27,9 @@ test: export MALLOC_ARENA_MAX = 1
 test: setup lint ## Check style and types, and run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 25 minutes
+sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 40 minutes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m sweep
-	$(BIN)/python -m rehearsal faults staging --seeds 20
+	$(BIN)/python -m rehearsal faults staging --seeds 10
 	$(BIN)/python -m rehearsal crash staging --sample
 	$(BIN)/python -m rehearsal crash prod --scenario model-update --sample
 

@@ -243,8 +243,8 @@ def test_the_artifacts_are_in_the_bucket(stack: Stack) -> None:
 
 @installed("bq")
 def test_the_dataset_of_the_request_log_is_there(stack: Stack) -> None:
-    (dataset,) = stack.owner.json("bq ls")
-    assert dataset["datasetReference"]["datasetId"] == "predictive_maintenance"
+    there = [item["datasetReference"]["datasetId"] for item in stack.owner.json("bq ls")]
+    assert sorted(there) == ["predictive_maintenance", "telemetry"]
     # With the token at hand it starts gcloud for nothing.
     bq = 'bq --oauth_access_token="$CLOUDSDK_AUTH_ACCESS_TOKEN"'
     refused = stack.telemetry(f"{bq} show {PROJECT}:predictive_maintenance", code=1)

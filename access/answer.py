@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from access import advice
 from access import sentences as said
@@ -29,7 +26,7 @@ from access.explain import (
     who,
 )
 from components import permissions as table
-from components.settings import Settings, parse, role_id
+from components.settings import Settings, parse, raw, role_id, written
 from policies import roles
 
 SMALLEST: Final = 3
@@ -58,16 +55,12 @@ def settings_of(stack: str, root: Path) -> Settings:
 
     Artifacts need not be there: nothing is deployed. Raises FileNotFoundError, SettingsError.
     """
-    declared = yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
-    given = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text())["config"]
-    values = {key: entry["default"] for key, entry in declared.items() if "default" in entry}
-    values |= {key.partition(":")[2]: value for key, value in given.items()}
+    values = written(stack, root)
     for model in values["models"]:
         if "artifact" in model:
             model["artifact"] = "Pulumi.yaml"  # any file that is there
         model.pop("training", None)
-    raw = {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    return parse(raw, root)
+    return parse(raw(values), root)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -587,6 +588,20 @@ def load(root: Path) -> Settings:
     if not settings.impersonate and not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(NOT_AS_THE_CALLER)
     return settings
+
+
+def written(stack: str, root: Path) -> dict[str, Any]:
+    """What `Pulumi.<stack>.yaml` sets over the defaults of `Pulumi.yaml`, both in `root`, as YAML
+    reads it; `parse` takes it as `raw`. Raises FileNotFoundError."""
+    declared = yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
+    given = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values = {key: entry["default"] for key, entry in declared.items() if "default" in entry}
+    return values | {key.partition(":")[2]: value for key, value in given.items()}
+
+
+def raw(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as Pulumi hands them to a program: strings, with JSON for all that is not a string."""
+    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
 
 
 def parse(raw: Mapping[str, str], root: Path) -> Settings:

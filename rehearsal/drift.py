@@ -30,7 +30,7 @@ def watch(run: Rehearsal, stage: Stage) -> None:
     assert settings.drift is not None
     window = settings.drift.interval_hours * 3600
     ask, shifted = predictor(run), settings.sensors[SHIFTED]
-    _step(run, _until_the_next_look(run))
+    run.sandbox.wait(_until_the_next_look(run))
     readings = telemetry.unseen(3 * READINGS)[0]
     low, high = (pick(row[SHIFTED] for row in readings) for pick in (min, max))
     told: list[tuple[set[str], set[str]]] = []
@@ -42,7 +42,7 @@ def watch(run: Rehearsal, stage: Stage) -> None:
         size = READINGS // REQUESTS
         for begin in range(0, READINGS, size):
             ask(rows[begin : begin + size])
-        _step(run, window)
+        run.sandbox.wait(window)
         told.append((_drifted(run), _alerted(run)))
     # Whoever signed in before has been away for hours.
     run.sandbox.renew()
@@ -56,10 +56,6 @@ def watch(run: Rehearsal, stage: Stage) -> None:
         f"{shifted} of {len(settings.sensors)} sensors shifted, and it alone has an incident; "
         "before, none"
     )
-
-
-def _step(run: Rehearsal, seconds: float) -> None:
-    run.sandbox.control("POST", "/clock", {"step": seconds})
 
 
 def _until_the_next_look(run: Rehearsal) -> float:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from access.recover import Look
 from components import permissions as table
 from components.apis import SERVICES
-from components.settings import Model, Settings, parse
+from components.settings import Model, Settings, parse, raw, written
 from rehearsal import callers, telemetry
 from rehearsal.callers import Caller
 from rehearsal.sandbox import Google, GoogleError, Sandbox
@@ -88,11 +85,7 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
     if not file.is_file():
         known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
         raise UnknownStack(f"there is no {file.name}; the stacks are {', '.join(known)}")
-    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    values = {key: entry["default"] for key, entry in declared.items() if "default" in entry}
-    given = yaml.safe_load(file.read_text())["config"]
-    values |= {key.removeprefix(f"{NAME}:"): value for key, value in given.items()}
-    values |= overrides
+    values = written(stack, ROOT) | overrides
     for key in ("platformMember", "previewMember"):
         if values.get(key):
             values[key] = callers.member(values[key])
@@ -101,8 +94,7 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
             model["artifact"] = str(artifact(models, model["id"]))
         if "training" in model:
             model["training"]["data"] = str(training(models, model["id"]))
-    raw = {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    settings = parse(raw, ROOT)
+    settings = parse(raw(values), ROOT)
     reviewing = settings.preview_member
     return Environment(
         stack,
@@ -126,6 +118,17 @@ def training(models: Path, model: str) -> Path:
     return path if path.is_file() else telemetry.trained_on(path)
 
 
+BESIDE: Final = (
+    ({table.ROUTE}, ANALYST, "bigquery.dataViewer", "bigquery.jobUser"),
+    ({table.DRIFT}, ANALYST, "logging.viewer", "monitoring.viewer"),
+    ({table.WATCH, table.DRIFT}, OWNER, "monitoring.editor"),
+    ({table.WATCH}, ONCALL, "monitoring.viewer", "pubsub.editor"),
+    ({table.WATCH}, OWNER, "resourcemanager.projectIamAdmin"),
+    ({table.REGISTER}, SCIENTIST, "aiplatform.user"),
+)
+"""People beside the stack, and their roles on its project where it does one of these."""
+
+
 def seed(environment: Environment) -> dict[str, Any]:
     """What exists before the stack does: projects, and the platform identity's own role."""
     settings = environment.settings
@@ -147,35 +150,13 @@ def seed(environment: Environment) -> dict[str, Any]:
     if settings.source_project:
         source = f"projects/{settings.source_project}"
         grants.append({"resource": source, "role": "roles/owner", "member": f"user:{SCIENTIST}"})
-    if table.ROUTE in settings.capabilities:
-        own = f"projects/{settings.project}"
-        grants += [
-            {"resource": own, "role": role, "member": f"user:{ANALYST}"}
-            for role in ("roles/bigquery.dataViewer", "roles/bigquery.jobUser")
-        ]
-    if table.DRIFT in settings.capabilities:
-        own = f"projects/{settings.project}"
-        grants += [
-            {"resource": own, "role": role, "member": f"user:{ANALYST}"}
-            for role in ("roles/logging.viewer", "roles/monitoring.viewer")
-        ]
-    if {table.WATCH, table.DRIFT} & set(settings.capabilities):
-        own, role = f"projects/{settings.project}", "roles/monitoring.editor"
-        grants.append({"resource": own, "role": role, "member": f"user:{OWNER}"})
-    if table.WATCH in settings.capabilities:
-        own = f"projects/{settings.project}"
-        grants += [
-            {"resource": own, "role": role, "member": f"user:{who}"}
-            for who, role in (
-                (ONCALL, "roles/monitoring.viewer"),
-                (ONCALL, "roles/pubsub.editor"),
-                (OWNER, "roles/resourcemanager.projectIamAdmin"),
-            )
-        ]
-    if table.REGISTER in settings.capabilities:
-        own = f"projects/{settings.project}"
-        role = "roles/aiplatform.user"
-        grants.append({"resource": own, "role": role, "member": f"user:{SCIENTIST}"})
+    own = f"projects/{settings.project}"
+    grants += [
+        {"resource": own, "role": f"roles/{role}", "member": f"user:{who}"}
+        for capabilities, who, *roles in BESIDE
+        if capabilities & settings.capabilities
+        for role in roles
+    ]
     registrar = clearblade(settings.project)
     who = (environment.platform, *filter(None, (environment.reviewer,)))
     homes = {caller.home for caller in who}

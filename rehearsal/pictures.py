@@ -75,7 +75,7 @@ def _rush(run: Rehearsal, target: int) -> float:
             readings = telemetry.unseen(max(1, target * tenths // 10))[0] if tenths else []
             for _ in range(EACH):
                 list(pool.map(lambda reading: ask([reading]), readings))
-                run.sandbox.control("POST", "/clock", {"step": MINUTE})
+                run.sandbox.wait(MINUTE)
     run.sandbox.renew()
     return started[1]
 

@@ -83,7 +83,7 @@ def earlier_life(run: Rehearsal, stage: Stage) -> None:
         owner = run.sandbox.google(OWNER)
         enabling = f"{USAGE}/{parent}/services/iam.googleapis.com:enable"
         owner.finish(owner.call("POST", enabling, {}), USAGE)
-        run.sandbox.control("POST", "/clock", {"step": SETTLED})
+        run.sandbox.wait(SETTLED)
         body = {"roleId": id, "role": {"title": id, "includedPermissions": [], "stage": "GA"}}
         owner.call("POST", f"{IAM}/{parent}/roles", body)
         owner.call("DELETE", f"{IAM}/{role}")
@@ -95,7 +95,7 @@ def _own(run: Rehearsal, project: str) -> None:
     """Make somebody an owner of a project, from now on."""
     grant = {"resource": project, "role": "roles/owner", "member": f"user:{OWNER}"}
     run.sandbox.control("POST", "/seed", {"grants": [grant]})
-    run.sandbox.control("POST", "/clock", {"step": SETTLED})
+    run.sandbox.wait(SETTLED)
 
 
 def new_version(run: Rehearsal, stage: Stage) -> None:

@@ -61,7 +61,7 @@ def route(run: Rehearsal, stage: Stage) -> None:
     for _ in range(ATTEMPTS):
         risky = pulled(maintenance, run, subscription(settings, RISKS))
         alarms += map(_number, risky)
-        run.sandbox.control("POST", "/clock", {"step": BACKOFF})
+        run.sandbox.wait(BACKOFF)
     lost = [message["attributes"] for message in pulled(maintenance, run, stack.DEAD_LETTERS)]
 
     stored = _count(run, stack.READINGS)

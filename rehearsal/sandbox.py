@@ -199,6 +199,10 @@ class Sandbox:
         """Ask the simulator itself: `/audit`, `/usage`, `/stats`, `/state`, `/withhold`…"""
         return self._control.call(verb, self._ready["control_url"] + path, body)
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass on the cloud's clock, and what is due by then come about."""
+        self.control("POST", "/clock", {"step": seconds})
+
     def google(self, email: str) -> Google:
         """Calls as `email`: what a workload running as that account could do."""
         return self._google(

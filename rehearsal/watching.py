@@ -45,18 +45,18 @@ def watch(run: Rehearsal, stage: Stage) -> None:
     if topic:
         body = {"topic": f"projects/{settings.project}/topics/{topic}"}
         oncall.call("PUT", f"{PUBSUB}/{inbox}", body)
-    _wait(run, HOUR)  # what the stages before raised is over
+    run.sandbox.wait(HOUR)  # what the stages before raised is over
     before = _opened(run, oncall)
-    _wait(run, HOUR)
+    run.sandbox.wait(HOUR)
     if rash := _opened(run, oncall).keys() - before.keys():
         raise StageFailed(f"{len(rash)} incidents in a quiet hour", "\n".join(sorted(rash)))
 
     _told(run, oncall)
     _trouble(run)
     for _ in range(2 * ATTEMPTS):
-        _wait(run, 2 * MINUTE)
+        run.sandbox.wait(2 * MINUTE)
     _clear(run)
-    _wait(run, HOUR + 30 * MINUTE)
+    run.sandbox.wait(HOUR + 30 * MINUTE)
     wanted = {
         alert.title for alert in ALERTS if alert.name in (*RAISED, *(ROUTED if run.routes else ()))
     }
@@ -85,10 +85,6 @@ def _demand(what: str, wanted: set[str], found: set[str]) -> None:
     if wanted != found:
         more, less = sorted(found - wanted), sorted(wanted - found)
         raise StageFailed(f"incidents {what}: {more} too many, {less} missing")
-
-
-def _wait(run: Rehearsal, seconds: float) -> None:
-    run.sandbox.control("POST", "/clock", {"step": seconds})
 
 
 def _opened(run: Rehearsal, oncall: Google) -> dict[str, Any]:
@@ -174,7 +170,7 @@ def _clear(run: Rehearsal) -> None:
     maintenance = run.sandbox.google(settings.email(table.MAINTENANCE))
     for _ in range(ATTEMPTS):
         list(pulled(maintenance, run, subscription(settings, RISKS)))
-        _wait(run, 10 * MINUTE)
+        run.sandbox.wait(10 * MINUTE)
     list(pulled(maintenance, run, stack.DEAD_LETTERS))
 
 

@@ -13,6 +13,7 @@ import json
 from typing import Any, Final
 
 from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
+from pulumi_plugin.shapes import Form
 from pulumi_plugin.values import UNKNOWN, Props, changed_keys, is_known
 from vertexops import forms
 from vertexops.clearblade import NOT_FOUND, ClearBlade, explain
@@ -101,10 +102,7 @@ class DeviceRegistry(Kind):
         return sorted(str(device.get("id")) for device in found)
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
-        try:
-            parts = forms.REGISTRY.parse(id)
-        except ValueError as error:
-            raise ProviderError(f"the id {error}") from None
+        parts = _parsed(forms.REGISTRY, id)
         waiting = Waiting(context, DEADLINE, self.clock)
         there = self._look(id, waiting, f"reading the registry {id}")
         if there is None:
@@ -224,10 +222,7 @@ class RegisteredDevice(Kind):
             raise explain(error, step) from None
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
-        try:
-            parts = forms.DEVICE.parse(id)
-        except ValueError as error:
-            raise ProviderError(f"the id {error}") from None
+        parts = _parsed(forms.DEVICE, id)
         waiting = Waiting(context, DEADLINE, self.clock)
         there = self._look(id, waiting, f"reading the device {id}")
         if there is None:
@@ -258,6 +253,14 @@ class RegisteredDevice(Kind):
         except GoogleError as error:
             if self._look(id, waiting, step) is not None:
                 raise explain(error, step) from None
+
+
+def _parsed(form: Form, id: str) -> dict[str, str]:
+    """The parts of an id that a user may have given. Raises ProviderError."""
+    try:
+        return form.parse(id)
+    except ValueError as error:
+        raise ProviderError(f"the id {error}") from None
 
 
 def _registry_name(inputs: Props) -> str:

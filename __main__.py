@@ -21,7 +21,7 @@ from components.routing import Routing, RoutingArgs
 from components.serving import Serving, ServingArgs
 from components.settings import load
 from components.telemetry import Telemetry, TelemetryArgs
-from vertexops.sdk import FixedSettings, Provider
+from vertexops.sdk import DestroyGuard, FixedSettings, Provider
 
 root = Path(__file__).parent
 settings = load(root)
@@ -113,7 +113,7 @@ deployer_vertexops = Provider("deployer-vertexops", impersonate_service_account=
 # Whoever may only look reads as himself what the deployer made.
 as_deployer = [deployer, deployer_vertexops] if settings.impersonate else as_platform
 
-# Before what it watches; and on the way down after it, which may be what refuses.
+# Before what it watches; and on the way down after it.
 observability = (
     Observability(
         "observability",
@@ -137,6 +137,7 @@ serving = Serving(
     ),
 )
 
+whole: list[pulumi.Resource | None] = [apis, artifacts, telemetry, access, observability, serving]
 if telemetry and access.pubsub_agent:
     # By now the agent has had its access for as long as a model takes to be deployed.
     routing = Routing(
@@ -146,6 +147,7 @@ if telemetry and access.pubsub_agent:
         ),
         pulumi.ResourceOptions(providers=as_platform, depends_on=[serving]),
     )
+    whole.append(routing)
     pulumi.export("telemetryTopic", telemetry.topic.id)
     pulumi.export("risks", routing.risks.id)
     if settings.device_registry.kind == "clearblade":
@@ -160,12 +162,13 @@ if telemetry and access.pubsub_agent:
             ),
             pulumi.ResourceOptions(providers=as_platform, depends_on=[access.ready]),
         )
+        whole.append(devices)
         pulumi.export("deviceRegistry", devices.registry)
     else:
         pulumi.export("broker", for_a_broker(settings, telemetry))
 
 if settings.drift and artifacts:
-    Drift(
+    drift = Drift(
         "drift",
         DriftArgs(
             settings,
@@ -177,6 +180,17 @@ if settings.drift and artifacts:
         ),
         pulumi.ResourceOptions(providers=as_deployer, depends_on=[serving]),
     )
+    whole.append(drift)
+
+DestroyGuard(
+    "destroy-guard",
+    endpoint=serving.endpoint,
+    deployed_model_ids=serving.deployed_models.apply(lambda models: [m.id for m in models or ()]),
+    # A component counts with all that is in it: nothing of the stack goes before this does.
+    opts=pulumi.ResourceOptions(
+        provider=as_deployer[1], depends_on=[part for part in whole if part]
+    ),
+)
 
 pulumi.export("endpoint", serving.endpoint)
 pulumi.export("dedicatedDns", serving.dedicated_dns)

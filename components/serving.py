@@ -109,7 +109,7 @@ class Serving(pulumi.ComponentResource):
                 }
                 for model in settings.models
             ],
-            # On the way down the rollout goes first, and nothing before it: it is what refuses.
+            # On the way down who asks keeps the right to until nobody answers any more.
             opts=pulumi.ResourceOptions(
                 parent=self, protect=settings.protect, depends_on=[predictor]
             ),

@@ -258,19 +258,19 @@ class Plugins:
     ) -> None:
         self._directory, self._programs = directory, programs
         self._ports: dict[str, int] = {}
-        self._running = {
-            name: subprocess.Popen(
-                [program],
-                cwd=directory,
-                env={**os.environ, **variables},
-                stdin=subprocess.PIPE,  # they end with it, whatever ends this process
-                stdout=subprocess.PIPE,
-                stderr=(directory / f"{name}.log").open("a"),
-                text=True,
-                start_new_session=True,
-            )
-            for name, program in programs.items()
-        }
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        for name, program in programs.items():
+            with (directory / f"{name}.log").open("a") as errors:
+                self._running[name] = subprocess.Popen(
+                    [program],
+                    cwd=directory,
+                    env={**os.environ, **variables},
+                    stdin=subprocess.PIPE,  # they end with it, whatever ends this process
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    start_new_session=True,
+                )
 
     @property
     def variables(self) -> dict[str, str]:

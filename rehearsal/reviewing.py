@@ -35,6 +35,7 @@ def something_changed(run: Rehearsal, stage: Stage) -> None:
     following = [
         *(["Subscription telemetry-predictions", f"Subscription {RISKS}"] if run.routes else ()),
         *(["MonitoringJob drift"] if run.watches_drift else ()),
+        "DestroyGuard destroy-guard",
     ]
     shown = [f"update {name}" for name in ("ModelRollout rollout", *following)]
     stage.note = _demand_shown(run, shown)

@@ -12,6 +12,7 @@ from vertexops.clearblade import ClearBlade
 from vertexops.devices import DeviceRegistry, RegisteredDevice
 from vertexops.fixed import FixedSettings
 from vertexops.google import Google
+from vertexops.guard import DestroyGuard
 from vertexops.models import RegisteredModel
 from vertexops.monitoring import MonitoringJob
 from vertexops.readiness import AccessReady, ServicesReady
@@ -25,6 +26,7 @@ KINDS: dict[str, Callable[[VertexOps], Kind]] = {
     schema.SERVICES_READY: lambda it: ServicesReady(it.google, it.clock),
     schema.ACCESS_READY: lambda it: AccessReady(it.google, it.clock),
     schema.FIXED_SETTINGS: lambda it: FixedSettings(),
+    schema.DESTROY_GUARD: lambda it: DestroyGuard(it.google, it.clock),
     schema.DEVICE_REGISTRY: lambda it: DeviceRegistry(it.google, it.clearblade, it.clock),
     schema.REGISTERED_DEVICE: lambda it: RegisteredDevice(it.clearblade, it.clock),
 }

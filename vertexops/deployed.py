@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Container, Iterable, Iterator
-from itertools import count
+from itertools import count, islice
 
 from pulumi_plugin.values import Props
 from vertexops import forms
@@ -231,6 +231,12 @@ def own_ids(endpoint: str, inputs: Props, outputs: Props) -> set[str]:
     listed = {model["id"] for model in outputs.get("deployedModels", [])}
     derived = {deployed_model_id(endpoint, model) for model in inputs.get("models", [])}
     return listed - set(outputs.get("foreignModels", [])) | derived
+
+
+def bears_our_id(endpoint: str, id: str, there: Props) -> bool:
+    """Whether an id is derived from what is deployed under it, which nobody else would choose."""
+    named = (there, {key: there[key] for key in there if key != "displayName"})
+    return any(id in islice(_ids(endpoint, model), 3) for model in named)
 
 
 def to_outputs(endpoint: str, inputs: Props, found: dict[str, Props], own: set[str]) -> Props:

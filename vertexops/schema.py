@@ -25,6 +25,7 @@ MONITORING_JOB = f"{NAME}:index:MonitoringJob"
 SERVICES_READY = f"{NAME}:index:ServicesReady"
 ACCESS_READY = f"{NAME}:index:AccessReady"
 FIXED_SETTINGS = f"{NAME}:index:FixedSettings"
+DESTROY_GUARD = f"{NAME}:index:DestroyGuard"
 DEVICE_REGISTRY = f"{NAME}:index:DeviceRegistry"
 REGISTERED_DEVICE = f"{NAME}:index:RegisteredDevice"
 
@@ -254,6 +255,17 @@ RESOURCES = {
         "Refuses changes of settings that a running stack cannot take, before anything happens: "
         "have everything else depend on it.",
         Shape({"settings": _property(list_of("Setting"), "The settings to watch.")}, ("settings",)),
+    ),
+    DESTROY_GUARD: ResourceShape(
+        "Refuses to be deleted while an endpoint has models that somebody else deployed: have it "
+        "depend on everything, and a `pulumi destroy` stops before anything is gone.",
+        Shape(
+            {
+                "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
+                "deployedModelIds": _property(STRINGS, "Ids of what the stack deployed there."),
+            },
+            ("endpoint", "deployedModelIds"),
+        ),
     ),
     DEVICE_REGISTRY: ResourceShape(
         "A registry of devices in ClearBlade IoT Core. Owns where their events go; devices that "

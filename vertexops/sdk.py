@@ -13,6 +13,7 @@ import pulumi
 
 from vertexops.schema import (
     ACCESS_READY,
+    DESTROY_GUARD,
     DEVICE_REGISTRY,
     FIXED_SETTINGS,
     MODEL_ROLLOUT,
@@ -412,6 +413,32 @@ class FixedSettings(_Resource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(FIXED_SETTINGS, resource_name, _FixedSettingsArgs(settings=settings), opts)
+
+
+@_args
+class _DestroyGuardArgs:
+    endpoint: pulumi.Input[str]
+    deployed_model_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = pulumi.property(
+        "deployedModelIds"
+    )
+
+
+class DestroyGuard(_Resource):
+    """Refuses to be deleted while an endpoint has models that somebody else deployed.
+
+    Have it depend on everything: a `pulumi destroy` then stops before anything is gone.
+    """
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: pulumi.Input[str],
+        deployed_model_ids: pulumi.Input[Sequence[pulumi.Input[str]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _DestroyGuardArgs(endpoint=endpoint, deployed_model_ids=deployed_model_ids)
+        super().__init__(DESTROY_GUARD, resource_name, args, opts)
 
 
 @_args

@@ -333,7 +333,8 @@ def kinds(outcome: Outcome) -> set[str]:
     return {
         f"{op} {kind}"
         for op, kind, _ in steps
-        if op not in ("create-replacement", "delete-replaced") and kind != "FixedSettings"
+        if op not in ("create-replacement", "delete-replaced")
+        and kind not in ("FixedSettings", "DestroyGuard")
     }
 
 

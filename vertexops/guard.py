@@ -1,0 +1,64 @@
+"""DestroyGuard: what a `pulumi destroy` deletes first, or refuses to.
+
+Google deletes no endpoint with models on it, and models of others are not the stack's to take off.
+The engine would learn of them last, with the telemetry and the alerts gone already.
+"""
+
+from __future__ import annotations
+
+from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
+from pulumi_plugin.values import Props, changed_keys
+from vertexops import forms
+from vertexops.deployed import bears_our_id, from_google, in_the_way
+from vertexops.errors import GoogleError, explain
+from vertexops.google import Google
+from vertexops.schema import DESTROY_GUARD, PACKAGE
+from vertexops.waiting import Clock, Waiting
+
+DEADLINE = 60
+
+
+class DestroyGuard(Kind):
+    def __init__(self, google: Google, clock: Clock) -> None:
+        self.google, self.clock = google, clock
+
+    def check(
+        self, inputs: Props, old_inputs: Props, context: Context
+    ) -> tuple[Props, list[Failure]]:
+        inputs, failures = PACKAGE.check(DESTROY_GUARD, inputs)
+        return inputs, failures + forms.ENDPOINT.check(inputs.get("endpoint"), "endpoint")
+
+    def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
+        return Change(tuple(sorted(changed_keys(old_inputs, inputs))))
+
+    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
+        return "guard", inputs
+
+    def update(
+        self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
+    ) -> Props:
+        return inputs
+
+    def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
+        if not inputs:
+            raise ProviderError("there is nothing to import: Google knows nothing of a guard")
+        return Resource(id, inputs, outputs)
+
+    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
+        """An `up` that failed may have deployed what this was not told of: its ids tell."""
+        endpoint = inputs["endpoint"]
+        vertex = self.google.vertex(forms.ENDPOINT.parse(endpoint)["location"])
+        waiting = Waiting(context, DEADLINE, self.clock)
+        try:
+            found = from_google(endpoint, waiting.call(vertex.endpoint, endpoint))
+        except GoogleError as error:
+            if error.code == 404:
+                return
+            raise explain(error, f"reading {endpoint}", self.google) from error
+        own = {
+            id
+            for id, there in found.items()
+            if id in inputs["deployedModelIds"] or bears_our_id(endpoint, id, there)
+        }
+        if found.keys() - own:
+            raise ProviderError(in_the_way(endpoint, found, own))

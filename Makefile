@@ -5,6 +5,9 @@ STACK ?= staging
 # One more than there are cores: a test of the engine waits for it a part of the time.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
+# A rehearsal is a dozen of Python processes, which would each compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup rehearse test sweep lint format crash faults policies roles docs pictures bench model plugin clean
 
 help: ## List the targets

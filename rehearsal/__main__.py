@@ -21,10 +21,9 @@ from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import UnknownStage, go_on, rehearse, unknown_permissions
 from rehearsal.report import Report
-from rehearsal.run import Options
+from rehearsal.run import FAULT_RATE, Options
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ToolchainError
-from simulator.serve.faults import RATE
 
 
 def end(number: int, frame: object) -> None:
@@ -158,7 +157,7 @@ def main() -> None:
 )
 @click.option("--slow", is_flag=True, help="Everything takes as long as at Google, in fast motion.")
 @click.option("--faults", type=int, metavar="SEED", help="Let the up meet with faults.")
-@click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
+@click.option("--fault-rate", default=FAULT_RATE, show_default=True, help="Share of requests.")
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False),
@@ -265,7 +264,7 @@ def crash_sweep(
 @main.command("faults")
 @click.argument("stack")
 @click.option("--seeds", default=20, show_default=True, help="Try seeds 1 to this.")
-@click.option("--fault-rate", default=RATE, show_default=True, help="Share of requests.")
+@click.option("--fault-rate", default=FAULT_RATE, show_default=True, help="Share of requests.")
 @OUTPUT
 def under_faults(stack: str, seeds: int, fault_rate: float, output: Path | None) -> None:
     """Bring STACK up under faults, seed by seed; each has to end in the right state."""

@@ -39,7 +39,7 @@ from rehearsal.callers import Caller
 from rehearsal.environment import CLEARBLADE_FILE, NAME, Environment, clearblade
 from rehearsal.sandbox import Sandbox
 from rehearsal.toolchain import ROOT, GcpPlugin, pulumi_cli
-from simulator.serve.acting import write_private
+from simulator.serve.programs import write_private
 from vertexops.clearblade import FILE
 
 UNCHANGED: Final = frozenset({"same", "refresh", "read"})

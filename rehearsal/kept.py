@@ -25,7 +25,7 @@ from rehearsal.report import Report
 from rehearsal.run import Options, Rehearsal, load, with_grants
 from rehearsal.sandbox import READY_SECONDS, KeptSandbox
 from rehearsal.toolchain import gcp_plugin
-from simulator.serve.acting import write_private
+from simulator.serve.programs import write_private
 
 RECORD: Final = "kept.json"
 

@@ -33,7 +33,9 @@ class Step:
     play: Callable[[Rehearsal, Stage], None]
     when: Callable[[Rehearsal], bool] = lambda run: True
     aside: bool = False
-    """Played while the next one is: neither may disturb the other."""
+    """Played beside those that follow, up to the first that waits: none may disturb another."""
+    waits: bool = True
+    """Begun when all that is played aside is over."""
     ending: bool = False
     """Left out when the stack is to stay."""
 
@@ -51,12 +53,13 @@ STEPS: Final = (
     Step("recover", trouble.recover, lambda run: run.failed is not None),
     Step("store a model", workloads.store, lambda run: run.registers),
     Step("predict", workloads.predict, aside=True),
-    Step("route telemetry", routing.route, lambda run: run.routes),
+    Step("route telemetry", routing.route, lambda run: run.routes, aside=True),
+    # Devices and their predictions go on while somebody works on the stack.
+    Step("up again", lifecycle.up_again, waits=False),
+    Step("refresh", lifecycle.refresh, waits=False),
     Step("keep apart", routing.keep_apart, lambda run: run.routes),
     Step("tell the registry", devices.tell, lambda run: run.registers_devices),
     Step("watch drift", drift.watch, lambda run: run.watches_drift),
-    Step("up again", lifecycle.up_again),
-    Step("refresh", lifecycle.refresh),
     Step("watch", watching.watch, lambda run: run.watches),
     Step("draw pictures", _draw, lambda run: bool(run.options.pictures)),
     Step("refuse to destroy", lifecycle.refuse_destroy, lambda run: run.protected, ending=True),
@@ -121,7 +124,7 @@ def play(run: Rehearsal, steps: Sequence[Step]) -> bool:
     A step that breaks in a way of its own is told like one that failed.
     """
     errors: list[Exception] = []
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor() as pool:
         beside: list[Future[Exception | None]] = []
         for step in steps:
             if not step.when(run):
@@ -129,11 +132,12 @@ def play(run: Rehearsal, steps: Sequence[Step]) -> bool:
             if step.aside:
                 beside.append(pool.submit(_played, run, step))
                 continue
-            errors += filter(None, (_played(run, step), *(other.result() for other in beside)))
-            beside.clear()
+            if step.waits:
+                errors += _ended(beside)
             if errors:
                 break
-        errors += filter(None, (other.result() for other in beside))
+            errors += filter(None, [_played(run, step)])
+        errors += _ended(beside)
     for error in errors:
         run.explain(error)
     with run.explained():
@@ -141,6 +145,13 @@ def play(run: Rehearsal, steps: Sequence[Step]) -> bool:
     held = "failures" not in run.report.summary
     run.report.summary["passed"] = held
     return held
+
+
+def _ended(beside: list[Future[Exception | None]]) -> list[Exception]:
+    """What went wrong in what was played aside, once all of it is over."""
+    errors = [error for each in beside if (error := each.result())]
+    beside.clear()
+    return errors
 
 
 def _played(run: Rehearsal, step: Step) -> Exception | None:

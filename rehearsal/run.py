@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import environment as environments
@@ -16,7 +16,9 @@ from rehearsal.environment import Environment
 from rehearsal.report import Report, Stage, StageFailed
 from rehearsal.sandbox import Sandbox
 from rehearsal.world import World
-from simulator.serve.faults import RATE
+
+FAULT_RATE: Final = 0.05
+"""Share of the requests that meet with a fault."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Options:
     slow: bool = False
     faults: int | None = None
     """Seed of the faults that the `up` meets with."""
-    fault_rate: float = RATE
+    fault_rate: float = FAULT_RATE
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Values that go before those of the stack's file."""
     pictures: str = ""

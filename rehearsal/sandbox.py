@@ -27,8 +27,7 @@ from rehearsal import callers
 from rehearsal.callers import Caller
 from rehearsal.toolchain import ROOT
 from simulator.core.delays import RATE
-from simulator.serve.acting import LEADING, write_private
-from simulator.serve.leftovers import MARK, STAY, end_all
+from simulator.serve.programs import LEADING, MARK, STAY, end_all, write_private
 
 READY_SECONDS = 30
 RENEWED_SECONDS = 1800

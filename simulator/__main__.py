@@ -23,8 +23,8 @@ from simulator.core.clock import Clock
 from simulator.core.delays import GOOGLES, RATE, Delays
 from simulator.google import GoogleCloud
 from simulator.seed import SeedError, plant, read
-from simulator.serve.acting import LEADING, acting, write_private
-from simulator.serve.leftovers import MARK, STAY, end_all
+from simulator.serve.acting import acting
+from simulator.serve.programs import LEADING, MARK, STAY, end_all, write_private
 from simulator.serve.proxy import Running, serve
 
 NOBODY: Final = "nobody has a grant in the seed; say with --as who calls"

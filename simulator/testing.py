@@ -23,7 +23,8 @@ import pytest
 from simulator.google import GoogleCloud
 from simulator.iam.decisions import Iam
 from simulator.seed import plant
-from simulator.serve.acting import LEADING, acting
+from simulator.serve.acting import acting
+from simulator.serve.programs import LEADING
 from simulator.serve.proxy import Running, serve
 
 

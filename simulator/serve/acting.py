@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from simulator.core.cloud import Cloud
 from simulator.identity.tokens import Identity, principal_for
+from simulator.serve.programs import write_private
 from simulator.serve.proxy import Running
-
-LEADING = ("CLOUDSDK_", "GCLOUD_", "GOOGLE_")
-"""Variables that begin so could lead a program to the real cloud."""
 
 
 def acting(
@@ -44,11 +41,3 @@ def acting(
         "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
         "SIMULATOR_ACCESS_TOKEN": cloud[Identity].access_token(email),
     }
-
-
-def write_private(path: Path, text: str) -> None:
-    """Readable by the owner only, and complete as soon as it is there."""
-    partial = path.with_name(f"{path.name}.partial")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    partial.replace(path)

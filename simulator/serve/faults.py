@@ -21,7 +21,6 @@ from simulator.core.cloud import Cloud
 from simulator.iam.decisions import Iam
 from simulator.serve.dispatch import Answer, Dispatcher, Request, encoded_error
 
-RATE: Final = 0.05
 SLOW_SECONDS: Final = 0.5
 """On the wall clock: what a client's own timeouts see."""
 
@@ -60,9 +59,7 @@ SOMEONE: Final = "user:someone-else@example.com"
 class Faults(Trouble):
     """`rate` of all requests, and of all operations, meet with one."""
 
-    def __init__(
-        self, cloud: Cloud, *, seed: int, rate: float = RATE, slow: float = SLOW_SECONDS
-    ) -> None:
+    def __init__(self, cloud: Cloud, *, seed: int, rate: float, slow: float = SLOW_SECONDS) -> None:
         if not 0 <= rate <= 1:
             raise ValueError(f"a rate of faults is between 0 and 1, not {rate}")
         self._cloud, self._seed, self._rate, self._slow = cloud, seed, rate, slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from simulator.serve.leftovers import MARK
+from simulator.serve.programs import MARK
 from tests.rehearsal import playing
 
 SECONDS = 60

@@ -1,6 +1,6 @@
 """Charts as SVG: the same data make the same file.
 
-Only pictures need it, for matplotlib takes a second to load.
+matplotlib takes a second to load, and is loaded to draw only.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
-from matplotlib.transforms import ScaledTranslation
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
@@ -57,6 +54,10 @@ class Chart:
 
 def write(shown: Sequence[Chart], path: Path, since: str, *, columns: int) -> None:
     """Write an SVG with text as text; `since` says what the minutes of `shown` are counted from."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import ScaledTranslation
+
     rows = math.ceil(len(shown) / columns)
     with matplotlib.rc_context(STYLE):
         size = (9, 3 * rows) if columns > 1 else (6.5, 3.5 * rows)
@@ -73,6 +74,8 @@ def write(shown: Sequence[Chart], path: Path, since: str, *, columns: int) -> No
 
 
 def _plot(axes: Axes, chart: Chart, group: str) -> None:
+    from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+
     values = [value for line in chart.lines for value in line.values if value == value]
     for index, line in enumerate(chart.lines, 1):
         minutes = [chart.first + minute for minute in range(len(line.values))]

@@ -14,6 +14,7 @@ from rehearsal import (
     drift,
     kept,
     lifecycle,
+    pictures,
     reviewing,
     routing,
     timing,
@@ -40,12 +41,6 @@ class Step:
     """Left out when the stack is to stay."""
 
 
-def _draw(run: Rehearsal, stage: Stage) -> None:
-    from rehearsal import pictures  # its library takes a second, which no other rehearsal waits for
-
-    pictures.draw(run, stage)
-
-
 STEPS: Final = (
     Step("preview", lifecycle.preview),
     Step("up", lifecycle.up, lambda run: run.options.faults is None),
@@ -61,7 +56,7 @@ STEPS: Final = (
     Step("tell the registry", devices.tell, lambda run: run.registers_devices),
     Step("watch drift", drift.watch, lambda run: run.watches_drift),
     Step("watch", watching.watch, lambda run: run.watches),
-    Step("draw pictures", _draw, lambda run: bool(run.options.pictures)),
+    Step("draw pictures", pictures.draw, lambda run: bool(run.options.pictures)),
     Step("refuse to destroy", lifecycle.refuse_destroy, lambda run: run.protected, ending=True),
     Step(
         "a colleague's version",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ TOKEN = re.compile(r'^@pulumi\.type_token\("([^"]+)"\)\nclass (\w+)', re.MULTILI
 ARGUMENT = re.compile(r"^ +(?:\*, )?(\w+): (.*?),?$", re.MULTILINE)
 
 
-@cache
+@lru_cache(1)  # all of them are 150 MB
 def _text(file: Path) -> str:
     return file.read_text()
 

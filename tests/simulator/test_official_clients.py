@@ -11,7 +11,7 @@ import json
 
 import pytest
 from google.api_core.exceptions import Conflict, Forbidden, NotFound, PreconditionFailed
-from google.cloud import aiplatform, bigquery, iam_credentials_v1, resourcemanager_v3, storage
+from google.cloud import bigquery, iam_credentials_v1, resourcemanager_v3, storage
 from google.iam.v1 import policy_pb2
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseUpload
@@ -103,6 +103,8 @@ def test_the_storage_client_writes_lists_and_guards_by_generation(sandbox: Sandb
 
 def test_the_vertex_sdk_uploads_deploys_and_predicts(sandbox: Sandbox) -> None:
     """The SDK polls on the wall clock, so operations finish at once here."""
+    from google.cloud import aiplatform  # 80 MB, which no other worker is to hold
+
     sandbox.cloud.delays.operation = 0
     uri = sandbox.bucket(**{"model.joblib": artifact()})
     aiplatform.init(

@@ -13,7 +13,6 @@ import joblib
 import pulumi
 import requests
 from pulumi import automation
-from sklearn.dummy import DummyClassifier
 
 from simulator.core.delays import Delays
 from simulator.google import GoogleCloud
@@ -94,6 +93,8 @@ class Rehearsal:
         return dict(answer.json()) if answer.content else {}
 
     def prepare(self) -> None:
+        from sklearn.dummy import DummyClassifier  # 90 MB, not for workers without models
+
         storage = "https://storage.googleapis.com"
         bucket = {"name": BUCKET, "location": REGION}
         self.call("POST", f"{storage}/storage/v1/b?project={PROJECT}", json=bucket)

@@ -20,7 +20,6 @@ from tests.simulator.support.service import (
     REGION,
     VERTEX,
     Sandbox,
-    artifact,
 )
 
 BUCKET = "projects/_/buckets/iot-prod-models"
@@ -141,7 +140,7 @@ def test_what_the_agent_may_not_list_fails_inside_the_operation(sandbox: Sandbox
 
 @pytest.mark.parametrize(
     "files",
-    [{"weights.joblib": b""}, {"model.joblib": artifact(), "model.pkl": artifact()}],
+    [{"weights.joblib": b""}, {"model.joblib": b"one", "model.pkl": b"two"}],
 )
 def test_a_scikit_learn_directory_holds_exactly_one_model(
     sandbox: Sandbox, files: dict[str, bytes]

@@ -17,7 +17,6 @@ from google.oauth2.credentials import Credentials
 from google_auth_httplib2 import AuthorizedHttp
 from googleapiclient import discovery
 from googleapiclient.http import build_http
-from sklearn.linear_model import LogisticRegression
 
 from simulator.api.audit import Audit
 from simulator.core.clock import Clock
@@ -58,6 +57,8 @@ def email(name: str) -> str:
 
 def artifact(weight: float = 1.0) -> bytes:
     """A model of two features that answers 1 when the first, times the weight, is positive."""
+    from sklearn.linear_model import LogisticRegression  # 90 MB, not for workers without models
+
     rows = [[-weight, 0.0], [-2 * weight, 1.0], [weight, 0.0], [2 * weight, 1.0]]
     buffer = io.BytesIO()
     joblib.dump(LogisticRegression().fit(rows, [0, 0, 1, 1]), buffer)

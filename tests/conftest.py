@@ -5,10 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from rehearsal.toolchain import pulumi_cli
 
 os.environ["PATH"] = os.pathsep.join([str(pulumi_cli().parent), os.environ.get("PATH", "")])
+
+# Machines are busy. Loaded here also because CPython 3.11 may fail to compile it ("AST constructor
+# recursion depth mismatch") once an engine has run in this process.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -347,7 +347,7 @@ def served(
         yield cloud, session(running, cloud[Identity].access_token(WORKER))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(granted=API_GRANTS, denied=API_DENIALS)
 def test_a_call_is_denied_exactly_if_testing_omits_its_permission(
     served: tuple[GoogleCloud, requests.Session], granted: list[Any], denied: list[str]

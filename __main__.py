@@ -113,7 +113,6 @@ deployer_vertexops = Provider("deployer-vertexops", impersonate_service_account=
 # Whoever may only look reads as himself what the deployer made.
 as_deployer = [deployer, deployer_vertexops] if settings.impersonate else as_platform
 
-# Before what it watches; and on the way down after it.
 observability = (
     Observability(
         "observability",
@@ -131,10 +130,7 @@ serving = Serving(
         artifacts=artifacts.by_model if artifacts else {},
         platform=platform,
     ),
-    pulumi.ResourceOptions(
-        providers=as_deployer,
-        depends_on=[access.ready, *([observability] if observability else [])],
-    ),
+    pulumi.ResourceOptions(providers=as_deployer, depends_on=[access.ready]),
 )
 
 whole: list[pulumi.Resource | None] = [apis, artifacts, telemetry, access, observability, serving]

@@ -53,6 +53,9 @@ def granting(*inputs: str) -> list[str]:
     return [token for token, args in types().items() if all(name in args for name in inputs)]
 
 
+pytestmark = pytest.mark.xdist_group("grants")
+
+
 @pytest.fixture(scope="module")
 def judged() -> Pack:
     return pack()

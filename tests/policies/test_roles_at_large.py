@@ -14,6 +14,9 @@ from tests.policies.support import given, ids, pack
 from tests.recordings import DATA, text
 
 
+pytestmark = pytest.mark.xdist_group("roles at large")
+
+
 @pytest.fixture(scope="module")
 def blocked() -> dict[str, set[str]]:
     """Role → the mandatory rules that stop it on a project."""

@@ -119,11 +119,18 @@ def test_a_denial_that_no_stage_expected_is_explained(played: Played) -> None:
 
 
 def test_two_stages_at_a_time_that_fail_are_both_told(played: Played) -> None:
-    assert not played(FIRST, Step("beside", refused, aside=True), BROKEN, NEVER)
+    meanwhile = Step("second", broken, waits=False)
+    assert not played(FIRST, Step("beside", refused, aside=True), meanwhile, NEVER)
     told_of_the_first(played)
     assert "a prediction was refused" in played.shown
     assert "KeyError: 'deployedModels'" in played.shown
     assert len(played.summary["failures"]) == 2
+
+
+def test_a_stage_waits_for_those_aside_and_is_not_played_when_one_failed(played: Played) -> None:
+    assert not played(FIRST, Step("beside", refused, aside=True), NEVER)
+    assert played.summary["failures"][0]["error"] == "the service is overloaded"
+    assert "third" not in played.summary["stages"]
 
 
 def test_a_stage_aside_of_nothing_is_waited_for(played: Played) -> None:

@@ -121,6 +121,9 @@ class World:
         return self.send(method.verb, host, f"/{path}", query, body)
 
 
+pytestmark = pytest.mark.xdist_group("bodies")
+
+
 @pytest.fixture(scope="module")
 def world() -> World:
     return World()

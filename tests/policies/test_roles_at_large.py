@@ -13,7 +13,6 @@ from policies.rules.examples import GROUP, on_project
 from tests.policies.support import given, ids, pack
 from tests.recordings import DATA, text
 
-
 pytestmark = pytest.mark.xdist_group("roles at large")
 
 

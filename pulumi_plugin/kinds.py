@@ -124,6 +124,35 @@ class Kind(ABC):
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None: ...
 
 
+class StateOnly(Kind):
+    """A resource that is in the state alone: its outputs are its inputs, and it is never replaced.
+
+    `id` is the same for each, `nature` says what there is instead of something to import.
+    """
+
+    id: str
+    nature: str
+
+    def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
+        return Change(tuple(sorted(changed_keys(old_inputs, inputs))))
+
+    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
+        return self.id, inputs
+
+    def update(
+        self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
+    ) -> Props:
+        return inputs
+
+    def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
+        if not inputs:
+            raise ProviderError(f"there is nothing to import: {self.nature}")
+        return Resource(id, inputs, outputs)
+
+    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
+        """Nothing was made."""
+
+
 class Plugin(ABC):
     """A provider: its name, its configuration and its resource types."""
 

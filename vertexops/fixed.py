@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
+from pulumi_plugin.kinds import Change, Context, Failure, StateOnly
 from pulumi_plugin.values import Props, is_known
 from vertexops.schema import FIXED_SETTINGS, PACKAGE
 
 
-class FixedSettings(Kind):
+class FixedSettings(StateOnly):
+    id, nature = "settings", "settings are only in the program"
+
     def check(
         self, inputs: Props, old_inputs: Props, context: Context
     ) -> tuple[Props, list[Failure]]:
@@ -39,22 +41,6 @@ class FixedSettings(Kind):
         """How it is said is no change."""
         old, new = ({k: s["value"] for k, s in _by_key(i).items()} for i in (old_inputs, inputs))
         return Change(("settings",) if old != new else ())
-
-    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
-        return "settings", inputs
-
-    def update(
-        self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
-    ) -> Props:
-        return inputs
-
-    def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
-        if not inputs:
-            raise ProviderError("there is nothing to import: settings are only in the program")
-        return Resource(id, inputs, outputs)
-
-    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
-        """Nothing was made."""
 
 
 def _by_key(inputs: Props) -> dict[tuple[str, str], dict[str, Any]]:

@@ -6,8 +6,8 @@ The engine would learn of them last, with the telemetry and the alerts gone alre
 
 from __future__ import annotations
 
-from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
-from pulumi_plugin.values import Props, changed_keys
+from pulumi_plugin.kinds import Context, Failure, ProviderError, StateOnly
+from pulumi_plugin.values import Props
 from vertexops import forms
 from vertexops.deployed import bears_our_id, from_google, in_the_way
 from vertexops.errors import GoogleError, explain
@@ -18,7 +18,9 @@ from vertexops.waiting import Clock, Waiting
 DEADLINE = 60
 
 
-class DestroyGuard(Kind):
+class DestroyGuard(StateOnly):
+    id, nature = "guard", "Google knows nothing of a guard"
+
     def __init__(self, google: Google, clock: Clock) -> None:
         self.google, self.clock = google, clock
 
@@ -27,22 +29,6 @@ class DestroyGuard(Kind):
     ) -> tuple[Props, list[Failure]]:
         inputs, failures = PACKAGE.check(DESTROY_GUARD, inputs)
         return inputs, failures + forms.ENDPOINT.check(inputs.get("endpoint"), "endpoint")
-
-    def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
-        return Change(tuple(sorted(changed_keys(old_inputs, inputs))))
-
-    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
-        return "guard", inputs
-
-    def update(
-        self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
-    ) -> Props:
-        return inputs
-
-    def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
-        if not inputs:
-            raise ProviderError("there is nothing to import: Google knows nothing of a guard")
-        return Resource(id, inputs, outputs)
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         """An `up` that failed may have deployed what this was not told of: its ids tell."""

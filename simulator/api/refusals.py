@@ -2,7 +2,10 @@
 
 Only what somebody recorded, with the place where. Of a service's permissions few are recorded; that
 the others are denied alike is an assumption, as is that there are no details where a recording
-shows none.
+shows none. For what UNRECORDED lists nobody recorded a sentence: the general one stands in.
+
+Not told apart: Resource Manager v1 answers projects.get in the words "The caller does not have
+permission", without details (http-logs/serviceusage-service.log); here it speaks as v3 does.
 """
 
 from __future__ import annotations
@@ -39,7 +42,12 @@ STORAGE: Final = (
     "Permission '{permission}' denied on resource (or it may not exist)."
 )
 
+IN_GENERAL: Final = (
+    "Permission '{permission}' denied on resource '//{service}/{resource}' (or it may not exist)."
+)
+
 LINES: Final = (
+    Line(r"aiplatform\..+", ANY, IN_GENERAL, "gcp-facts/02_errors.md, JSON A", "resource"),
     Line(
         r"bigquery\..+",
         PROJECT,
@@ -137,6 +145,13 @@ LINES: Final = (
         "resource",
     ),
     Line(
+        r"resourcemanager\.projects\.get",
+        ANY,
+        IN_GENERAL,
+        "CrowdStrike/falcon-integration-gateway#98; its details in notebooks",
+        "resource",
+    ),
+    Line(
         r"resourcemanager\.projects\.setIamPolicy",
         ANY,
         "Policy update access denied.",
@@ -170,17 +185,23 @@ LINES: Final = (
     ),
 )
 
-
-# What no line fits, which is recorded for Vertex AI (JSON A) and for reading a project (the words
-# and the details of `resourcemanager.projects.get`, in notebooks); for everything else it is an
-# assumption.
-GENERAL: Final = Line(
-    ANY,
-    ANY,
-    "Permission '{permission}' denied on resource '//{service}/{resource}' (or it may not exist).",
-    "gcp-facts/02_errors.md",
-    "resource",
+UNRECORDED: Final = (
+    "artifactregistry.repositories",
+    "iam.roles",
+    "iam.workforcePoolProviders",
+    "iam.workforcePools",
+    "iam.workloadIdentityPoolProviders",
+    "iam.workloadIdentityPools",
+    "resourcemanager.folders",
+    "resourcemanager.organizations",
+    "resourcemanager.projects",
+    "serviceusage.operations",
+    "serviceusage.services",
 )
+"""Kinds with permissions that no line fits. That these are denied in the general words, with
+details, is an assumption."""
+
+GENERAL: Final = Line(ANY, ANY, IN_GENERAL, "", "resource")
 
 
 def line(permission: str, resource: str) -> tuple[Line, dict[str, str]]:

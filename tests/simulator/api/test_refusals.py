@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import requests
 
-from simulator.api.errors import permission_denied
-from simulator.api.refusals import LINES
+from simulator.api.calls import Methods
+from simulator.api.errors import permission_denied, permission_service
+from simulator.api.refusals import LINES, UNRECORDED
 from simulator.core.principal import Principal
 from simulator.google import GoogleCloud
 from tests.simulator.support.core import (
@@ -288,3 +290,15 @@ def test_callers_meet_these_words(
 def test_every_line_says_where_it_was_recorded() -> None:
     for line in LINES:
         assert "#" in line.source or line.source.startswith("gcp-facts/"), line.sentence
+
+
+def test_what_is_not_recorded_is_listed_and_nothing_else_is(cloud: GoogleCloud) -> None:
+    asked = {
+        permission.replace(f"{permission_service(permission)}/", "iam.", 1)
+        for handler in cloud[Methods].handlers.values()
+        for permission in handler.permissions
+    }
+    unfitted = [
+        name for name in asked if not any(re.fullmatch(it.permission, name) for it in LINES)
+    ]
+    assert {name.rpartition(".")[0] for name in unfitted} == set(UNRECORDED)

@@ -123,6 +123,9 @@ class Seed(Part):
     )
     pools: list[Pool] = Field([], description="Identity pools.")
     grants: list[Grant] = Field([], description="Bindings of allow policies.")
+    quotas: dict[str, int] = Field(
+        {}, description="Limits by name, in each project and region; none unless given."
+    )
     clearblade: list[ClearBladeAccount] = Field(
         [], description="Service accounts of ClearBlade IoT Core."
     )
@@ -228,6 +231,7 @@ def _plant(cloud: Cloud, seed: Seed) -> None:
     for grant in seed.grants:
         condition = grant.condition.model_dump(exclude_unset=True) if grant.condition else None
         iam.grant(grant.resource, grant.role, grant.member, condition)
+    cloud.quotas |= seed.quotas
     for it in seed.clearblade:
         cloud[ClearBlade].seed(it.project, it.system_key, it.token)
 

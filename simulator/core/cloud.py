@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Cloud:
     """Its parts are found by their type: `cloud[Storage]`.
 
-    `quotas` are serving quotas by name, for the services that enforce them. Two clouds of the same
+    `quotas` are limits by name, for the services that enforce them. Two clouds of the same
     `name` number what is made in them alike.
     """
 
@@ -31,7 +31,7 @@ class Cloud:
     ) -> None:
         self.clock = clock or Clock()
         self.delays = delays or Delays()
-        self.quotas = quotas or {}
+        self.quotas = dict(quotas or {})
         self._name = name
         self._ids = 0
         self._parts: dict[type, Any] = {}

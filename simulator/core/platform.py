@@ -48,3 +48,7 @@ class Constraints(ABC):
     @abstractmethod
     def check_key_creation(self, account: str) -> None:
         """A key is about to be created for `projects/P/serviceAccounts/EMAIL`."""
+
+    @abstractmethod
+    def key_hours(self, account: str) -> float | None:
+        """How long a new key of such an account is good; None for as long as it is there."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
@@ -79,14 +79,15 @@ class Key:
     def jwks(self) -> dict[str, Any]:
         return {"keys": [jwk(self.pair, self.id)]}
 
-    def certificate(self, name: str, begins: float) -> x509.Certificate:
-        """Signed by itself, and good from `begins` (Unix seconds) on."""
+    def certificate(self, name: str, begins: float, hours: float | None = None) -> x509.Certificate:
+        """Signed by itself, and good from `begins` (Unix seconds) on, for some hours or ever."""
         public, private = self.pair.public_key, self.pair.private_key
         assert private is not None
         common = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         first = datetime.fromtimestamp(int(begins), UTC)
+        last = first + timedelta(hours=hours) if hours else FOREVER
         builder = x509.CertificateBuilder(common, common, public, x509.random_serial_number())
-        dated = builder.not_valid_before(first).not_valid_after(FOREVER)
+        dated = builder.not_valid_before(first).not_valid_after(last)
         return dated.sign(private, hashes.SHA256())
 
 

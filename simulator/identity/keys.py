@@ -90,8 +90,10 @@ class Keys(Holding):
         return self._keys.setdefault(account.unique_id, {})
 
     def create(self, account: Account, kind: str = USER) -> tuple[AccountKey, Key]:
-        pair = Key()
-        certificate = pair.certificate(account.unique_id, self._cloud.clock.now())
+        pair, hours = Key(), None
+        if kind == USER:
+            hours = self._cloud[Constraints].key_hours(account.name)
+        certificate = pair.certificate(account.unique_id, self._cloud.clock.now(), hours)
         key = AccountKey(pair.id, account.email, certificate, kind)
         self.of(account)[key.id] = key
         return key, pair
@@ -105,9 +107,16 @@ class Keys(Holding):
         return key.pair
 
     def verified(self, token: Token, account: Account) -> bool:
-        """Whether one of the account's live keys signed the token."""
+        """Whether one of the account's live keys signed the token.
+
+        That one which has expired is like one that is not there is an inference: users who were
+        told "Invalid JWT Signature" found keys deleted, rotated and disabled (gcp-facts/02).
+        """
         key = self.of(account).get(token.key_id)
-        return key is not None and not key.disabled and token.signed_by(key.public)
+        if key is None or key.disabled:
+            return False
+        ends = key.certificate.not_valid_after_utc.timestamp()
+        return ends > self._cloud.clock.now() and token.signed_by(key.public)
 
     def bearer(self, text: str, called: Method) -> Principal | None:
         """The account behind a token it signed for itself, which google-auth sends as it is.

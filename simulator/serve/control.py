@@ -50,6 +50,7 @@ class Control:
             ("POST", "/seed"): self._seed,
             ("GET", "/clock"): self._time,
             ("POST", "/clock"): self._clock,
+            ("POST", "/delays"): self._delays,
             ("POST", "/token"): self._token,
             ("POST", "/subject-token"): self._subject_token,
             ("POST", "/strain"): self._strain,
@@ -148,6 +149,12 @@ class Control:
         self._cloud.clock.step(float(given["step"]))
         self._cloud[Operations].settle()
         return {"now": self._cloud.clock.now()}
+
+    def _delays(self, given: dict[str, Any]) -> dict[str, Any]:
+        """From now on changes of `iam` and of an `api` take so many seconds to be in effect."""
+        delays = self._cloud.delays
+        delays.iam, delays.api = float(given["iam"]), float(given["api"])
+        return {}
 
     def _token(self, given: dict[str, Any]) -> dict[str, Any]:
         """What a workload that runs as the account would be given."""

@@ -18,6 +18,7 @@ from simulator.identity.accounts import Accounts
 BOOLEAN, LIST = "boolean", "list"
 DOMAINS = "iam.allowedPolicyMemberDomains"
 KEYS = "iam.disableServiceAccountKeyCreation"
+EXPIRY = "iam.serviceAccountKeyExpiryHours"
 ACCOUNTS = "iam.disableServiceAccountCreation"
 UNIFORM = "storage.uniformBucketLevelAccess"
 PRIVATE = "storage.publicAccessPrevention"
@@ -32,7 +33,7 @@ MANAGED = {
 # The others can be set and read, and nothing here acts on them.
 CONSTRAINTS = {
     **dict.fromkeys((KEYS, ACCOUNTS, UNIFORM, PRIVATE, *MANAGED.values()), BOOLEAN),
-    DOMAINS: LIST,
+    **dict.fromkeys((DOMAINS, EXPIRY), LIST),
     "gcp.resourceLocations": LIST,
     "gcp.restrictCmekCryptoKeyProjects": LIST,
     "gcp.restrictNonCmekServices": LIST,
@@ -44,7 +45,6 @@ CONSTRAINTS = {
     "iam.managed.allowedPolicyMembers": BOOLEAN,
     "iam.managed.disableServiceAccountKeyUpload": BOOLEAN,
     "iam.managed.preventPrivilegedBasicRolesForDefaultServiceAccounts": BOOLEAN,
-    "iam.serviceAccountKeyExpiryHours": LIST,
     "iam.serviceAccountKeyExposureResponse": LIST,
     "iam.workloadIdentityPoolAwsAccounts": LIST,
     "iam.workloadIdentityPoolProviders": LIST,
@@ -172,6 +172,14 @@ class OrgPolicies(Constraints, Holding):
         email = account.rpartition("/")[2]
         subject = f"{account}?configvalue={quote(email, safe='')}"
         self._refuse(KEYS, account, subject, "Key creation is not allowed on this service account.")
+
+    def key_hours(self, account: str) -> float | None:
+        """Docs organization-policy/restricting-service-accounts: the one allowed value, as `8h`;
+        keys that are there already and uploaded ones are not concerned."""
+        for rule in self.list_rules(EXPIRY, account):
+            for value in rule.get("values", {}).get("allowedValues", ()):
+                return float(_plain(value).removesuffix("h"))
+        return None
 
     def check_account_creation(self, project: str) -> None:
         """Refuse a new service account in `projects/P` (the same page)."""

@@ -14,6 +14,7 @@ from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
 from simulator.services.vertex.operations import start
 from simulator.services.vertex.predictions import check_logging, dedicated_dns
+from simulator.services.vertex.resources import check_endpoints
 from simulator.services.vertex.state import (
     LIST,
     Endpoint,
@@ -81,6 +82,7 @@ def create(call: Call) -> Result:
     name = f"{call.resource}/endpoints/{given or call.cloud.unique_id()}"
     if name in vertex.endpoints or name in vertex.reserved:
         raise already_exists(f"Endpoint `{vertex.numbered(name)}` already exists.")
+    check_endpoints(call, call.resource)
     vertex.reserved.add(name)
     now = call.cloud.clock.rfc3339()
 

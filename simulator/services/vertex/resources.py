@@ -10,6 +10,8 @@ from simulator.api.errors import invalid, resource_exhausted, unimplemented
 from simulator.services.vertex.state import Vertex, location_of
 
 CPU_QUOTA = "CustomModelServingCPUsPerProjectPerRegion"
+# No quota of endpoints is documented, and no name of one (gcp-facts/07_metrics_alerts.md).
+ENDPOINT_QUOTA = "aiplatform.googleapis.com/endpoints"
 # docs vertex-ai/docs/predictions/configure-compute: family -> vCPUs, which end the type's name.
 MACHINE_FAMILIES = {
     "n1-standard": (2, 4, 8, 16, 32),
@@ -108,6 +110,20 @@ def check_quota(call: Call, name: str, wanted: int, freed: int = 0) -> None:
     if used - freed + wanted > limit:
         exceeded = "The following quotas are exceeded:"
         raise resource_exhausted(f"{exceeded} {CPU_QUOTA} {wanted}: {exceeded} {CPU_QUOTA}")
+
+
+def check_endpoints(call: Call, location: str) -> None:
+    """One more endpoint in a location; enforced when the cloud was given a limit.
+
+    What Google says is not recorded: the words are those of Vertex AI's other allocation quotas
+    (gcp-facts/02_errors.md, "training quota").
+    """
+    limit = call.cloud.quotas.get(ENDPOINT_QUOTA)
+    there = sum(location_of(name) == location for name in call.cloud[Vertex].endpoints)
+    if limit is not None and there >= limit:
+        raise resource_exhausted(
+            f"The following quota metrics exceed quota limits: {ENDPOINT_QUOTA}"
+        )
 
 
 def merged(resources: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

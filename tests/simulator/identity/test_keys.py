@@ -17,12 +17,14 @@ from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession, Request
 
 from simulator.api.audit import Audit
+from simulator.core.clock import nanoseconds
 from simulator.google import GoogleCloud
 from simulator.iam.decisions import Iam
 from simulator.identity.accounts import Accounts
 from simulator.identity.jwt import Key
 from simulator.identity.keys import Keys
 from simulator.serve.proxy import Running
+from simulator.services.orgpolicy.state import EXPIRY, OrgPolicies, OrgPolicy
 from tests.simulator.support.core import ADMIN, IAM, PROJECT, WORKER, WORKER_NAME, session
 from tests.simulator.support.identity import PROJECT_URL, SCOPE, Client, credentials, key_file
 
@@ -138,6 +140,24 @@ def test_a_key_that_is_disabled_or_deleted_signs_in_no_more(
     admin.done("DELETE", url)
     assert refusal(file) == "invalid_grant: Invalid JWT Signature."
     assert admin.refusal("GET", url)[0] == 404
+
+
+def test_a_key_expires_where_an_organisation_policy_says_so(
+    cloud: GoogleCloud, admin: Client
+) -> None:
+    lasting = key_file(admin.done("POST", KEYS, {}))
+    policy = f"projects/{PROJECT}/policies/{EXPIRY}"
+    spec = {"rules": [{"values": {"allowedValues": ["8h"]}}]}
+    cloud[OrgPolicies].save(OrgPolicy(policy, {"spec": spec}))
+    cloud.clock.step(60)
+    key = admin.done("POST", KEYS, {})
+    begins, ends = (nanoseconds(key[name]) for name in ("validAfterTime", "validBeforeTime"))
+    assert ends - begins == 8 * 3600 * 10**9
+    credentials(key_file(key)).refresh(Request())
+    cloud.clock.step(8 * 3600)
+    # That the assertion is of another day as well is seen after its signature.
+    assert refusal(key_file(key)) == "invalid_grant: Invalid JWT Signature."
+    assert refusal(lasting).startswith("invalid_grant: Invalid JWT: Token must be a short-lived")
 
 
 def test_a_key_of_an_account_that_is_gone_or_disabled_signs_in_no_more(

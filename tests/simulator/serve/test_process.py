@@ -130,6 +130,20 @@ def test_permissions_and_apis_can_be_withheld(served: Served) -> None:
     assert client.get(PROJECT_URL).status_code == 200
 
 
+def test_changes_can_be_made_to_take_longer(served: Served) -> None:
+    member = f"serviceAccount:{ADMIN}"
+    grant = {"resource": f"projects/{PROJECT}", "role": "roles/owner", "member": member}
+    served.ask("POST", "/seed", {"grants": [grant]})
+    client = served.client(served.ask("POST", "/token", {"email": ADMIN})["access_token"])
+    served.ask("POST", "/delays", {"iam": 600, "api": 600})
+    emptied = client.post(f"{PROJECT_URL}:setIamPolicy", json={"policy": {"bindings": []}})
+    assert emptied.status_code == 200
+    served.ask("POST", "/clock", {"step": 500})
+    assert client.get(PROJECT_URL).status_code == 200
+    served.ask("POST", "/clock", {"step": 100})
+    assert client.get(PROJECT_URL).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("token", "verb", "path", "body", "status"),
     [

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 
+from simulator.seed import plant
 from simulator.services.serviceusage import Services
+from simulator.services.vertex.resources import ENDPOINT_QUOTA
 from tests.simulator.support.service import (
     ENDPOINT,
     LOCATION,
@@ -39,6 +41,22 @@ def test_both_api_versions_see_one_endpoint(sandbox: Sandbox) -> None:
     seen = client.get(f"{url}/1234567890?alt=json").json()
     assert {key: seen[key] for key in body} == body
     assert sandbox.endpoints().get_endpoint(name=ENDPOINT).description == "step 1"
+
+
+def test_a_limit_of_endpoints_is_of_one_region(sandbox: Sandbox) -> None:
+    plant(sandbox.cloud, {"quotas": {ENDPOINT_QUOTA: 1}})
+    sandbox.endpoint("7")
+    with pytest.raises(exceptions.TooManyRequests) as exceeded:
+        sandbox.endpoint("8")
+    # gcp-facts/02_errors.md, "training quota"
+    said = f"The following quota metrics exceed quota limits: {ENDPOINT_QUOTA}"
+    assert exceeded.value.message.endswith(said)
+    url = "https://europe-west4-aiplatform.googleapis.com/v1"
+    elsewhere = LOCATION.replace(REGION, "europe-west4")
+    made = sandbox.http().post(f"{url}/{elsewhere}/endpoints", json={"displayName": "pm"})
+    assert made.status_code == 200
+    plant(sandbox.cloud, {"quotas": {ENDPOINT_QUOTA: 2}})
+    sandbox.endpoint("8")
 
 
 def test_a_taken_endpoint_id_is_refused_even_while_it_is_being_made(sandbox: Sandbox) -> None:

@@ -169,9 +169,11 @@ class Explanation:
         names["on"] = on or "RESOURCE"
         names["permission"] = denial.permission
         project = re.search(r"projects/(?!_|-/)([^/\s]+)", f"{full} {on} {denial.call.path}")
-        mail = re.search(r"@([a-z0-9-]+)\.iam\.gserviceaccount", f"{denial.principal} {on}")
+        mail = re.search(_OF_ACCOUNT, f"{denial.principal} {on}")
         mine = settings.project if settings else ""
         found = project[1] if project else mail[1] if mail and not _is_agent(mail[1]) else ""
+        if found.isdigit() and (account := re.search(_OF_ACCOUNT, on)):
+            found = account[1]  # a role is named by the id of its project
         if denial.kind == said.PROJECT:
             found = on.removeprefix("projects/")
         names["project"] = found or mine or "PROJECT"
@@ -460,6 +462,7 @@ def explained(text: str, settings: Settings | None = None) -> list[Explanation]:
 
 
 _ACCOUNTS: Final = "iam.gserviceaccount.com"
+_OF_ACCOUNT: Final = r"@([a-z0-9-]+)\.iam\.gserviceaccount"
 _AGENT_ROLES: Final = {
     table.AGENT: "roles/aiplatform.serviceAgent",
     table.PUBSUB_AGENT: "roles/pubsub.serviceAgent",

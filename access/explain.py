@@ -567,9 +567,10 @@ def who(denial: Denial, settings: Settings | None = None) -> Who:
     """Who was refused: whom the text names, before any other; else who does that step."""
     if denial.principal:
         return Who(identity_of(denial.principal, settings), BY_TEXT)
-    there = lines_of(denial.permission)
+    account = _account(denial.resource, settings)
+    there = _about(account, lines_of(denial.permission))
     candidates = list(dict.fromkeys(need.identity for need in there))
-    if account := _account(denial.resource, settings):
+    if account:
         on = [need.identity for need in there if _OWN.get(need.on) == account]
         if len(set(on)) == 1:
             return Who(on[0], BY_RESOURCE)
@@ -589,6 +590,11 @@ def _account(resource: str, settings: Settings | None) -> str:
     return identity_of(resource.rpartition("/")[2], settings)
 
 
+def _about(account: str, needs: list[table.Need]) -> list[table.Need]:
+    """Without those that are about another account of the stack than the one that is named."""
+    return [need for need in needs if not account or _OWN.get(need.on, account) == account]
+
+
 def lines_of(permission: str, identity: str | None = None) -> list[table.Need]:
     """The lines of the table about `permission`, of one identity or of all."""
     return [
@@ -600,8 +606,8 @@ def lines_of(permission: str, identity: str | None = None) -> list[table.Need]:
 
 def lines_for(denial: Denial, identity: str, settings: Settings | None = None) -> list[table.Need]:
     """The lines that should have given it, the likeliest first; of `identity`, if it is known."""
-    lines = lines_of(denial.permission, identity or None)
     account = _account(denial.resource, settings)
+    lines = _about(account, lines_of(denial.permission, identity or None))
     if account and any(_OWN.get(need.on) == account for need in lines):
         lines = [need for need in lines if _OWN.get(need.on) == account]
     elsewhere = (

@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import crash, kept, prove, scenarios, trouble
+from rehearsal import causes, crash, kept, prove, scenarios, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
@@ -207,12 +207,12 @@ def end_kept(stack: str, output: Path | None) -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(list(scenarios.SCENARIOS)))
+@click.argument("name", type=click.Choice([*scenarios.SCENARIOS, "all"]))
 def scenario(name: str) -> None:
-    """Play a named story, such as the one this project started from."""
+    """Play a named story, or all causes that a failing deployment of the thread may have."""
     report = Report(name, Console())
     with explained():
-        passed = scenarios.SCENARIOS[name](report)
+        passed = causes.play(report) if name == "all" else scenarios.SCENARIOS[name](report)
     sys.exit(0 if passed else 1)
 
 

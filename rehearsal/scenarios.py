@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import pulumi
@@ -12,7 +13,7 @@ import pulumi
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Settings
-from rehearsal import colleague, devices, lifecycle, telemetry, world
+from rehearsal import causes, colleague, devices, lifecycle, telemetry, world
 from rehearsal import environment as environments
 from rehearsal.engine import Outcome
 from rehearsal.rehearse import REVIEW, Step, play
@@ -287,4 +288,5 @@ SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "model-update": model_update,
     "pull-request": pull_request,
     "devices": tell_devices,
+    **{cause.name: partial(causes.play, causes=[cause]) for cause in causes.CAUSES},
 }

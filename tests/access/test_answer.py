@@ -127,6 +127,22 @@ def test_who_is_told_by_the_step_where_nobody_is_named(
     assert (data["identity"], data["identity_by"]) == (identity, by)
 
 
+def test_a_line_about_another_account_is_no_line_about_this_one(settings: Settings) -> None:
+    """A model that runs as the deployer itself: nothing in the table lets it act as itself."""
+    deployer = settings.email(table.DEPLOYER)
+    text = (
+        "google.api_core.exceptions.BadRequest: 400 POST https://aiplatform.googleapis.com/v1/"
+        "projects/123/locations/l/endpoints/7:deployModel: You do not have permission to act as "
+        f"service_account: {deployer}."
+    )
+    data = answered(text, settings)
+    assert (data["permission"], data["lines"]) == ("iam.serviceAccounts.actAs", [])
+    assert data["full_resource_name"].endswith(f"/serviceAccounts/{deployer}")
+    [create, grant] = data["fix"]["gcloud"]
+    assert f"--project={settings.project} " in create
+    assert f"service-accounts add-iam-policy-binding {deployer} " in grant
+
+
 def test_whom_the_text_does_not_name_is_not_guessed() -> None:
     [found] = explained(denied("aiplatform.endpoints.get"))
     told = "\n".join(found.lines())

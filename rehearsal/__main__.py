@@ -209,7 +209,10 @@ def end_kept(stack: str, output: Path | None) -> None:
 @main.command()
 @click.argument("name", type=click.Choice([*scenarios.SCENARIOS, "all"]))
 def scenario(name: str) -> None:
-    """Play a named story, or all causes that a failing deployment of the thread may have."""
+    """Play a story or a cause of failing deployments by its name, or all these causes.
+
+    docs/scenarios.md lists the causes.
+    """
     report = Report(name, Console())
     with explained():
         passed = causes.play(report) if name == "all" else scenarios.SCENARIOS[name](report)

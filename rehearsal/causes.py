@@ -113,7 +113,7 @@ def lacks(role: str, permission: str, in_source: bool = False) -> Act:
 def no_source_reader(scene: Scene) -> None:
     """Nobody granted the deployer to read models in the project where they are trained."""
     reader = scene.role("modelReader", in_source=True)
-    scene.unbind(scene.settings.source_project, f"serviceAccount:{scene.deployer}", reader)
+    scene.unbind(scene.settings.project_of(True), f"serviceAccount:{scene.deployer}", reader)
     scene.settle()
 
 
@@ -167,14 +167,20 @@ def far_bucket(scene: Scene) -> None:
     google.call("POST", f"{url}/b/{FAR}/o?{name}", content, {"Content-Type": kind})
 
 
-def key_deleted(scene: Scene) -> None:
+def key_in_use(scene: Scene) -> None:
+    """Deployments come in with a key, and pass."""
     scene.new_key()
+    with_key(scene)
+
+
+def key_deleted(scene: Scene) -> None:
+    key_in_use(scene)
     scene.google.call("DELETE", f"{IAM}/{scene.key_name}")
 
 
 def key_rotated(scene: Scene) -> None:
     """After 90 days a rotation made another key and disabled the old one."""
-    scene.new_key()
+    key_in_use(scene)
     scene.google.call("POST", f"{IAM}/{scene.key_name}:disable", {})
 
 
@@ -188,7 +194,7 @@ def key_expired(scene: Scene) -> None:
     url, charged = f"https://orgpolicy.googleapis.com/v2/{project}/policies", scene.settings.project
     scene.google.call("POST", url, policy, {"X-Goog-User-Project": charged})
     scene.settle()
-    scene.new_key()
+    key_in_use(scene)
     scene.settle(HOUR + 60)
     scene.run.sandbox.renew()
 
@@ -246,7 +252,7 @@ def as_itself(scene: Scene) -> None:
 
 
 def in_project(scene: Scene) -> None:
-    """With a project's display name for its id, until somebody looks it up."""
+    """With a slip in the project's id, until somebody looks it up."""
     scene.by_client(project=scene.settings.project if scene.cured else "iot-stagin")
 
 

@@ -12,12 +12,12 @@ import os
 import shlex
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
-from unittest.mock import patch
 
 from components import permissions as table
+from components.settings import Settings
 from rehearsal import colleague
 from rehearsal import environment as environments
 from rehearsal.callers import Caller
@@ -67,12 +67,14 @@ class Scene:
         self.key_name = ""
 
     @property
-    def settings(self) -> Any:
+    def settings(self) -> Settings:
+        """Those that the engine has by now."""
         return self.environment.settings
 
     @property
     def deployer(self) -> str:
-        return str(self.settings.email(table.DEPLOYER))
+        """Its address."""
+        return self.settings.email(table.DEPLOYER)
 
     def set(self, **values: Any) -> None:
         """Have the engine use these settings from now on."""
@@ -94,8 +96,10 @@ class Scene:
     # What somebody with every right does.
 
     def role(self, key: str, in_source: bool = False) -> str:
-        own = f"projects/{self.settings.project}/roles/{table.PLATFORM}"
-        return own if key == table.PLATFORM else str(self.settings.role_name(key, in_source))
+        """The full name of a role of the table, that of the platform's own too."""
+        if key == table.PLATFORM:
+            return f"projects/{self.settings.project}/roles/{table.PLATFORM}"
+        return self.settings.role_name(key, in_source)
 
     def change_role(self, name: str, add: Sequence[str] = (), drop: Sequence[str] = ()) -> None:
         held = self.google.call("GET", f"{IAM}/{name}").get("includedPermissions", [])
@@ -190,9 +194,9 @@ class Scene:
             self._carry_out(words, flags)
         except GoogleError as error:
             told = error.answer["error"]
-            named = ".".join(word for word in words[:-1])
-            message = f"ERROR: (gcloud.{named}) {told.get('status', '')}: {told['message']}"
-            raise Refused(message) from error
+            where = f"gcloud.{'.'.join(words[:-1])}"
+            said = f"ERROR: ({where}) {told.get('status', '')}: {told['message']}"
+            raise Refused(said) from error
 
     def _carry_out(self, words: list[str], flags: dict[str, str]) -> None:
         project = flags.get("project", "")
@@ -304,7 +308,18 @@ def staged(report: Report) -> Iterator[Scene]:
         ]
         grants = [{**grant, "member": f"user:{OWNER}"} for grant in grants]
         run.sandbox.control("POST", "/seed", {"grants": grants})
-        # Where Google's client finds the cloud.
-        with patch.dict(os.environ, run.sandbox.variables), warnings.catch_warnings():
+        with _reaching(run.sandbox.variables), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Google's libraries, of Python's age
             yield Scene(run)
+
+
+@contextmanager
+def _reaching(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have Google's client, which runs in this process, find the cloud."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -24,14 +24,18 @@ from rehearsal.engine import stack_program
 from rehearsal.environment import NUMBER
 from rehearsal.report import Report, StageFailed
 from rehearsal.scene import IAM, SCOPE, STORAGE, VERTEX, Refused, Scene, staged
-from simulator.services.orgpolicy.state import EXPIRY
-from simulator.services.vertex.resources import CPU_QUOTA, ENDPOINT_QUOTA
 
 ACT_AS: Final = "iam.serviceAccounts.actAs"
 CREATE: Final = "aiplatform.endpoints.create"
 DEPLOY: Final = "aiplatform.endpoints.deploy"
 READ_MODEL: Final = "aiplatform.models.get"
 READ_OBJECT: Final = "storage.objects.get"
+
+# As Google calls them, but for the quota of endpoints, of which no name is known; as the simulator
+# has them, whose services take a while to import.
+CPU_QUOTA: Final = "CustomModelServingCPUsPerProjectPerRegion"
+ENDPOINT_QUOTA: Final = "aiplatform.googleapis.com/endpoints"
+EXPIRY: Final = "iam.serviceAccountKeyExpiryHours"
 
 OTHER_REGION: Final = "europe-west4"
 FAR: Final = "iot-staging-models-europe"

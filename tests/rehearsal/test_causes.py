@@ -22,6 +22,8 @@ from rehearsal.report import Report
 from rehearsal.run import Rehearsal
 from rehearsal.sandbox import GoogleError
 from rehearsal.scene import Refused, Scene, UnknownCommand, printed
+from simulator.services.orgpolicy.state import EXPIRY
+from simulator.services.vertex import resources
 from tests.rehearsal.playing import play
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
@@ -34,6 +36,11 @@ DENIED = (
 def test_the_page_is_current() -> None:
     run = "run: python -m rehearsal.causes > docs/scenarios.md"
     assert PAGE.read_text() == causes.page(), run
+
+
+def test_limits_are_called_as_the_simulator_calls_them() -> None:
+    theirs = (resources.CPU_QUOTA, resources.ENDPOINT_QUOTA, EXPIRY)
+    assert theirs == (causes.CPU_QUOTA, causes.ENDPOINT_QUOTA, causes.EXPIRY)
 
 
 def test_a_name_is_of_one_cause() -> None:

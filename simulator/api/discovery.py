@@ -54,6 +54,7 @@ HOSTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "oauth2": (("", OAUTH, ""),),
     "openidconnect": (("", OAUTH, ""),),
     "orgpolicy": (("v2/", "orgpolicy", "v2"),),
+    "policytroubleshooter": (("v3/", "policytroubleshooter", "v3"),),
     "pubsub": (("v1/", "pubsub", "v1"),),
     "secretmanager": (("v1/", "secretmanager", "v1"),),
     "serviceusage": (

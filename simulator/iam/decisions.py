@@ -139,11 +139,23 @@ class Iam(Guard):
         """
         if self._pending:
             self._apply_due()
+        if self._denials and self.denying(principal, permission, resource):
+            return None
+        return self.allowing(principal, permission, resource, modified_roles)
+
+    def allowing(
+        self,
+        principal: Principal,
+        permission: str,
+        resource: str,
+        modified_roles: Iterable[str] = (),
+    ) -> Via | None:
+        """The same by allow policies alone."""
+        if self._pending:
+            self._apply_due()
         if self.withheld and (
             (None, permission) in self.withheld or (principal.email, permission) in self.withheld
         ):
-            return None
-        if self._denials and self.denying(principal, permission, resource):
             return None
         identities = self.identities(principal)
         for ancestor in self.ancestors(resource):

@@ -62,9 +62,10 @@ READING = (
 # Services whose quota belongs to who calls ("client-based", docs docs/quotas/quota-project): what
 # counts is whether the caller's own project has them enabled, not the project that is asked about.
 # Google has no list of them. Cloud Billing: terraform-google-project-factory#79; Org Policy: what
-# the official provider's tests need.
+# the official provider's tests need; Policy Troubleshooter names no project in a request: inferred.
 CALLER_PROJECT_APIS = {
-    *("cloudbilling", "cloudresourcemanager", "iam", "iamcredentials", "orgpolicy", "serviceusage"),
+    *("cloudbilling", "cloudresourcemanager", "iam", "iamcredentials", "orgpolicy"),
+    *("policytroubleshooter", "serviceusage"),
 }
 
 # Those that refuse a person's credentials without a quota project (golang/oauth2#702 and

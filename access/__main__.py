@@ -1,10 +1,11 @@
-"""`python -m access`: explain a denial, settle an interrupted `up`, name what an `up` made twice,
-print an identity's role."""
+"""`python -m access`: explain a denial, verify an environment, settle an interrupted `up`, name
+what an `up` made twice, print an identity's role."""
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -15,6 +16,7 @@ from access.answer import explained, settings_of
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
 from components.settings import Settings, SettingsError
+from pulumi_plugin.kinds import ProviderError
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -24,10 +26,10 @@ def main() -> None:
     pass
 
 
-def _settings(stack: str) -> Settings:
+def _settings(stack: str, folder: Path = ROOT) -> Settings:
     """Those of a stack's file. Raises click.ClickException."""
     try:
-        return settings_of(stack, ROOT)
+        return settings_of(stack, folder)
     except FileNotFoundError as error:
         raise click.ClickException(f"there is no {error.filename}") from error
     except SettingsError as error:
@@ -54,6 +56,64 @@ def explain_text(file: TextIO, stack: str | None, as_json: bool) -> None:
     if len(parts) > 1:
         parts = [f"{number}. {part}" for number, part in enumerate(parts, 1)]
     click.echo("\n\n".join(parts))
+
+
+@main.command("verify")
+@click.argument("stack")
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=ROOT,
+    help="Where Pulumi.yaml and the stack's file are, such as the stack of a kept rehearsal.",
+)
+@click.option(
+    "--me",
+    type=click.Choice([table.PLATFORM, table.REVIEWER]),
+    help="The identity that your own credentials are, if they are one.",
+)
+@click.option("--hours", default=1.0, show_default=True, help="How far back denials count.")
+@click.option(
+    "--reading", metavar="JSON", help="Values of the sensors, as a list; zeros unless given."
+)
+@click.option("--test-endpoint", is_flag=True, help="Make an endpoint as the deployer; remove it.")
+@click.option("--json", "as_json", is_flag=True, help="Print data, for other programs.")
+def verify_stack(
+    stack: str,
+    folder: Path,
+    me: str | None,
+    hours: float,
+    reading: str | None,
+    test_endpoint: bool,
+    as_json: bool,
+) -> None:
+    """Compare what is there with what STACK declares; ends with 1 when a check fails.
+
+    It asks with your application default credentials, and as the stack's accounts where you may
+    become them (roles/iam.serviceAccountTokenCreator). Nothing is changed without --test-endpoint.
+    """
+    from access.live import Live
+    from access.verify import FAIL, UNKNOWN, Asked, verify
+
+    try:
+        values = tuple(float(value) for value in json.loads(reading or "[]"))
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(f"--reading: {error}") from error
+    live = Live(_settings(stack, folder), me or "")
+    try:
+        found = list(verify(live, Asked(hours, values, test_endpoint)))
+    except ProviderError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        json.dump([asdict(finding) for finding in found], sys.stdout, indent=2)
+        click.echo()
+    else:
+        for finding in found:
+            click.echo("\n".join(finding.lines()))
+        states = [finding.state for finding in found]
+        failed, unknown = states.count(FAIL), states.count(UNKNOWN)
+        passed = len(states) - failed - unknown
+        click.echo(f"{passed} passed, {failed} failed, {unknown} cannot be told")
+    sys.exit(1 if any(finding.state == FAIL for finding in found) else 0)
 
 
 @main.command()

@@ -141,7 +141,7 @@ class Explanation:
         elif not self.needs and denial.about != "quota project":
             yield "the table has no such line" + (f" for {identity}" if identity else "")
         if identity in table.AGENTS:
-            own = _AGENT_ROLES[identity]
+            own = AGENT_ROLES[identity]
             if denial.permission in (roles.permissions(own) or ()):
                 yield (
                     f"the agent's own role, {own}, holds it in its own project: so what it was "
@@ -463,7 +463,7 @@ def explained(text: str, settings: Settings | None = None) -> list[Explanation]:
 
 _ACCOUNTS: Final = "iam.gserviceaccount.com"
 _OF_ACCOUNT: Final = r"@([a-z0-9-]+)\.iam\.gserviceaccount"
-_AGENT_ROLES: Final = {
+AGENT_ROLES: Final = {
     table.AGENT: "roles/aiplatform.serviceAgent",
     table.PUBSUB_AGENT: "roles/pubsub.serviceAgent",
     table.MONITORING_AGENT: "roles/monitoring.notificationServiceAgent",

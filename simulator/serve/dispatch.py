@@ -57,6 +57,7 @@ READING = (
     "search",
     "sign",
     "test",
+    "troubleshoot",
 )
 
 # Services whose quota belongs to who calls ("client-based", docs docs/quotas/quota-project): what

@@ -53,6 +53,7 @@ docs: setup ## Write the pages and tables that are made from code anew
 	$(BIN)/python -m standin.docs > docs/stand-in.md
 	$(BIN)/python -m components.alerts > docs/alerts.md
 	$(BIN)/python -m rehearsal.causes > docs/scenarios.md
+	$(BIN)/python -m access.report > docs/access.md
 	$(BIN)/python -m simulator.coverage > docs/simulated.md
 	$(BIN)/python -m simulator.coverage simulator/README.md
 

@@ -1,5 +1,5 @@
-"""`python -m access`: explain a denial, verify an environment, settle an interrupted `up`, name
-what an `up` made twice, print an identity's role."""
+"""`python -m access`: explain a denial, verify an environment, report how strong identities are,
+settle an interrupted `up`, name what an `up` made twice, print an identity's role."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final, TextIO
 import click
 import yaml
 
+from access import report
 from access.answer import explained, settings_of
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
@@ -56,6 +57,15 @@ def explain_text(file: TextIO, stack: str | None, as_json: bool) -> None:
     if len(parts) > 1:
         parts = [f"{number}. {part}" for number, part in enumerate(parts, 1)]
     click.echo("\n\n".join(parts))
+
+
+@main.command("report")
+@click.argument("stacks", nargs=-1)
+def report_strength(stacks: tuple[str, ...]) -> None:
+    """How strong each identity of STACKS (or of all) is: a table, and a diagram in Mermaid."""
+    for stack in stacks or report.stacks(ROOT):
+        click.echo(f"## {stack}\n")
+        click.echo("\n".join(report.strength(_settings(stack).capabilities)) + "\n")
 
 
 @main.command("verify")

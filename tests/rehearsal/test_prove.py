@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from access.report import disagreements
 from components import permissions as table
 from rehearsal.prove import prove
 from rehearsal.report import Report
-from tests.rehearsal.playing import play
+from tests.rehearsal.playing import ROOT, play
 
 SPARE = table.Need(
     table.SERVING, "artifactReader", table.ARTIFACTS, "nothing", "none", "storage.buckets.get",
@@ -25,6 +26,8 @@ def test_every_role_is_tight_over_the_whole_life(stack: str) -> None:
     code, output, summary = play("prove", stack)
     assert code == 0, output
     assert (summary["spare"], summary["missing"]) == ([], [])
+    page = (ROOT / "docs" / "access.md").read_text()
+    assert disagreements(page, stack, summary["identities"]) == []
     for held in summary["identities"].values():
         assert set(held["granted"]) <= set(held["used"])
 

@@ -14,6 +14,7 @@ import yaml
 
 from access import report
 from access.answer import explained, settings_of
+from access.bootstrap import role_file, script
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
 from components.settings import Settings, SettingsError
@@ -172,27 +173,22 @@ def name_doubles(state: TextIO) -> None:
 @click.option("--in-source", is_flag=True, help="The role in the project of looked-up models.")
 def role(identity: str, stack: str | None, may: tuple[str, ...], in_source: bool) -> None:
     """Print what IDENTITY is to hold on the project, for `gcloud iam roles create --file`."""
-    project = table.SOURCE_PROJECT if in_source else table.PROJECT
     capabilities = {*may, *(_settings(stack).capabilities if stack else ())}
-    held = sorted(
-        {
-            permission
-            for role in table.roles(capabilities)
-            if role.identity == identity and role.on == project
-            for permission in role.permissions
-        }
-    )
-    if not held:
-        raise click.ClickException(f"{identity} needs nothing there")
-    yaml.safe_dump(
-        {
-            "title": f"Predictive maintenance: {identity}",
-            "stage": "GA",
-            "includedPermissions": held,
-        },
-        sys.stdout,
-        sort_keys=False,
-    )
+    try:
+        file = role_file(identity, capabilities, in_source)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    yaml.safe_dump(file, sys.stdout, sort_keys=False)
+
+
+@main.command("bootstrap")
+@click.argument("stack")
+def print_bootstrap(stack: str) -> None:
+    """Print what has to exist before the first `pulumi up` of STACK: role files and commands.
+
+    For `bash -eu`, as an owner of its projects, once it has been read.
+    """
+    click.echo("\n".join(script(_settings(stack))))
 
 
 if __name__ == "__main__":

@@ -123,16 +123,16 @@ def new_projects(environment: Environment) -> dict[str, Any]:
     Some APIs are on in a new project (docs service-usage/docs/overview); Service Usage, which
     switches the others on, is taken to be one of them.
     """
-    seed = environments.seed(environment)
+    seed, settings = environments.seed(environment), environment.settings
     for project in seed["projects"]:
-        if project["id"] == PROJECT:
+        if project["id"] == settings.project:
             project["services"] = ["serviceusage.googleapis.com"]
     seed["roles"] = []
     seed["grants"] = [
-        *(grant for grant in seed["grants"] if grant["member"] != environment.platform.member),
+        *(grant for grant in seed["grants"] if grant["member"] != settings.platform_member),
         *(
             {"resource": f"projects/{project}", "role": "roles/owner", "member": OWNER.member}
-            for project in (PROJECT, SOURCE)
+            for project in (settings.project, settings.source_project)
         ),
     ]
     seed["issuers"][OWNER.issuer][OWNER.subject] = dict(OWNER.claims)

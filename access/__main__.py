@@ -103,7 +103,7 @@ def verify_stack(
     become them (roles/iam.serviceAccountTokenCreator). Nothing is changed without --test-endpoint.
     """
     from access.live import Live
-    from access.verify import FAIL, UNKNOWN, Asked, verify
+    from access.verify import FAIL, Asked, told, verify
 
     try:
         values = tuple(float(value) for value in json.loads(reading or "[]"))
@@ -118,12 +118,7 @@ def verify_stack(
         json.dump([asdict(finding) for finding in found], sys.stdout, indent=2)
         click.echo()
     else:
-        for finding in found:
-            click.echo("\n".join(finding.lines()))
-        states = [finding.state for finding in found]
-        failed, unknown = states.count(FAIL), states.count(UNKNOWN)
-        passed = len(states) - failed - unknown
-        click.echo(f"{passed} passed, {failed} failed, {unknown} cannot be told")
+        click.echo("\n".join(told(found)))
     sys.exit(1 if any(finding.state == FAIL for finding in found) else 0)
 
 

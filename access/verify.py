@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from access import sentences as said
@@ -59,8 +61,8 @@ class Finding:
 
     def lines(self) -> list[str]:
         """For people."""
-        told = f": {self.said}" if self.said else ""
-        head = f"{MARKS[self.state]} {self.check}: {self.about}{told}"
+        found = f": {self.said}" if self.said else ""
+        head = f"{MARKS[self.state]} {self.check}: {self.about}{found}"
         return [head, *(f"    fix: {line}" for line in self.fix)]
 
 
@@ -82,6 +84,22 @@ def verify(live: Live, asked: Asked) -> Findings:
     for name, check in CHECKS.items():
         for finding in check(live, asked):
             yield replace(finding, check=name)
+
+
+def told(findings: Iterable[Finding]) -> Iterator[str]:
+    """For people: how much of each check passed, all that did not, and the sum."""
+    states: Counter[str] = Counter()
+    for check, found in groupby(findings, lambda finding: finding.check):
+        passed = 0
+        for finding in found:
+            states[finding.state] += 1
+            if finding.state == PASS:
+                passed += 1
+            else:
+                yield from finding.lines()
+        if passed:
+            yield f"{MARKS[PASS]} {check}: {passed}"
+    yield f"{states[PASS]} passed, {states[FAIL]} failed, {states[UNKNOWN]} cannot be told"
 
 
 def _judged(about: str, judge: Callable[..., Iterable[Finding]], *given: Any) -> Findings:
@@ -171,10 +189,10 @@ def _role(live: Live, name: str, declared: frozenset[str]) -> Findings:
     else:
         held = frozenset(found.get("includedPermissions", ()))
         lacks, spare = sorted(declared - held), sorted(held - declared)
-        told = [f"lacks {_some(lacks)}"] * bool(lacks) + [f"has {_some(spare)} too"] * bool(spare)
+        wrong = [f"lacks {_some(lacks)}"] * bool(lacks) + [f"has {_some(spare)} too"] * bool(spare)
         fixes = [f"{update} --add-permissions={','.join(lacks)}"] * bool(lacks)
         fixes += [f"{update} --remove-permissions={','.join(spare)}"] * bool(spare)
-        yield Finding(name, FAIL if told else PASS, "; ".join(told), tuple(fixes))
+        yield Finding(name, FAIL if wrong else PASS, "; ".join(wrong), tuple(fixes))
 
 
 def bindings(live: Live, asked: Asked) -> Findings:
@@ -213,7 +231,7 @@ def _grant(live: Live, grant: Grant, about: str) -> Findings:
 
 def _strangers(live: Live, place: str, declared: set[tuple[str, str]]) -> Findings:
     """Who holds a role of the stack there, or is an account of it, without being declared."""
-    ours = {live.settings.role_id(need.role) for need in table.NEEDS}
+    ours = {table.PLATFORM, *(live.settings.role_id(need.role) for need in table.NEEDS)}
     mine = {live.member(identity) for identity in live.accounts}
     try:
         policy = live.policy(place)
@@ -403,7 +421,7 @@ def endpoint(live: Live, asked: Asked) -> Findings:
 
 def _endpoint(live: Live) -> Findings:
     name, models = live.settings.endpoint_name, live.settings.models
-    found = _found(live.own, f"{live.vertex}/v1/{name}")
+    found = _seen_endpoint(live)
     if found is None:
         yield Finding(name, FAIL, "is not there", (UP,))
         return
@@ -431,10 +449,19 @@ def _reading(live: Live, given: tuple[float, ...]) -> Findings:
     yield Finding(name) if predicted else Finding(name, FAIL, "answers no prediction", (UP,))
 
 
+def _seen_endpoint(live: Live) -> dict[str, Any] | None:
+    """As whoever asks sees it, or else as the deployer does. Raises GoogleError."""
+    url = f"{live.vertex}/v1/{live.settings.endpoint_name}"
+    try:
+        return _found(live.own, url)
+    except GoogleError:
+        return _found(live.become(table.DEPLOYER), url)
+
+
 def _host(live: Live) -> str:
     """Where the endpoint is asked for predictions. Raises CannotTell."""
     try:
-        found = live.own.request("GET", f"{live.vertex}/v1/{live.settings.endpoint_name}")
+        found = _seen_endpoint(live) or {}
     except GoogleError as error:
         raise CannotTell(f"where to ask it, for {error}") from error
     dns = found.get("dedicatedEndpointDns")
@@ -442,7 +469,8 @@ def _host(live: Live) -> str:
 
 
 def denials(live: Live, asked: Asked) -> Findings:
-    """Calls of the stack's identities that were denied and would be again, with the reason."""
+    """Calls of the stack's identities that were denied and would be again, with the reason; of the
+    newest thousand denied calls."""
     yield from _judged(f"the audit log of {live.settings.project}", _denials, live, asked.hours)
 
 
@@ -454,23 +482,20 @@ def _denials(live: Live, hours: float) -> Findings:
         "orderBy": "timestamp desc",
         "pageSize": 1000,
     }
-    told: dict[tuple[str, ...], Explanation] = {}
+    kinds: dict[tuple[str, ...], Explanation] = {}
     for entry in live.own.request("POST", LOGGING, body).get("entries", ()):
         for found in explained(json.dumps(entry), settings):
             key = (found.who.identity, found.denial.permission, found.full_resource_name)
-            told.setdefault(key, found)
-    ours = [found for found in told.values() if found.who.identity]
+            kinds.setdefault(key, found)
+    ours = [found for found in kinds.values() if found.who.identity]
     still = [finding for found in ours for finding in _still(live, found)]
     yield from still or [Finding(f"the audit log of {settings.project}")]
 
 
 def _still(live: Live, found: Explanation) -> Findings:
     """A denial that was there; nothing where the identity holds what it lacked by now."""
-    identity, permission, place = (
-        found.who.identity,
-        found.denial.permission,
-        found.full_resource_name,
-    )
+    identity, permission = found.who.identity, found.denial.permission
+    place = found.full_resource_name
     about = f"{identity} was refused {permission or 'something'} on {place or 'something'}"
     if found.need:
         try:

@@ -218,3 +218,24 @@ def test_a_test_endpoint_that_stays_is_said() -> None:
 def test_the_command_line_says_what_is_wrong_with_a_reading() -> None:
     done = CliRunner().invoke(main, ["verify", "staging", "--reading", "[1, two]"])
     assert (done.exit_code, "--reading" in done.output) == (2, True)
+
+
+def test_people_are_told_what_did_not_pass() -> None:
+    findings = [
+        Finding("a", check="roles"),
+        Finding("b", FAIL, "is off", ("turn it on",), check="roles"),
+        Finding("c", UNKNOWN, "nobody says", check="keys"),
+    ]
+    assert list(checks.told(findings)) == [
+        "✗ roles: b: is off",
+        "    fix: turn it on",
+        "✓ roles: 1",
+        "? keys: c: nobody says",
+        "1 passed, 1 failed, 1 cannot be told",
+    ]
+
+
+def test_the_endpoint_is_read_as_the_deployer_where_whoever_asks_may_not() -> None:
+    shares = {str(number): model.traffic for number, model in enumerate(SETTINGS.models)}
+    there = live({}, {f"/endpoints/{SETTINGS.endpoint_id}": {"trafficSplit": shares}})
+    assert states(found(checks.endpoint, there)) == {PASS}

@@ -1,4 +1,4 @@
-"""`access verify` on a rehearsed environment: nothing to report of a healthy one, and each of 24
+"""`access verify` on a rehearsed environment: nothing to report of a healthy one, and each of 25
 faults that somebody plants in it, one by one.
 
 Somebody who may only look runs it, and may become the stack's accounts.
@@ -230,6 +230,11 @@ def a_stranger(stack: Planted) -> Undo:
                          stack.settings.role_name("devicePublisher"), STRANGER)  # fmt: skip
 
 
+def another_platform(stack: Planted) -> Undo:
+    role = f"projects/{stack.settings.project}/roles/platform"
+    return stack.granted(stack.project, role, STRANGER)
+
+
 def denied_by_policy(stack: Planted) -> Undo:
     point = f"cloudresourcemanager.googleapis.com%2Fprojects%2F{stack.settings.project}"
     url = f"{IAM}/v2/policies/{point}/denypolicies"
@@ -318,6 +323,7 @@ FAULTS: dict[Callable[[Planted], Undo], tuple[set[str], str]] = {
     on_a_condition: ({"bindings", "permissions", "models"}, "only on the condition"),
     too_strong: ({"bindings"}, "has roles/editor, which is not declared"),
     a_stranger: ({"bindings"}, f"{STRANGER} has"),
+    another_platform: ({"bindings"}, "roles/platform, which is not declared"),
     denied_by_policy: ({"permissions", "reading"}, "a deny policy keeps aiplatform."),
     a_key: ({"keys"}, "has a key, 0 days old"),
     quota_used_up: ({"quota"}, "4 of 5 are used, a rollout needs 2 more"),

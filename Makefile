@@ -32,7 +32,13 @@ test: setup lint ## Check style and types, and run every test
 
 sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 40 minutes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m sweep
+	$(MAKE) -j2 --output-sync=target faults-sample crash-sample
+
+.PHONY: faults-sample crash-sample
+faults-sample:
 	$(BIN)/python -m rehearsal faults staging --seeds 10
+
+crash-sample:
 	$(BIN)/python -m rehearsal crash staging --sample
 	$(BIN)/python -m rehearsal crash prod --scenario model-update --sample
 

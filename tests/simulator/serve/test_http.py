@@ -117,7 +117,7 @@ def test_an_answer_that_waits_is_not_overtaken(
 
     monkeypatch.setattr(Faults, "handle", waits)
     control = session(running, running.control_token)
-    assert control.post(f"{running.control_url}/faults", json={"seed": 1}).ok
+    assert control.post(f"{running.control_url}/faults", json={"seed": 1, "rate": 0.05}).ok
     raw.send(raw.get() + raw.head("GET /v1/nothing HTTP/1.1") + raw.get("Connection: close"))
     assert [raw.answer()[0].status for _ in range(3)] == [200, 404, 200]
     assert raw.ended()
@@ -234,7 +234,7 @@ def test_a_fault_of_the_simulator_breaks_the_connection_and_is_logged(
 
     monkeypatch.setattr(Faults, "handle", broken)
     control = session(running, running.control_token)
-    assert control.post(f"{running.control_url}/faults", json={"seed": 1}).ok
+    assert control.post(f"{running.control_url}/faults", json={"seed": 1, "rate": 0.05}).ok
     raw.send(raw.get())
     with pytest.raises((ConnectionError, ssl.SSLError)):
         raw.answer()

@@ -27,7 +27,9 @@ class Via(NamedTuple):
 @dataclass(slots=True)
 class Entry:
     """`status` is the HTTP status of the call's answer; None for a check made by an operation.
-    `denied_by` names the deny policy that decided, if one did."""
+    `denied_by` names the deny policy that decided, if one did; `taken` is the grant that was taken
+    out for a trial (simulator/iam/trials.py), and its permission or "". `message` is what a call
+    that was refused was told."""
 
     time: float
     principal: str
@@ -37,6 +39,8 @@ class Entry:
     method: str
     status: int | None = None
     denied_by: str | None = None
+    taken: tuple[Via, str] | None = None
+    message: str = ""
 
     @property
     def granted(self) -> bool:
@@ -54,6 +58,8 @@ class Entry:
             "method": self.method or None,
             "status": self.status,
             **({"deniedBy": self.denied_by} if self.denied_by else {}),
+            **({"taken": [*self.taken[0], self.taken[1]]} if self.taken else {}),
+            **({"message": self.message} if self.message else {}),
         }
 
 
@@ -99,8 +105,11 @@ class Audit:
         via: Via | None,
         method: str,
         denied_by: str | None = None,
+        taken: tuple[Via, str] | None = None,
     ) -> None:
-        entry = Entry(time, principal.member, permission, resource, via, method, None, denied_by)
+        entry = Entry(
+            time, principal.member, permission, resource, via, method, None, denied_by, taken
+        )
         self.entries.append(entry)
         self._open.append(entry)
         self.count += 1
@@ -118,6 +127,8 @@ class Audit:
         self._open = []
         for entry in checks:
             entry.status = status
+            if not entry.via:
+                entry.message = message
         if call is not None and (call.resource or checks):
             self._requests.append(
                 (

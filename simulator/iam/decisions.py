@@ -10,7 +10,7 @@ import base64
 import hashlib
 import heapq
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from simulator.iam.allow import Index, Policy, check_etag, checked, condition_ke
 from simulator.iam.denials import ACCOUNTS, CUSTOMER, Rule
 from simulator.iam.groups import Groups
 from simulator.iam.members import AccountBook, check_member
+from simulator.iam.trials import Part, Trial
 
 CONTAINERS = ("projects/", "folders/", "organizations/")
 NOTHING: frozenset[str] = frozenset()
@@ -58,6 +59,7 @@ class Iam(Guard):
         self.audit_configs: dict[str, list[tuple[float, int, list[dict[str, Any]]]]] = {}
         # (account or None for everyone, permission) that no binding confers in this run
         self.withheld: set[tuple[str | None, str]] = set()
+        self.trial: Trial | None = None
 
     def set_parent(self, resource: str, parent: str) -> None:
         self._parents[resource] = parent
@@ -116,10 +118,16 @@ class Iam(Guard):
         method: str = "",
         modified_roles: Iterable[str] = (),
     ) -> bool:
-        via = self.decide(principal, permission, resource, modified_roles)
+        via, taken = self.decide(principal, permission, resource, modified_roles), None
         denied_by = None if via else self.denying(principal, permission, resource)
+        if via and self.trial:
+            ways = self._ways(principal, permission, resource, modified_roles)
+            taken = self.trial.taken(permission, ways)
+            via = None if taken else via
         now = self._cloud.clock.now()
-        self._cloud[Audit].record(now, principal, permission, resource, via, method, denied_by)
+        self._cloud[Audit].record(
+            now, principal, permission, resource, via, method, denied_by, taken
+        )
         return via is not None
 
     def denied(self, principal: Principal, permission: str, resource: str) -> ApiError:
@@ -157,6 +165,16 @@ class Iam(Guard):
             (None, permission) in self.withheld or (principal.email, permission) in self.withheld
         ):
             return None
+        return next(self._ways(principal, permission, resource, modified_roles), None)
+
+    def _ways(
+        self,
+        principal: Principal,
+        permission: str,
+        resource: str,
+        modified_roles: Iterable[str],
+    ) -> Iterator[Via]:
+        """Every binding that gives the permission, the nearest resource's first."""
         identities = self.identities(principal)
         for ancestor in self.ancestors(resource):
             index = self._effective.get(ancestor)
@@ -173,8 +191,7 @@ class Iam(Guard):
                         not condition
                         or self._holds(condition, permission, resource, modified_roles)
                     ):
-                        return Via(ancestor, role, identity)
-        return None
+                        yield Via(ancestor, role, identity)
 
     def denying(self, principal: Principal, permission: str, resource: str) -> str | None:
         """The name of the deny policy that keeps the permission from the principal, or None."""
@@ -251,6 +268,16 @@ class Iam(Guard):
                     found.append(member)
                     break
         return found
+
+    def parts(self, members: Collection[str]) -> list[Part]:
+        """What a trial takes out one at a time: grants to `members` that are in effect."""
+        found = dict[Part, None]()
+        for resource, index in self._effective.items():
+            for member in index.by_member.keys() & members:
+                for role, predefined, _ in index.by_member[member]:
+                    held = self._custom.get(role, NOTHING) if predefined is None else ("",)
+                    found |= {(Via(resource, role, member), name): None for name in sorted(held)}
+        return list(found)
 
     def stored(self) -> dict[str, Policy]:
         """The policies of all resources, in effect or not yet."""

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from simulator.api.audit import Audit
+from simulator.api.audit import Audit, Via
 from simulator.api.calls import JSON_TYPE
 from simulator.api.operations import Operations
 from simulator.core.cloud import Cloud
 from simulator.iam.decisions import Iam
+from simulator.iam.trials import Trial
 from simulator.identity.issuers import Issuers
 from simulator.identity.tokens import Identity
 from simulator.seed import plant
@@ -55,6 +56,7 @@ class Control:
             ("POST", "/subject-token"): self._subject_token,
             ("POST", "/strain"): self._strain,
             ("POST", "/withhold"): self._withhold,
+            ("POST", "/trial"): self._trial,
         }
 
     def handle(self, request: Request) -> Answer:
@@ -182,6 +184,17 @@ class Control:
         }
         self._cloud[Services].withheld = set(given.get("services", ()))
         return {}
+
+    def _trial(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Take out grants to `members` one at a time from now on, but for those `returned`, as
+        [resource, role, member, permission or ""]; other roles `beside` do not make up for one.
+
+        Answers the grants that there are to them, in that form.
+        """
+        members, iam = frozenset(given["members"]), self._cloud[Iam]
+        returned = frozenset((Via(*grant), part) for *grant, part in given["returned"])
+        iam.trial = Trial(members, frozenset(given["beside"]), returned) if members else None
+        return {"grants": [[*way, part] for way, part in iam.parts(members)]}
 
 
 def _answer(status: int, content: dict[str, Any]) -> Answer:

@@ -62,7 +62,8 @@ DIFFERS = frozenset(
 # What services keep to do their work, and the past: neither is content.
 INTERNAL = frozenset(
     {
-        *("cloud", "started", "uploads", "logging_failures", "scaled", "withheld"),
+        *("cloud", "started", "trial", "uploads", "logging_failures", "scaled"),
+        *("withheld",),
         *("alerts", "forwarded", "gone", "recorded", "sent", "strained", "watches"),
     }
 )

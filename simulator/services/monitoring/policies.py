@@ -196,7 +196,7 @@ def _channels(call: Call, info: Info, project: str) -> list[str]:
     """The channels by project id; every one exists, in this project."""
     names = []
     for index, given in enumerate(info.get("notificationChannels", ())):
-        found = CHANNEL.fullmatch(given)
+        found = CHANNEL.fullmatch(given or "")
         if found is None:
             # crossplane-contrib/provider-upjet-gcp#498
             raise invalid(

@@ -610,11 +610,10 @@ def lines_for(denial: Denial, identity: str, settings: Settings | None = None) -
     lines = _about(account, lines_of(denial.permission, identity or None))
     if account and any(_OWN.get(need.on) == account for need in lines):
         lines = [need for need in lines if _OWN.get(need.on) == account]
-    elsewhere = (
-        settings
-        and settings.source_project
-        and settings.source_project in re.split(r"[/:@.]", denial.resource)
-    )
+    elsewhere = settings and not {
+        settings.source_project,
+        settings.source_artifacts_bucket,
+    }.isdisjoint(re.split(r"[/:@.\"\s]", f"{denial.resource} {denial.call.words}"))
     in_source = bool(elsewhere) or denial.call.name.startswith("source-")
     words = f"{denial.call.words} {denial.call.name}".lower()
 

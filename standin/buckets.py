@@ -249,10 +249,15 @@ class Bucket(Rest):
         if self.refuses_deletion(id, outputs):
             return
         self._delete_caches(id)
-        self._delete_objects(id, bool(outputs.get("forceDestroy")))
+        unlisted = self._delete_objects(id, bool(outputs.get("forceDestroy")))
         try:
             self.provider.google.call("DELETE", f"{BUCKETS}/{id}")
         except GoogleError as error:
+            if error.status == 409 and unlisted:
+                raise ProviderError(
+                    "could not delete non-empty bucket due to error when listing contents: "
+                    f"{unlisted}"
+                ) from error
             if error.status != 404:
                 raise
 
@@ -265,15 +270,16 @@ class Bucket(Rest):
         for cache in caches:
             self.provider.google.call("POST", f"{url}{cache['anywhereCacheId']}/disable")
 
-    def _delete_objects(self, bucket: str, force: bool) -> None:
+    def _delete_objects(self, bucket: str, force: bool) -> GoogleError | None:
+        """Why what is in it could not be listed, if so."""
         url = f"{BUCKETS}/{bucket}/o"
         while True:
             try:
                 objects = self.provider.google.call("GET", url, {"versions": "true"}).get("items")
-            except GoogleError:
-                return  # the bucket may be empty all the same: deleting it will tell
+            except GoogleError as error:
+                return error  # the bucket may be empty all the same: deleting it will tell
             if not objects:
-                return
+                return None
             if not force:
                 raise ProviderError(
                     f"Error trying to delete bucket {bucket} containing objects without "

@@ -256,6 +256,23 @@ def test_a_bucket_with_objects_is_deleted_with_them_or_not_at_all() -> None:
     assert api.sent()[-1] == "DELETE /storage/v1/b/b"
 
 
+def test_a_bucket_whose_objects_nobody_may_list_says_why_it_is_not_deleted() -> None:
+    denied = (403, {"error": {"code": 403, "message": "no storage.objects.list access"}})
+    full = (
+        409,
+        {"error": {"code": 409, "message": "The bucket you tried to delete is not empty."}},
+    )
+    script: dict[str, Any] = {
+        "GET /storage/v1/b/b/anywhereCaches/": {},
+        "GET /storage/v1/b/b/o": denied,
+        "DELETE /storage/v1/b/b": full,
+    }
+    gcp, _ = configured(Scripted(script))
+    said = "could not delete non-empty bucket due to error when listing contents: .*objects.list"
+    with pytest.raises(ProviderError, match=said):
+        gcp.kind(BUCKET).delete("b", BUCKET_INPUTS, {"forceDestroy": True}, Context())
+
+
 def test_a_bucket_update_sends_the_changed_parts_and_nulls_removed_labels() -> None:
     now = bucket(labels={"goog-pulumi-provisioned": "true", "old": "x"})
     api = Scripted(

@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import causes, crash, kept, prove, scenarios, trouble
+from rehearsal import ablate, causes, crash, kept, prove, scenarios, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
@@ -227,6 +227,17 @@ def prove_roles(stack: str, output: Path | None) -> None:
     report = Report(f"{stack}-proof", Console(), output=output)
     with written(report):
         passed = prove.prove(stack, report)
+    sys.exit(0 if passed else 1)
+
+
+@main.command("ablate")
+@click.argument("stack")
+@OUTPUT
+def take_out(stack: str, output: Path | None) -> None:
+    """Take each grant of STACK out once; a step has to fail for it, where the table says."""
+    report = Report(f"{stack}-ablation", Console(), output=output)
+    with written(report):
+        passed = ablate.ablate(stack, report)
     sys.exit(0 if passed else 1)
 
 

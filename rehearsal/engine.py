@@ -150,6 +150,8 @@ class Engine:
         self._plugins = Plugins(work, self._programs if attached else {}, self._marked)
         sandbox.until_the_end.callback(lambda: self._plugins.close())
         mode = StackInitMode.SELECT if passphrase else StackInitMode.CREATE
+        self.relay: Callable[[int], int] | None = None
+        """Where the engine reaches what serves at a port, when not there itself."""
         self._stack = _stack(environment.stack, work, self._marked, program, mode)
         self._keep_secret(environment)
 
@@ -246,7 +248,7 @@ class Engine:
 
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
         workspace = self._stack.workspace
-        workspace.env_vars = {**self._marked, **self._plugins.variables}
+        workspace.env_vars = {**self._marked, **self._plugins.variables(self.relay)}
         return _run(operation, **options)
 
 
@@ -272,8 +274,7 @@ class Plugins:
                     start_new_session=True,
                 )
 
-    @property
-    def variables(self) -> dict[str, str]:
+    def variables(self, relay: Callable[[int], int] | None = None) -> dict[str, str]:
         """What an engine needs to attach. Waits until they serve; raises EngineError."""
         for name, process in self._running.items():
             if name not in self._ports:
@@ -283,7 +284,8 @@ class Plugins:
                     errors = (self._directory / f"{name}.log").read_text()
                     raise EngineError(f"{self._programs[name]} did not start: {errors}")
                 self._ports[name] = int(said)
-        ports = ",".join(f"{name}:{port}" for name, port in self._ports.items())
+        reached = {name: relay(port) if relay else port for name, port in self._ports.items()}
+        ports = ",".join(f"{name}:{port}" for name, port in reached.items())
         return {"PULUMI_DEBUG_PROVIDERS": ports} if ports else {}
 
     def again(self, variables: Mapping[str, str]) -> Plugins:

@@ -18,7 +18,7 @@ from components.alerts import SERVICE
 from components.dashboard import DENIALS
 from rehearsal import colleague, lifecycle
 from rehearsal import environment as environments
-from rehearsal.environment import OWNER
+from rehearsal.environment import OWNER, Environment
 from rehearsal.rehearse import REVIEW, STEPS, Step, play
 from rehearsal.report import Report, Stage, StageFailed
 from rehearsal.routing import PUBSUB
@@ -107,12 +107,16 @@ def new_version(run: Rehearsal, stage: Stage) -> None:
 
 def fewer_alerts(run: Rehearsal, stage: Stage) -> None:
     """Replicas are fixed, so that no alert is about their maximum, and somebody else is told."""
+    run.engine.configure(with_fewer_alerts(run))
+    run.hold(stage, run.engine.up())
+
+
+def with_fewer_alerts(run: Rehearsal) -> Environment:
     here = run.environment
     told = {**here.values["alerts"], "emails": [SOMEBODY_ELSE]}
     fixed = {"maxReplicas": here.settings.min_replicas, "alerts": told}
     changed = {**here.overrides, **fixed}
-    run.engine.configure(environments.load(here.stack, run.report.folder / "models", **changed))
-    run.hold(stage, run.engine.up())
+    return environments.load(here.stack, run.report.folder / "models", **changed)
 
 
 def destroy(run: Rehearsal, stage: Stage) -> None:
@@ -122,16 +126,21 @@ def destroy(run: Rehearsal, stage: Stage) -> None:
 
 def put_right(run: Rehearsal, stage: Stage) -> None:
     """Somebody with every right changes what can be changed; an `up` with refresh puts it right."""
-    owner = run.sandbox.google(OWNER)
-    changes = list(_by_hand(run))
-    for verb, url, body in changes:
-        owner.call(verb, url, body)
+    changes = change_by_hand(run)
     outcome = run.engine.up(refresh=True)
     run.hold(stage, outcome)
-    if len(outcome.touched) < len(changes):
+    if len(outcome.touched) < changes:
         shown = "\n".join(outcome.touched)
-        raise StageFailed(f"not all of {len(changes)} changes were put right", shown)
-    stage.note = f"{len(changes)} changes by hand; {outcome.summary()}"
+        raise StageFailed(f"not all of {changes} changes were put right", shown)
+    stage.note = f"{changes} changes by hand; {outcome.summary()}"
+
+
+def change_by_hand(run: Rehearsal) -> int:
+    """How many things somebody with every right has changed."""
+    owner, changes = run.sandbox.google(OWNER), list(_by_hand(run))
+    for verb, url, body in changes:
+        owner.call(verb, url, body)
+    return len(changes)
 
 
 def _by_hand(run: Rehearsal) -> Iterator[Change]:

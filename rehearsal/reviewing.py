@@ -52,7 +52,7 @@ def something_changed(run: Rehearsal, stage: Stage) -> None:
 
 def look_for_drift(run: Rehearsal, stage: Stage) -> None:
     """A preview with refresh, which reads everything. Then the platform runs the stack again."""
-    run.engine.use(_reading_as_oneself)
+    run.engine.use(reading_as_oneself)
     stage.note = _demand_shown(run, [], refresh=True, run_program=True, expect_no_changes=True)
     run.engine.use(stack_program)
     run.engine.run_as(run.environment.platform)
@@ -75,7 +75,7 @@ def _files(engine: Engine) -> dict[str, str]:
     return {path.name: path.read_text() for path in engine.directory.glob("Pulumi*.yaml")}
 
 
-def _reading_as_oneself() -> None:
+def reading_as_oneself() -> None:
     """The program as `PREDICTIVE_MAINTENANCE_IMPERSONATE=false pulumi preview` runs it."""
     os.environ[IMPERSONATE] = "false"
     try:

@@ -64,12 +64,12 @@ def route(run: Rehearsal, stage: Stage) -> None:
         run.sandbox.wait(BACKOFF)
     lost = [message["attributes"] for message in pulled(maintenance, run, stack.DEAD_LETTERS)]
 
-    stored = _count(run, stack.READINGS)
+    stored = count(run, stack.READINGS)
     risks = {_seconds(row[0]): float(row[1]) for row in _rows(run, "time, risk", stack.PREDICTIONS)}
     storable = READINGS + sum(fits for _, _, fits in MALFORMED)
     if stored != storable:
         raise StageFailed(f"{stored:,} readings are stored, of {storable:,}")
-    if _count(run, stack.PREDICTIONS) != READINGS or len(risks) != READINGS:
+    if count(run, stack.PREDICTIONS) != READINGS or len(risks) != READINGS:
         raise StageFailed(f"{len(risks):,} readings have a prediction, of {READINGS:,}")
     high = {number for number, risk in risks.items() if risk > settings.risk_percent / 100}
     if sorted(high) != sorted(alarms):
@@ -187,7 +187,8 @@ def _rows(run: Rehearsal, columns: str, of: str) -> list[list[str]]:
     return [[cell["v"] for cell in row["f"]] for row in answer.get("rows", ())]
 
 
-def _count(run: Rehearsal, of: str) -> int:
+def count(run: Rehearsal, of: str) -> int:
+    """Rows in a table of the stack."""
     return int(_rows(run, "COUNT(*)", of)[0][0])
 
 

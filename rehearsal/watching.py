@@ -115,7 +115,6 @@ def _told(run: Rehearsal, oncall: Google) -> list[Any]:
 
 def _trouble(run: Rehearsal) -> None:
     settings = run.environment.settings
-    account = run.sandbox.google(settings.email(table.TELEMETRY))
     ask, [values] = predictor(run), telemetry.unseen(1)[0]
     strain = {"endpoint": settings.endpoint_name}
     run.sandbox.control("POST", "/strain", {**strain, "fails": True, "slower_ms": SLOW_MS})
@@ -123,11 +122,7 @@ def _trouble(run: Rehearsal) -> None:
         _demand_refusal(503, lambda: ask([values]))
     run.sandbox.control("POST", "/strain", strain)
 
-    location = f"projects/{settings.project}/locations/{settings.region}"
-    url = f"https://{settings.region}-aiplatform.googleapis.com/v1/{location}/endpoints"
-    body = {"displayName": "mine"}
-    _demand_refusal(403, lambda: account.call("POST", url, body))
-
+    be_refused(run)
     owner = run.sandbox.google(OWNER)
     policy = _policy(run, owner, "getIamPolicy", {})
     bindings = policy.get("bindings", [])
@@ -144,6 +139,15 @@ def _trouble(run: Rehearsal) -> None:
             message = {"data": data, "orderingKey": str(body["device"] or "broken")}
             topic = f"projects/{settings.project}/topics/{stack.TOPIC}"
             device.call("POST", f"{PUBSUB}/{topic}:publish", {"messages": [message]})
+
+
+def be_refused(run: Rehearsal) -> None:
+    """Ask for what the telemetry account must not have: an endpoint of its own."""
+    settings = run.environment.settings
+    account = run.sandbox.google(settings.email(table.TELEMETRY))
+    location = f"projects/{settings.project}/locations/{settings.region}"
+    url = f"https://{settings.region}-aiplatform.googleapis.com/v1/{location}/endpoints"
+    _demand_refusal(403, lambda: account.call("POST", url, {"displayName": "mine"}))
 
 
 def _policy(run: Rehearsal, google: Google, verb: str, body: Any) -> Any:

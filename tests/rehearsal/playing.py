@@ -15,7 +15,7 @@ SECONDS = 600
 UNWATCHED: dict[str, Any] = {"sensors": [], "drift": {}, "alerts": {}}
 """Settings of a stack without telemetry and without what watches it: half of the resources."""
 BARE = [part for key, value in UNWATCHED.items() for part in ("--set", f"{key}={value}")]
-WITH_SUMMARY = ("up", "prove", "crash", "faults")
+WITH_SUMMARY = ("up", "prove", "ablate", "crash", "faults")
 
 
 class Played(NamedTuple):

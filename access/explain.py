@@ -617,9 +617,10 @@ def lines_for(denial: Denial, identity: str, settings: Settings | None = None) -
     in_source = bool(elsewhere) or denial.call.name.startswith("source-")
     words = f"{denial.call.words} {denial.call.name}".lower()
 
-    def unlikely(need: table.Need) -> tuple[bool, int]:
+    def unlikely(need: table.Need) -> tuple[bool, bool, int]:
+        absent = settings is not None and not need.when <= frozenset(settings.capabilities)
         shared = sum(word in words for word in need.step.split() if len(word) > 3)
-        return (need.on in table.IN_SOURCE) != in_source, -shared
+        return absent, (need.on in table.IN_SOURCE) != in_source, -shared
 
     return sorted(lines, key=unlikely)
 

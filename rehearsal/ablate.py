@@ -439,9 +439,9 @@ def _demand_known(run: Rehearsal, before: Mapping[str, list[str]]) -> None:
 def verdict(refusal: Refusal, lines: Sequence[table.Need], settings: Settings) -> str:
     """How `access` reads the error of a refusal, alone.
 
-    RIGHT is with identity, permission and line; TOLD the same, but the text names nobody, and who
-    ran it had to be told, for another identity does the same; UNSAID where the service names no
-    permission; SILENT where there was no error; else WRONG.
+    RIGHT is with identity, permission and line; TOLD the same, but who ran it had to be told: the
+    text names nobody and another identity does the same, or somebody whom only a group has; UNSAID
+    where the service names no permission; SILENT where there was no error; else WRONG.
     """
     if not refusal.text:
         return SILENT
@@ -449,7 +449,8 @@ def verdict(refusal: Refusal, lines: Sequence[table.Need], settings: Settings) -
     if any(it.who.identity == identity and it.need in lines for it in found):
         return RIGHT
     if any(
-        it.who.by != BY_TEXT and set(lines_for(it.denial, identity, settings)[:1]) & set(lines)
+        (it.who.by != BY_TEXT or not it.who.identity)
+        and set(lines_for(it.denial, identity, settings)[:1]) & set(lines)
         for it in found
     ):
         return TOLD

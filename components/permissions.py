@@ -367,6 +367,7 @@ NEEDS: Final[tuple[Need, ...]] = (
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("delete the bucket",       "storage buckets.delete",                    "storage.buckets.delete"),
+        ("empty the bucket",        "storage anywhereCaches.list",               "storage.anywhereCaches.list"),
         ("empty the bucket",        "storage objects.list",                      "storage.objects.list"),
         ("empty the bucket",        "storage objects.delete",                    "storage.objects.delete"),
         when=f"{REGISTER} {RETIRE}",

@@ -15,6 +15,10 @@ lent until that step is through, and taken out again. Where nothing is said, bec
 agents or a delivery in the background was refused, the step is played again with one of what was
 refused, and blames it if it fails again.
 
+That a step fails is, where the engine is at work, that a plugin answers an operation with an error:
+by Pulumi's protocol the engine then stops. Most are given back before the engine hears of it, so
+that one run tries many; the stage's note counts the runs that failed themselves.
+
 What this does not prove: that the client of somebody else fails as ours do; that a permission is
 needed at every line of the table that has it, for it is given back after the first; which of two
 refusals in one run did the harm, where a service words both alike and one of them did none: the
@@ -503,7 +507,7 @@ def _tell(run: Rehearsal, trial: Trial, seconds: float) -> bool:
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{len(trial.granted)} parts of grants taken out, {len(trial.refusals)} needed, "
-        f"{seconds:.0f} s\n"
+        f"{seconds:.0f} s; not judged, for Google grants it by itself: {', '.join(sorted(GOOGLES))}\n"
         f"explained by access: {counted[RIGHT]} right, {counted[TOLD]} when told who ran it, "
         f"{counted[WRONG]} wrong; {counted[UNSAID]} where the service names no permission, "
         f"{counted[SILENT]} where nothing is said",

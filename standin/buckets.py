@@ -248,8 +248,11 @@ class Bucket(Rest):
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         if self.refuses_deletion(id, outputs):
             return
-        self._delete_caches(id)
-        unlisted = self._delete_objects(id, bool(outputs.get("forceDestroy")))
+        # Without the caches the original does not begin to empty it, and lets the deletion tell
+        # (GoogleCloudPlatform/magic-modules#13730); recorded: it goes on where Google has none.
+        caches_told, unlisted = self._delete_caches(id), None
+        if caches_told:
+            unlisted = self._delete_objects(id, bool(outputs.get("forceDestroy")))
         try:
             self.provider.google.call("DELETE", f"{BUCKETS}/{id}")
         except GoogleError as error:
@@ -261,14 +264,16 @@ class Bucket(Rest):
             if error.status != 404:
                 raise
 
-    def _delete_caches(self, bucket: str) -> None:
+    def _delete_caches(self, bucket: str) -> bool:
+        """False where nobody may say which there are."""
         url = f"{BUCKETS}/{bucket}/anywhereCaches/"
         try:
             caches = self.provider.google.call("GET", url).get("items", [])
-        except GoogleError:
-            return  # as the official plugin: where caches cannot be listed, there are none
+        except GoogleError as error:
+            return error.status == 404
         for cache in caches:
             self.provider.google.call("POST", f"{url}{cache['anywhereCacheId']}/disable")
+        return True
 
     def _delete_objects(self, bucket: str, force: bool) -> GoogleError | None:
         """Why what is in it could not be listed, if so."""

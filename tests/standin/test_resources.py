@@ -256,6 +256,21 @@ def test_a_bucket_with_objects_is_deleted_with_them_or_not_at_all() -> None:
     assert api.sent()[-1] == "DELETE /storage/v1/b/b"
 
 
+def test_a_bucket_whose_caches_nobody_may_list_is_deleted_only_when_it_is_empty() -> None:
+    denied = (403, {"error": {"code": 403, "message": "no storage.anywhereCaches.list access"}})
+    full = (
+        409,
+        {"error": {"code": 409, "message": "The bucket you tried to delete is not empty."}},
+    )
+    caches = {"GET /storage/v1/b/b/anywhereCaches/": denied}
+    gcp, _ = configured(api := Scripted({**caches, "DELETE /storage/v1/b/b": full}))
+    with pytest.raises(ProviderError, match="is not empty"):
+        gcp.kind(BUCKET).delete("b", BUCKET_INPUTS, {"forceDestroy": True}, Context())
+    assert "GET /storage/v1/b/b/o" not in api.sent()
+    gcp, _ = configured(Scripted({**caches, "DELETE /storage/v1/b/b": {}}))
+    gcp.kind(BUCKET).delete("b", BUCKET_INPUTS, {"forceDestroy": True}, Context())
+
+
 def test_a_bucket_whose_objects_nobody_may_list_says_why_it_is_not_deleted() -> None:
     denied = (403, {"error": {"code": 403, "message": "no storage.objects.list access"}})
     full = (

@@ -507,7 +507,8 @@ def _tell(run: Rehearsal, trial: Trial, seconds: float) -> bool:
         console.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{len(trial.granted)} parts of grants taken out, {len(trial.refusals)} needed, "
-        f"{seconds:.0f} s; not judged, for Google grants it by itself: {', '.join(sorted(GOOGLES))}\n"
+        f"{seconds:.0f} s\n"
+        f"not judged, for Google grants it by itself: {', '.join(sorted(GOOGLES))}\n"
         f"explained by access: {counted[RIGHT]} right, {counted[TOLD]} when told who ran it, "
         f"{counted[WRONG]} wrong; {counted[UNSAID]} where the service names no permission, "
         f"{counted[SILENT]} where nothing is said",

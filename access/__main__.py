@@ -1,5 +1,6 @@
 """`python -m access`: explain a denial, verify an environment, report how strong identities are,
-settle an interrupted `up`, name what an `up` made twice, print an identity's role."""
+tell who gains or loses access by a change, comment on a preview, settle an interrupted `up`, name
+what an `up` made twice, print an identity's role."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Final, TextIO
 import click
 import yaml
 
-from access import report
+from access import comment, diff, report
 from access.answer import explained, settings_of
 from access.bootstrap import role_file, script
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
@@ -120,6 +121,59 @@ def verify_stack(
     else:
         click.echo("\n".join(told(found)))
     sys.exit(1 if any(finding.state == FAIL for finding in found) else 0)
+
+
+@main.command("diff")
+@click.argument("before", type=click.File())
+@click.argument("after", type=click.File(), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print data, with every permission.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print what a comment begins with.")
+def diff_access(before: TextIO, after: TextIO | None, as_json: bool, as_markdown: bool) -> None:
+    """Who gains or loses which permission on what, and who can make himself stronger by it.
+
+    BEFORE and AFTER are states, as `pulumi stack export` prints them; BEFORE alone is a preview,
+    as `pulumi preview --json --show-sames` prints it.
+    """
+    try:
+        if after:
+            found = diff.of_states(json.load(before), json.load(after))
+        else:
+            found = diff.of_preview(json.load(before))
+    except (diff.NotReadable, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        json.dump(asdict(found) | _named(found), sys.stdout, indent=2)
+        click.echo()
+    else:
+        click.echo("\n".join(comment.access(found) if as_markdown else diff.told(found)))
+
+
+def _named(found: diff.Diff) -> dict[str, list[dict[str, str]]]:
+    """Ways to become stronger, with the names of their parts."""
+    return {
+        "stronger": [way._asdict() for way in found.stronger],
+        "weaker": [way._asdict() for way in found.weaker],
+    }
+
+
+@main.command("comment")
+@click.argument("preview", type=click.File())
+@click.argument("events", type=click.File())
+@click.option("--stack", default="", help="Named in the title; the preview's own unless given.")
+def comment_preview(preview: TextIO, events: TextIO, stack: str) -> None:
+    """Print the comment on a pull request: access gained and lost, changes, what the pack said.
+
+    PREVIEW is what `pulumi preview --json --show-sames` prints, EVENTS what its --event-log wrote
+    (PULUMI_DEBUG_COMMANDS=true lets the CLI know that option). Ends with 1 when a policy could
+    not run, when the pack forbids something, and when the preview failed.
+    """
+    try:
+        log = [json.loads(line) for line in events if line.strip()]
+        found = comment.read(json.load(preview), log)
+    except (diff.NotReadable, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("\n".join(comment.lines(found, stack)))
+    sys.exit(0 if found.passed else 1)
 
 
 @main.command()

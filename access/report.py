@@ -26,15 +26,41 @@ ASSETS: Final = {
 
 BECOMES: Final = {
     "iam.serviceAccounts.getAccessToken": "works as",
+    "iam.serviceAccounts.implicitDelegation": "works as",
+    "iam.serviceAccounts.signBlob": "works as",
+    "iam.serviceAccounts.signJwt": "works as",
+    "iam.serviceAccounts.getOpenIdToken": "shows itself as",
     "iam.serviceAccounts.actAs": "runs code as",
 }
 """On one account: whoever holds it has what that account has, and no more."""
 
 STRONGER: Final = {
     "resourcemanager.projects.setIamPolicy": "grants any role on the project, also to itself",
+    "resourcemanager.folders.setIamPolicy": "grants any role on the folder, also to itself",
+    "resourcemanager.organizations.setIamPolicy": "grants any role, also to itself",
+    "resourcemanager.projects.createPolicyBinding": "changes what bounds others and itself",
     "iam.roles.update": "adds any permission to a role, also to one that it has",
     "iam.roles.create": "makes a role of any permissions, to be granted",
     "iam.serviceAccounts.setIamPolicy": "lets itself become any account of the project",
+    "iam.serviceAccountKeys.create": "makes itself a key of any account of the project",
+    "iam.serviceAccountApiKeyBindings.create": "makes itself an API key of any account",
+    "iam.denypolicies.delete": "removes what denies it something",
+    "iam.denypolicies.update": "changes what denies it something",
+    "iam.accesspolicies.create": "allows itself any permission",
+    "iam.accesspolicies.update": "allows itself any permission",
+    "iam.googleapis.com/workloadIdentityPoolProviders.update": "lets other workloads in",
+    "iam.googleapis.com/workforcePoolProviders.update": "lets other people in",
+    "orgpolicy.policy.set": "lifts what the organisation forbids",
+    "orgpolicy.policies.update": "lifts what the organisation forbids",
+    # These run as Google's own agents, which are stronger than nearly everybody.
+    "deploymentmanager.deployments.create": "works as Deployment Manager's agent",
+    "deploymentmanager.deployments.update": "works as Deployment Manager's agent",
+    "deploymentmanager.deployments.setIamPolicy": "lets itself work as Deployment Manager's agent",
+    "cloudbuild.builds.create": "runs code as Cloud Build's account",
+    "cloudbuild.builds.update": "runs code as Cloud Build's account",
+    "cloudbuild.workerpools.use": "runs code as Cloud Build's account",
+    "config.deployments.create": "runs code as an account of Infrastructure Manager",
+    "config.deployments.update": "runs code as an account of Infrastructure Manager",
     "aiplatform.endpoints.setIamPolicy": "lets itself ask any endpoint of the project",
     "pubsub.subscriptions.setIamPolicy": "lets itself take any message",
     "pubsub.topics.setIamPolicy": "lets itself publish on any topic",
@@ -89,6 +115,18 @@ class Gain(NamedTuple):
     permission: str
     on: str
     how: str
+
+
+def stronger(permission: str, wide: bool) -> str:
+    """How a permission makes its holder stronger, on a whole project (`wide`) or on one resource.
+
+    Empty where it does not.
+    """
+    if wide and permission in BECOMES:
+        return f"{BECOMES[permission]} any account of the project"
+    if permission in STRONGER:
+        return STRONGER[permission]
+    return "lets itself in, with any role" if permission.endswith(".setIamPolicy") else ""
 
 
 def becomes(identity: str, held: Iterable[table.Role]) -> dict[str, str]:

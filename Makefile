@@ -75,11 +75,14 @@ bench: setup .venv-bench/.installed ## Measure, as ratios, beside a bare server,
 	.venv-bench/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
 	@touch $@
 
-lint: setup ## Check style and types
+lint: setup ## Check style and types, and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/zizmor --offline --quiet .github
+	@if command -v go > /dev/null; then go -C .github/actionlint tool actionlint; \
+	else echo "workflows are not held to actionlint: that takes Go"; fi
 
 format: setup ## Write the code in the project's style
 	$(BIN)/ruff check --fix .

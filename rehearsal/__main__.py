@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import UnknownStage, go_on, rehearse, unknown_permissions
-from rehearsal.report import Report
+from rehearsal.report import Report, markdown
 from rehearsal.run import FAULT_RATE, Options
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ToolchainError
@@ -204,6 +205,19 @@ def end_kept(stack: str, output: Path | None) -> None:
     report = Report(stack, Console(), output=output)
     with explained():
         report.console.print(f"gone: {kept.end(report)}", highlight=False, soft_wrap=True)
+
+
+@main.command("summary")
+@click.argument("stack")
+@OUTPUT
+def print_summary(stack: str, output: Path | None) -> None:
+    """Print the last summary of STACK (such as staging, staging-proof) as Markdown."""
+    file = (output or Report(stack, Console()).folder) / "summary.json"
+    try:
+        summary = json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise click.ClickException(f"there is no {file}: nothing was rehearsed") from error
+    click.echo("\n".join(markdown(summary)))
 
 
 @main.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,3 +152,30 @@ def denied_member(audit: list[dict[str, Any]], permission: str) -> str:
         if not entry["granted"] and entry["permission"] == permission
     ]
     return refused[-1] if refused else ""
+
+
+def markdown(summary: Mapping[str, Any]) -> Iterator[str]:
+    """A summary for people who did not watch, such as a workflow's job summary."""
+    yield f"## {summary['stack']}: {'passed' if summary['passed'] else 'failed'}\n"
+    for failure in summary.get("failures", ()):
+        yield f"**{_plain(failure['reason'])}** ({_plain(', '.join(failure['notes']))})\n"
+        yield f"<pre>{html.escape(failure['error'][-MOST_OF_AN_ERROR:], quote=False)}</pre>\n"
+    for level, message in summary.get("violations", ()):
+        yield f"- {level}: {_plain(message)}"
+    for identity, permission, why in summary.get("spare", ()):
+        yield f"- spare: {identity} holds `{permission}` ({_plain(why)}), nothing used it"
+    for identity, permission, role in summary.get("missing", ()):
+        yield f"- missing: {identity} used `{permission}` by `{role}`, no line has it"
+    yield "\n| stage | seconds |\n|---|---:|"
+    yield from (f"| {name} | {seconds:.1f} |" for name, seconds in summary["stages"].items())
+    if held := summary.get("identities"):
+        yield "\n| identity | permissions | of them used |\n|---|---:|---:|"
+        for identity, of in held.items():
+            yield f"| {identity} | {len(of['granted'])} | {len(of['used'])} |"
+
+
+MOST_OF_AN_ERROR: Final = 4000
+
+
+def _plain(text: str) -> str:
+    return html.escape(" ".join(text.split()), quote=False)

@@ -11,24 +11,26 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import grpc
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 from rich.console import Console
 
+from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal.engine import Engine, Program
+from rehearsal.engine import Program, stack_program
 from rehearsal.report import Report
-from rehearsal.run import Options, Rehearsal, demand_ok, opened, with_grants
+from rehearsal.run import Options, Rehearsal, opened, with_grants
 from rehearsal.sandbox import clean_environment
 from rehearsal.toolchain import ROOT, pulumi_cli
+from tests.workflows import Command, command
 
 RECORDED: Final = ROOT / "tests" / "data" / "previews"
 STACK: Final = "staging"
@@ -66,6 +68,10 @@ class Case:
 
 HARMLESS: Final = {"autoscaling": {"cpuPercent": 71}}
 
+PREVIEW: Final = command("preview", "preview", "Preview")
+
+NIGHTLY: Final = command("drift", "drift", "Preview what is there")
+
 CASES: Final = {
     "no-change": Case(),
     "harmless-change": Case(HARMLESS),
@@ -81,26 +87,38 @@ FIRST: Final = "first-deployment"
 
 
 def record_all(into: Path) -> None:
-    """Write every preview into a folder of its name. Raises StageFailed."""
+    """Write every preview into a folder of its name. Raises StageFailed, CalledProcessError.
+
+    The workflows' own commands do it: deploy brings the stack up, preview runs as the preview
+    account, which can only read.
+    """
     with opened(Options(STACK), Report(f"{STACK}-previews", Console(stderr=True))) as run:
         record(run, Case(), into / FIRST)
-        demand_ok(run.engine.up())
+        carry_out(run, command("deploy", STACK, "Deploy"), stack_program)
+        here = run.environment
+        assert here.reviewer
+        run.engine.run_as(here.reviewer, impersonate=here.settings.email(table.PREVIEW))
         for name, case in CASES.items():
             record(run, case, into / name)
+        record(run, Case(), into / "no-drift", NIGHTLY)
+        record(run, Case(), into / FAILED, replace(NIGHTLY, environment=PREVIEW.environment))
 
 
-def record(run: Rehearsal, case: Case, folder: Path) -> None:
+FAILED: Final = "preview-failed"
+"""The nightly preview by the preview account that tries to become the deployer."""
+
+
+def record(run: Rehearsal, case: Case, folder: Path, it: Command = PREVIEW) -> None:
     """Write the preview of `case` into `folder`, and leave the stack's settings as they were."""
     here = run.environment
     settings = {**here.overrides, **case.settings}
     run.engine.configure(environments.load(STACK, run.report.folder / "models", **settings))
-    packs = [ROOT / "policies"]
-    if case.pack:
-        packs.append(_pack(run.sandbox.directory / "unreadable", case.pack))
+    packs = [_pack(run.sandbox.directory / "unreadable", case.pack)] if case.pack else []
     folder.mkdir(parents=True, exist_ok=True)
-    events = run.sandbox.directory / "events.json"
-    events.unlink(missing_ok=True)
-    said = _previewed(run.engine, with_grants(here, case.grants), packs, events)
+    events = run.engine.directory / "events.json"
+    events.unlink(missing_ok=True)  # the engine appends
+    carry_out(run, it, with_grants(here, case.grants), packs)
+    said = (run.engine.directory / "preview.json").read_text()
     places = {str(run.sandbox.directory): "/sandbox", str(ROOT): "/work-tree"}
     kept = [line for line in events.read_text().splitlines() if '"severity":"debug"' not in line]
     (folder / "preview.json.gz").write_bytes(
@@ -140,31 +158,44 @@ def _pack(folder: Path, program: str) -> Path:
     return folder
 
 
-def _previewed(engine: Engine, program: Program, packs: list[Path], events: Path) -> str:
-    """What `pulumi preview` prints when it runs a program of this process."""
+PULUMI: Final = """#!/bin/sh
+exec {cli} "$@" $ADDED
+"""
+"""Pulumi's CLI on a program of this process, for it finds no language host here."""
+
+
+def carry_out(run: Rehearsal, it: Command, program: Program, packs: Sequence[Path] = ()) -> None:
+    """A command of a workflow, in the stack's folder, as whoever runs the stack.
+
+    `packs` judge beside the workflow's own. Raises CalledProcessError.
+    """
+    folder = run.engine.directory
+    _stand_in(folder / "bin" / "pulumi", PULUMI.format(cli=pulumi_cli()))
+    if not (folder / "policies").exists():
+        (folder / "policies").symlink_to(ROOT / "policies")
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    added = [f"--client=127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"]
+    added += ["--exec-kind=auto.inline", *(f"--policy-pack={pack}" for pack in packs)]
+    environment = {
+        **os.environ,
+        **run.engine._marked,
+        **run.engine._plugins.variables(run.engine.relay),
+    }
+    environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
+    own = {key: value for key, value in it.environment.items() if "${{" not in value}
     server.start()
     try:
-        done = subprocess.run(
-            [
-                pulumi_cli(), "preview", "--json", "--show-sames", "--event-log", events,
-                "--stack", STACK, "--non-interactive",
-                *(word for pack in packs for word in ("--policy-pack", pack)),
-                f"--client=127.0.0.1:{port}", "--exec-kind", "auto.inline",
-            ],
-            cwd=engine.directory,
-            env={
-                **os.environ, **engine._marked, **engine._plugins.variables,
-                "PULUMI_DEBUG_COMMANDS": "true",  # knows --event-log
-            },
-            capture_output=True,
-            text=True,
-        )  # fmt: skip
+        with patch.dict(os.environ, own):  # the program runs in this process
+            it.run(folder, {**environment, "STACK": STACK, "ADDED": " ".join(added)})
     finally:
         server.stop(0)
-    return done.stdout
+
+
+def _stand_in(file: Path, text: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)
 
 
 if __name__ == "__main__":

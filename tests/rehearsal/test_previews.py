@@ -1,4 +1,4 @@
-"""What a pull request's comment is made of, recorded anew: the comments stay the same."""
+"""The commands of the workflows on a rehearsal: what comments are made of stays the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from access.comment import lines, read
 from tests.previews import RECORDED, events, preview
-from tests.rehearsal.previews import record_all
+from tests.rehearsal.previews import FAILED, record_all
 
 pytestmark = pytest.mark.sweep
 
@@ -17,4 +17,7 @@ def test_comments_of_previews_made_now_are_the_golden_ones(tmp_path: Path) -> No
     record_all(tmp_path)
     for folder in sorted(RECORDED.iterdir()):
         found = read(preview(folder.name, tmp_path), events(folder.name, tmp_path))
+        if folder.name == FAILED:  # which of its reads fail is a matter of time
+            assert found.errors
+            continue
         assert "\n".join(lines(found)) + "\n" == (folder / "comment.md").read_text()

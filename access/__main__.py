@@ -172,7 +172,7 @@ def comment_preview(preview: TextIO, events: TextIO, stack: str) -> None:
         found = comment.read(json.load(preview), log)
     except (diff.NotReadable, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo("\n".join(comment.lines(found, stack)))
+    click.echo(comment.text(found, stack), nl=False)
     sys.exit(0 if found.passed else 1)
 
 

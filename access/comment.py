@@ -24,7 +24,9 @@ NOT_RUN: Final = re.compile(r"can't run policy|failed to run policy|nobody judge
 
 WAIVED: Final = re.compile(r"(\w+) is waived for (.+?) until (\S+) by ([^:]+): ([^\n]*?)\. It says")
 MOST: Final = 60
-"""Rows of a list; GitHub takes 65,536 characters in a comment."""
+"""Rows of a list."""
+LIMIT: Final = 65_000
+"""Characters; GitHub takes 65,536 in a comment and in an issue."""
 
 
 class Step(NamedTuple):
@@ -122,8 +124,17 @@ def _named(urn: str) -> str:
     return f"{kind.rpartition(':')[2]} {name}"
 
 
+def text(preview: Preview, stack: str = "") -> str:
+    """The comment, cut where GitHub would refuse it; what is cut comes after access."""
+    whole = "\n".join(lines(preview, stack)) + "\n"
+    if len(whole) <= LIMIT:
+        return whole
+    kept = whole[:LIMIT].rpartition("\n\n")[0]
+    return f"{kept}\n\n**Cut here, for GitHub takes no more**; the preview itself has the rest.\n"
+
+
 def lines(preview: Preview, stack: str = "") -> Iterator[str]:
-    """The comment; its first line is how the next one of this stack finds it."""
+    """The whole comment; its first line is how the next one of this stack finds it."""
     stack = stack or preview.stack
     yield marker(stack)
     yield f"## {stack}\n"

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from access.__main__ import main
-from access.comment import lines, read
+from access.comment import LIMIT, lines, read, text
 from tests.previews import RECORDED, events, preview
 
 FAILS = {"policy-cannot-run", "preview-failed"}
@@ -26,7 +26,7 @@ def said(message: str, level: str = "advisory") -> dict[str, Any]:
 @pytest.mark.parametrize("name", CASES)
 def test_the_comment_is_as_it_was(name: str) -> None:
     found = read(preview(name), events(name))
-    assert "\n".join(lines(found)) + "\n" == (RECORDED / name / "comment.md").read_text()
+    assert text(found) == (RECORDED / name / "comment.md").read_text()
     assert found.passed == (name not in FAILS)
 
 
@@ -75,11 +75,11 @@ def test_what_nobody_judged_and_what_is_forbidden_does_not_pass(
 
 
 def test_waivers_in_use_are_told_with_who_gave_them() -> None:
-    text = (
+    waived = (
         "Title\nB1 is waived for gcp:storage/bucket:Bucket::artifacts until 2027-01-31 by Ann: "
         "shared | with devices. It says: public"
     )
-    found = read(preview("no-change"), [*events("no-change"), said(text), said(text)])
+    found = read(preview("no-change"), [*events("no-change"), said(waived), said(waived)])
     assert found.passed
     assert not found.findings
     *_, row = lines(found)
@@ -112,3 +112,11 @@ def test_what_is_no_preview_is_refused(tmp_path: Path) -> None:
     (tmp_path / "preview.json").write_text("error: no such stack")
     arguments = ["comment", str(tmp_path / "preview.json"), str(tmp_path / "preview.json")]
     assert CliRunner().invoke(main, arguments).exit_code == 1
+
+
+def test_a_comment_is_no_longer_than_github_takes() -> None:
+    many = [said(f"Title\nB{i} (high) " + "x" * 500, "mandatory") for i in range(300)]
+    told = text(read(preview("access-gained"), [*events("access-gained"), *many]))
+    assert LIMIT / 2 < len(told) < 65_536
+    assert "### Access gained" in told
+    assert "Cut here" in told.splitlines()[-1]

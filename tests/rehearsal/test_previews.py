@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from access.comment import lines, read
+from access.comment import read, text
 from tests.previews import RECORDED, events, preview
 from tests.rehearsal.previews import FAILED, record_all
 
@@ -20,4 +20,4 @@ def test_comments_of_previews_made_now_are_the_golden_ones(tmp_path: Path) -> No
         if folder.name == FAILED:  # which of its reads fail is a matter of time
             assert found.errors
             continue
-        assert "\n".join(lines(found)) + "\n" == (folder / "comment.md").read_text()
+        assert text(found) == (folder / "comment.md").read_text()

@@ -23,6 +23,7 @@ from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 from rich.console import Console
 
+from access.comment import read, text
 from components import permissions as table
 from rehearsal import environment as environments
 from rehearsal.engine import Program, stack_program
@@ -30,9 +31,9 @@ from rehearsal.report import Report
 from rehearsal.run import Options, Rehearsal, opened, with_grants
 from rehearsal.sandbox import clean_environment
 from rehearsal.toolchain import ROOT, pulumi_cli
+from tests.previews import RECORDED, events, preview
 from tests.workflows import Command, command
 
-RECORDED: Final = ROOT / "tests" / "data" / "previews"
 STACK: Final = "staging"
 
 UNREADABLE_PACK: Final = '''\
@@ -202,3 +203,6 @@ if __name__ == "__main__":
     for name in set(os.environ) - set(clean_environment()):
         del os.environ[name]
     record_all(RECORDED)
+    for made in RECORDED.iterdir():
+        said = text(read(preview(made.name), events(made.name)))
+        (made / "comment.md").write_text(said)

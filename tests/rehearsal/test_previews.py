@@ -20,4 +20,5 @@ def test_comments_of_previews_made_now_are_the_golden_ones(tmp_path: Path) -> No
         if folder.name == FAILED:  # which of its reads fail is a matter of time
             assert found.errors
             continue
-        assert text(found) == (folder / "comment.md").read_text()
+        golden = (folder / "comment.md").read_text()
+        assert text(found) == golden, "if it is meant: python -m tests.rehearsal.previews"

@@ -15,6 +15,7 @@ from components.apis import Apis, ApisArgs
 from components.artifacts import Artifacts, ArtifactsArgs
 from components.devices import Devices, DevicesArgs, for_a_broker
 from components.drift import Drift, DriftArgs
+from components.federation import Federation, FederationArgs
 from components.fixed import watched
 from components.observability import Observability, ObservabilityArgs
 from components.routing import Routing, RoutingArgs
@@ -134,6 +135,15 @@ serving = Serving(
 )
 
 whole: list[pulumi.Resource | None] = [apis, artifacts, telemetry, access, observability, serving]
+if settings.federation:
+    federation = Federation(
+        "federation",
+        FederationArgs(settings, settings.federation),
+        pulumi.ResourceOptions(providers=as_platform, depends_on=[access.ready]),
+    )
+    whole.append(federation)
+    pulumi.export("identityProviders", federation.providers)
+
 if telemetry and access.pubsub_agent:
     # By now the agent has had its access for as long as a model takes to be deployed.
     routing = Routing(

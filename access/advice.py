@@ -289,6 +289,21 @@ ADVICE: Final[dict[str, Advice]] = {
         ("pulumi import gcp:projects/iAMCustomRole:IAMCustomRole NAME {on}",),
         ("gcloud iam roles describe {role_id} --project={project}",),
     ),
+    "pool exists": Advice(
+        "an identity pool has this id, or was deleted in the last 30 days: it keeps its id until "
+        "then. Take another one (workflows name it too), or bring it back and import it",
+        (
+            "pulumi config set --path federation.pool OTHER_ID",
+            "pulumi import gcp:iam/workloadIdentityPool:WorkloadIdentityPool github "
+            "projects/{project}/locations/global/workloadIdentityPools/POOL  # and its providers",
+        ),
+        (
+            "gcloud iam workload-identity-pools list --show-deleted --location=global "
+            "--project={project}",
+            "gcloud iam workload-identity-pools undelete POOL --location=global "
+            "--project={project}",
+        ),
+    ),
     "role name": Advice(
         "there is no role {on} to grant there: a custom role is granted by its full name, "
         "projects/PROJECT/roles/ID, and a predefined one only where it applies",

@@ -263,6 +263,9 @@ class Explanation:
         if need.on in (table.ENDPOINT, table.SUBSCRIPTIONS, table.RISKS, table.LOST):
             where = "serving" if need.on == table.ENDPOINT else "routing"
             pulumi[-1] = pulumi[-1].replace("access.py declares", f"{where}.py and access.py make")
+        elif need.identity in table.FEDERATED:
+            both = "federation.py and access.py make"
+            pulumi[-1] = pulumi[-1].replace("access.py declares", both)
         gcloud = [
             f"gcloud iam roles update {id} --project={project} --add-permissions={need.permission}"
         ]
@@ -272,6 +275,9 @@ class Explanation:
 
     def _member(self, identity: str) -> str:
         settings, principal = self.settings, self.denial.principal
+        if settings and settings.federation and identity in table.FEDERATED:
+            number = re.search(r"projects/(\d+)/", principal or "")
+            return settings.federated(identity, number[1] if number else "NUMBER")
         if principal and (identity == self.who.identity):
             return principal if ":" in principal else _as_member(principal)
         if identity in table.AGENTS:
@@ -473,19 +479,26 @@ _SETTINGS: Final = {
     table.RETIRE: "pulumi config set --path 'deployerMay[1]' retire",
     table.SOURCE: "pulumi config set --path 'models[0].source' MODEL",
     table.REVIEW: "pulumi config set previewMember MEMBER",
+    table.INVITE: "pulumi config set previewMember MEMBER",
     table.ROUTE: "pulumi config set --path 'sensors[0]' SENSOR",
     table.DRIFT: "pulumi config set --path drift.intervalHours 24",
     table.WATCH: "pulumi config set --path 'alerts.emails[0]' ADDRESS",
     table.INFORM: "pulumi config set --path alerts.topic TOPIC",
+    table.FEDERATE: "pulumi config set --path federation.repositoryId ID  # and ownerId, "
+    "rolloutEnvironment",
+    table.FOUNDATION: "pulumi config set --path federation.foundationEnvironment NAME",
 }
 _WHY: Final = {
     **{name: f"deployerMay has {name}" for name in table.CAPABILITIES},
     table.SOURCE: "a model has a `source`",
-    table.REVIEW: "previewMember is set",
+    table.REVIEW: "previewMember or federation is set",
+    table.INVITE: "previewMember is set",
     table.ROUTE: "sensors are named",
     table.DRIFT: "drift is set",
     table.WATCH: "alerts tell somebody",
     table.INFORM: "alerts have a topic",
+    table.FEDERATE: "federation is set",
+    table.FOUNDATION: "federation has a foundationEnvironment",
 }
 
 # Full resource name → the resource that grants on it, its arguments, gcloud's command.

@@ -66,6 +66,8 @@ def _project(settings: Settings, project: str, in_source: bool) -> Iterator[str]
     yield "else"
     yield f"    gcloud iam roles create {of} --file={file} --quiet"
     yield "fi"
+    if not in_source and settings.platform_member.startswith("serviceAccount:"):
+        yield from _account(settings.email(table.PLATFORM))
     member = shlex.quote(settings.platform_member)
     role = f"projects/{project}/roles/{table.PLATFORM}"
     yield (
@@ -74,10 +76,20 @@ def _project(settings: Settings, project: str, in_source: bool) -> Iterator[str]
     )
 
 
+def _account(email: str) -> Iterator[str]:
+    """The platform's, where it is one: GitHub's jobs cannot become a person or a group."""
+    id, _, project = email.removesuffix(".iam.gserviceaccount.com").partition("@")
+    yield f"gcloud iam service-accounts describe {email} > /dev/null 2>&1 ||"
+    yield f"    gcloud iam service-accounts create {id} --project={project}"
+
+
 def _given(settings: Settings) -> Iterator[str]:
     """What the stack finds and does not make."""
     yield "# Grants and APIs take some minutes to be in effect. The stack finds, and does not make:"
     yield f"# - {settings.platform_member}, who runs Pulumi"
+    if settings.federation and settings.federation.foundation_environment:
+        yield "#   (the first time somebody with roles/iam.serviceAccountTokenCreator on it; then"
+        yield "#   jobs of the foundation's environment)"
     if settings.preview_member:
         yield f"# - {settings.preview_member}, who previews pull requests"
     for model in settings.models:

@@ -526,6 +526,7 @@ _AGENT: Final = re.compile(rf"service-\d+@gcp-sa-({'|'.join(_AGENTS)})\.iam\.gse
 _ACCOUNT: Final = re.compile(r"([a-z][a-z0-9-]*)@[a-z0-9.:-]+\.iam\.gserviceaccount\.com")
 _OWN: Final = {  # accounts as resources of the table
     table.DEPLOYER_ACCOUNT: table.DEPLOYER,
+    table.PLATFORM_ACCOUNT: table.PLATFORM,
     table.PREVIEW_ACCOUNT: table.PREVIEW,
     table.SERVING_ACCOUNT: table.SERVING,
     table.TELEMETRY_ACCOUNT: table.TELEMETRY,
@@ -557,6 +558,8 @@ def identity_of(principal: str, settings: Settings | None = None) -> str:
         for member, identity in members.items():
             if principal in (member, member.partition(":")[2]):
                 return identity
+        if job := settings.job(principal):
+            return job
         return next((who for who in table.ACCOUNTS if settings.email(who) == email), "")
     if account := _ACCOUNT.fullmatch(email):
         return next((who for who in table.ACCOUNTS if account[1].endswith(who)), "")

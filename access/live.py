@@ -101,6 +101,8 @@ class Live:
         if identity in table.AGENTS:
             agent = f"service-{self.number}@gcp-sa-{AGENT_DOMAINS[identity]}"
             return f"serviceAccount:{agent}.iam.gserviceaccount.com"
+        if identity in table.FEDERATED:
+            return self.settings.federated(identity, self.number)
         if identity == table.PLATFORM:
             return self.settings.platform_member
         return self.settings.preview_member or ""

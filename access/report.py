@@ -48,7 +48,9 @@ STRONGER: Final = {
     "iam.denypolicies.update": "changes what denies it something",
     "iam.accesspolicies.create": "allows itself any permission",
     "iam.accesspolicies.update": "allows itself any permission",
-    "iam.googleapis.com/workloadIdentityPoolProviders.update": "lets other workloads in",
+    "iam.googleapis.com/workloadIdentityPoolProviders.update": (
+        "lets in whom it likes, as whomever the pool's jobs become"
+    ),
     "iam.googleapis.com/workforcePoolProviders.update": "lets other people in",
     "orgpolicy.policy.set": "lifts what the organisation forbids",
     "orgpolicy.policies.update": "lifts what the organisation forbids",

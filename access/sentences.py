@@ -126,6 +126,7 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
     ("iam", ROLE, "", r"Role \(?~<on>~\)? does not exist in the resource~s hierarchy\.?", "known: Resource Manager", "role name"),
     ("iam", ROLE, "", r"Permission ~<permission>~ is not valid\.?", "terraform-google-modules/terraform-google-iam#158; hashicorp/terraform-provider-google#14033", "not valid"),
     ("iam", ROLE, "", r"Permission ~<permission>~ is not supported in custom roles\.?", "terraform-google-modules/terraform-google-iam#130", "not supported"),
+    ("iam", STATE, "", r"Error creating WorkloadIdentityPool: googleapi: Error 409: Requested entity already exists", "hashicorp/terraform-provider-google#14191", "pool exists"),
     ("iam", STATE, "", r"[Ss]ervice account ~<on>~ does not exist\.", "known: setIamPolicy", "no account"),
 
     # Cloud Storage: the old text has the name, then none, today's a full resource name.

@@ -38,8 +38,9 @@ class AccessArgs:
 class Access(pulumi.ComponentResource):
     """Owns: service accounts, custom roles, and every grant on what was there before it.
 
-    Leaves alone: the platform identity's own role, which has to exist before the stack does, and
-    all other grants on the resources it touches: it adds members, it never sets whole policies.
+    Leaves alone: the platform identity's own role, which has to exist before the stack does, who
+    comes in from GitHub (federation.py), and all other grants on the resources it touches: it adds
+    members, it never sets whole policies.
 
     `deployer` is known only when Google lets the platform become the deployer, and the deployer
     holds what it will use: give it to a provider, and nothing of that provider starts too early.
@@ -79,7 +80,9 @@ class Access(pulumi.ComponentResource):
             *(
                 self._grant(role)
                 for role in wanted
-                if role.key != table.PLATFORM and role.on not in ELSEWHERE
+                if role.key != table.PLATFORM
+                and role.on not in ELSEWHERE
+                and role.identity not in table.FEDERATED
             ),
             *(self._publisher(member, args.telemetry) for member in publishers if args.telemetry),
         ]

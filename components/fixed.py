@@ -61,6 +61,10 @@ FOLLOW_ACCOUNTS: Final = (
     "Whoever runs as one of the old accounts has to follow: they go at the end of this "
     "`pulumi up`, when the new ones may do their work."
 )
+FOLLOW_POOL: Final = (
+    "Workflows have to follow: the providers have other names, and the old pool goes at the end of "
+    "this `pulumi up`. Its id cannot be used again for 30 days."
+)
 BUCKET: Final = "The artifact bucket goes, with all that training stored in it."
 
 
@@ -69,6 +73,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
     s = settings
     uploads = ", ".join(model.id for model in s.models if model.artifact)
     source, reviewed = s.source_project, s.preview_member
+    pool = s.pool_id if s.federation else ""
     registers = permissions.REGISTER in s.deployer_may
     dedicated = str(s.dedicated_endpoint).lower()
     unretired = "" if permissions.RETIRE in s.deployer_may else NO_RETIRE
@@ -87,6 +92,8 @@ def watched(settings: Settings) -> list[SettingArgs]:
         _watch("rolePrefix", s.role_prefix, unretired),
         # Of the next ones it is what they have that cannot be left.
         _watch("previewMember", "somebody" if reviewed else "", unretired if reviewed else ""),
+        _watch("federation", "on" if pool else "", unretired if pool else ""),
+        *([_watch("federation.pool", pool, unretired, mind=FOLLOW_POOL)] if pool else []),
         _watch("drift", "watched" if s.drift else "", unretired if s.drift else ""),
         _watch("requestLogPercent", str(s.request_log_percent), WATCHED if s.drift else ""),
         *([_watch("orderByDevice", order, backlog, unretired)] if s.sensors else []),

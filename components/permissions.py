@@ -27,6 +27,9 @@ MAINTENANCE: Final = "maintenance"
 AGENT: Final = "vertex agent"
 PUBSUB_AGENT: Final = "pubsub agent"
 MONITORING_AGENT: Final = "monitoring agent"
+PULL_REQUESTS: Final = "pull requests"
+ROLLOUT_JOBS: Final = "rollout jobs"
+FOUNDATION_JOBS: Final = "foundation jobs"
 
 IDENTITIES: Final = {
     PLATFORM: "runs Pulumi and declares the foundation; exists before the stack",
@@ -41,10 +44,15 @@ IDENTITIES: Final = {
     AGENT: "Vertex AI's own service agent of the stack's project",
     PUBSUB_AGENT: "Pub/Sub's own service agent of the stack's project",
     MONITORING_AGENT: "Cloud Monitoring's own service agent of the stack's project",
+    PULL_REQUESTS: "GitHub jobs of the repository; read as the preview account, without a key",
+    ROLLOUT_JOBS: "GitHub jobs in the environment for rollouts, as the deployer",
+    FOUNDATION_JOBS: "GitHub jobs in the environment for the foundation, as the platform",
 }
 
 AGENTS: Final = (AGENT, PUBSUB_AGENT, MONITORING_AGENT)
-ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (PLATFORM, REVIEWER, *AGENTS))
+FEDERATED: Final = (PULL_REQUESTS, ROLLOUT_JOBS, FOUNDATION_JOBS)
+"""Identities that come in through the stack's own identity pool."""
+ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (PLATFORM, REVIEWER, *AGENTS, *FEDERATED))
 """Identities that are service accounts of the stack."""
 
 PROJECT: Final = "project"
@@ -54,6 +62,7 @@ SOURCE_ARTIFACTS: Final = "source artifact bucket"
 ENDPOINT: Final = "endpoint"
 DEPLOYER_ACCOUNT: Final = "deployer account"
 PREVIEW_ACCOUNT: Final = "preview account"
+PLATFORM_ACCOUNT: Final = "platform account"
 SERVING_ACCOUNT: Final = "serving account"
 TELEMETRY_ACCOUNT: Final = "telemetry account"
 TOPIC: Final = "telemetry topic"
@@ -71,10 +80,13 @@ REGISTER: Final = "register"
 RETIRE: Final = "retire"
 SOURCE: Final = "source"
 REVIEW: Final = "review"
+INVITE: Final = "invite"
 ROUTE: Final = "route"
 DRIFT: Final = "drift"
 WATCH: Final = "watch"
 INFORM: Final = "inform"
+FEDERATE: Final = "federate"
+FOUNDATION: Final = "foundation"
 CAPABILITIES: Final = {
     REGISTER: "upload model versions to this project's registry",
     RETIRE: "take the endpoint and its models away again",
@@ -82,11 +94,14 @@ CAPABILITIES: Final = {
 """What an environment may let its deployer do."""
 FOLLOWING: Final = {
     SOURCE: "a model lives in another project",
-    REVIEW: "somebody previews pull requests",
+    REVIEW: "pull requests are previewed",
+    INVITE: "previewMember previews them",
     ROUTE: "telemetry is routed to predictions",
     DRIFT: "what the endpoint is asked is watched for drift",
     WATCH: "somebody is told of incidents",
     INFORM: "incidents are published on a topic",
+    FEDERATE: "GitHub jobs come in by federation",
+    FOUNDATION: "a GitHub environment declares the foundation",
 }
 """Capabilities that are not chosen but follow from the settings."""
 
@@ -178,7 +193,19 @@ NEEDS: Final[tuple[Need, ...]] = (
     ),
     *_rows(REVIEWER, "tokenCreator", PREVIEW_ACCOUNT,
         ("become the preview account", "iamcredentials generateAccessToken",     "iam.serviceAccounts.getAccessToken"),
-        when=REVIEW,
+        when=INVITE,
+    ),
+    *_rows(PULL_REQUESTS, "tokenCreator", PREVIEW_ACCOUNT,
+        ("become the preview account", "iamcredentials generateAccessToken",     "iam.serviceAccounts.getAccessToken"),
+        when=FEDERATE,
+    ),
+    *_rows(ROLLOUT_JOBS, "tokenCreator", DEPLOYER_ACCOUNT,
+        ("become the deployer",     "iamcredentials generateAccessToken",        "iam.serviceAccounts.getAccessToken"),
+        when=FEDERATE,
+    ),
+    *_rows(FOUNDATION_JOBS, "tokenCreator", PLATFORM_ACCOUNT,
+        ("become the platform",     "iamcredentials generateAccessToken",        "iam.serviceAccounts.getAccessToken"),
+        when=f"{FEDERATE} {FOUNDATION}",
     ),
     *_rows(SERVING, "artifactReader", ARTIFACTS,
         ("load the model artifact", "storage objects.get",                       "storage.objects.get"),
@@ -358,6 +385,23 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("delete a drift alert",    "monitoring alertPolicies.delete",           "monitoring.alertPolicies.delete"),
         when=f"{DRIFT} {RETIRE}",
     ),
+    # docs iam/docs/manage-workload-identity-pools-providers, "Required roles"
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("create the identity pool", "iam workloadIdentityPools.create",         "iam.googleapis.com/workloadIdentityPools.create"),
+        ("read the identity pool",  "iam workloadIdentityPools.get",             "iam.googleapis.com/workloadIdentityPools.get"),
+        # The gcp plugin reads it with the pool: provider-contract/.
+        ("read who is attested",    "iam workloadIdentityPools.listAttestationRules", "iam.googleapis.com/workloadIdentityPools.getAttestationRules"),
+        ("change the identity pool", "iam workloadIdentityPools.patch",          "iam.googleapis.com/workloadIdentityPools.update"),
+        ("let GitHub in",           "iam workloadIdentityPools.providers.create", "iam.googleapis.com/workloadIdentityPoolProviders.create"),
+        ("read whom GitHub lets in", "iam workloadIdentityPools.providers.get",  "iam.googleapis.com/workloadIdentityPoolProviders.get"),
+        ("change whom GitHub lets in", "iam workloadIdentityPools.providers.patch", "iam.googleapis.com/workloadIdentityPoolProviders.update"),
+        when=FEDERATE,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("delete the identity pool", "iam workloadIdentityPools.delete",         "iam.googleapis.com/workloadIdentityPools.delete"),
+        ("let GitHub in no more",   "iam workloadIdentityPools.providers.delete", "iam.googleapis.com/workloadIdentityPoolProviders.delete"),
+        when=f"{FEDERATE} {RETIRE}",
+    ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("delete a role",           "iam projects.roles.delete",                 "iam.roles.delete"),
         ("delete an account",       "iam serviceAccounts.delete",                "iam.serviceAccounts.delete"),
@@ -433,6 +477,12 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read the incident topic", "pubsub topics.get",                         "pubsub.topics.get"),
         ("read the incident topic's grants", "pubsub topics.getIamPolicy",       "pubsub.topics.getIamPolicy"),
         when=f"{REVIEW} {INFORM}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read the identity pool",  "iam workloadIdentityPools.get",             "iam.googleapis.com/workloadIdentityPools.get"),
+        ("read who is attested",    "iam workloadIdentityPools.listAttestationRules", "iam.googleapis.com/workloadIdentityPools.getAttestationRules"),
+        ("read whom GitHub lets in", "iam workloadIdentityPools.providers.get",  "iam.googleapis.com/workloadIdentityPoolProviders.get"),
+        when=f"{REVIEW} {FEDERATE}",
     ),
     *_rows(PREVIEW, "sourcePreviewer", SOURCE_PROJECT,
         ("load a model from the source project", "aiplatform models.get",        "aiplatform.models.get"),

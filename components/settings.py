@@ -163,6 +163,19 @@ TopicName = Annotated[
         "telemetry",
     ),
 ]
+GitHubId = Annotated[
+    str,
+    Field(coerce_numbers_to_str=True),
+    matches(r"[1-9][0-9]*", "the number that GitHub gives it, which no other one ever gets"),
+]
+Branch = Annotated[str, matches(r"[\w.-]+(/[\w.-]+)*", "a branch such as main")]
+GitHubEnvironment = Annotated[
+    str, matches(r"[\w.-]{1,255}", "an environment's name of letters, digits, _, . and -")
+]
+PoolId = Annotated[
+    str,
+    matches(r"(?!gcp-)[a-z0-9-]{4,32}", "a pool id: 4-32 of a-z, 0-9 and -, and no gcp- first"),
+]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 
@@ -283,6 +296,29 @@ class Alerts(_Frozen):
         return bool(self.emails or self.topic)
 
 
+class Federation(_Frozen):
+    """Whose GitHub jobs come in without a key: of one repository, by numbers that GitHub never
+    gives again, on `branch`, and in its protected environments. `pool` is a new id for the pool,
+    where one was deleted in the last 30 days."""
+
+    owner_id: GitHubId
+    repository_id: GitHubId
+    branch: Branch = "main"
+    rollout_environment: GitHubEnvironment
+    foundation_environment: GitHubEnvironment | None = None
+    pool: PoolId | None = None
+
+    @model_validator(mode="after")
+    def _tells_them_apart(self) -> Federation:
+        # GitHub does not (docs actions, "Managing environments for deployment").
+        names = [self.rollout_environment, self.foundation_environment or ""]
+        if len({name.lower() for name in names}) == 1:
+            raise ValueError(
+                f"has {names[0]!r} for both environments: whoever may roll out could change access"
+            )
+        return self
+
+
 class Settings(_Frozen):
     """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
 
@@ -315,6 +351,7 @@ class Settings(_Frozen):
     device_registry: Annotated[DeviceRegistry, BeforeValidator(_kind_alone)]
     clearblade_credentials: Annotated[SecretStr, AfterValidator(_credentials)] | None = None
     alerts: Alerts
+    federation: Federation | None = None
     protect: bool
     readiness_seconds: Annotated[int, Field(ge=0, le=86_400)]
     impersonate: bool
@@ -356,10 +393,10 @@ class Settings(_Frozen):
             raise ValueError(f"names {', '.join(taken)} twice, or as {' and '.join(READING)} are")
         return sensors
 
-    @field_validator("drift", mode="before")
+    @field_validator("drift", "federation", mode="before")
     @classmethod
-    def _may_be_empty(cls, drift: Any) -> Any:
-        return drift or None
+    def _may_be_empty(cls, group: Any) -> Any:
+        return group or None
 
     @field_validator("drift")
     @classmethod
@@ -420,6 +457,25 @@ class Settings(_Frozen):
             raise ValueError("is for a deviceRegistry of kind clearblade")
         return credentials
 
+    @field_validator("federation")
+    @classmethod
+    def _has_somebody_to_become(
+        cls, federation: Federation | None, info: ValidationInfo
+    ) -> Federation | None:
+        project, platform = info.data.get("project"), info.data.get("platform_member")
+        if federation and federation.foundation_environment and project and platform:
+            own = rf"serviceAccount:[^@]+@{project}\.iam\.gserviceaccount\.com"
+            if not re.fullmatch(own, platform):
+                raise ValueError(
+                    f"has a foundationEnvironment, whose jobs become the platform: platformMember "
+                    f"has to be an account of {project} (python -m access bootstrap makes it), not "
+                    f"{platform}"
+                )
+        prefix = info.data.get("account_prefix", "")
+        if federation and not federation.pool and prefix.startswith("gcp-"):
+            raise ValueError("needs `pool`: Google keeps ids that begin with gcp- to itself")
+        return federation
+
     @field_validator("models", mode="wrap")
     @classmethod
     def _fit_the_endpoint(
@@ -451,11 +507,14 @@ class Settings(_Frozen):
         """What the roles of this environment have to cover."""
         follows: dict[str, object] = {
             permissions.SOURCE: self.source_project,
-            permissions.REVIEW: self.preview_member,
+            permissions.REVIEW: self.preview_member or self.federation,
+            permissions.INVITE: self.preview_member,
             permissions.ROUTE: self.sensors,
             permissions.DRIFT: self.drift,
             permissions.WATCH: self.alerts.told,
             permissions.INFORM: self.alerts.topic,
+            permissions.FEDERATE: self.federation,
+            permissions.FOUNDATION: self.federation and self.federation.foundation_environment,
         }
         return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
 
@@ -474,6 +533,9 @@ class Settings(_Frozen):
         return self.account_prefix + identity
 
     def email(self, identity: str) -> str:
+        """Of an account of the stack, or of the platform's, where platformMember is one."""
+        if identity == permissions.PLATFORM:
+            return self.platform_member.partition(":")[2]
         return f"{self.account_id(identity)}@{self.project}.iam.gserviceaccount.com"
 
     def member(self, identity: str) -> str:
@@ -493,6 +555,35 @@ class Settings(_Frozen):
         return (self.source_project or "") if in_source else self.project
 
     @property
+    def pool_id(self) -> str:
+        """Of the identity pool that GitHub's jobs come in through."""
+        return (self.federation and self.federation.pool) or self.account_id("github")
+
+    def job(self, principal: str) -> str:
+        """The identity that a GitHub job has whose subject `principal` names; empty for others.
+
+        By the forms that GitHub gives a subject (docs.github.com, "OpenID Connect reference").
+        """
+        federation, (pool, _, subject) = self.federation, principal.partition("/subject/")
+        if federation is None or not pool.endswith(f"/workloadIdentityPools/{self.pool_id}"):
+            return ""
+        return {
+            f"environment:{federation.rollout_environment}": permissions.ROLLOUT_JOBS,
+            f"environment:{federation.foundation_environment}": permissions.FOUNDATION_JOBS,
+        }.get(":".join(subject.rsplit(":", 2)[1:]), permissions.PULL_REQUESTS)
+
+    def federated(self, identity: str, number: str) -> str:
+        """Whoever comes in as `identity`, as a member; `number` is the project's."""
+        assert self.federation is not None
+        attribute = {
+            permissions.PULL_REQUESTS: f"repository_id/{self.federation.repository_id}",
+            permissions.ROLLOUT_JOBS: f"environment/{self.federation.rollout_environment}",
+            permissions.FOUNDATION_JOBS: f"environment/{self.federation.foundation_environment}",
+        }[identity]
+        pool = f"projects/{number}/locations/global/workloadIdentityPools/{self.pool_id}"
+        return f"principalSet://iam.googleapis.com/{pool}/attribute.{attribute}"
+
+    @property
     def artifacts_bucket(self) -> str:
         return f"{self.project}-model-artifacts"
 
@@ -507,6 +598,7 @@ NESTED: Final[Mapping[str, type[_Frozen]]] = {
     "deviceRegistry": DeviceRegistry,
     "drift": Drift,
     "alerts": Alerts,
+    "federation": Federation,
 }
 """What the settings that hold others are made of."""
 

@@ -20,10 +20,22 @@ from access.answer import explained, full_resource_name, settings_of
 from access.explain import identity_of, place
 from components import permissions as table
 from components import routing, telemetry
-from components.settings import Settings
+from components.settings import Federation, Settings
 from policies import roles
 
 ROOT = Path(__file__).parents[2]
+GITHUB = Federation.model_validate(
+    {
+        "ownerId": "1",
+        "repositoryId": "2",
+        "rolloutEnvironment": "production",
+        "foundationEnvironment": "foundation",
+    }
+)
+JOB = (
+    "principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/"
+    "pm-github/subject/repo:acme@1/pumps@2"
+)
 
 
 @pytest.fixture(scope="module", params=["staging", "prod"])
@@ -55,6 +67,12 @@ def member(need: table.Need, settings: Settings) -> str:
             return "service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
         case table.MONITORING_AGENT:
             return "service-123456789012@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
+        case table.PULL_REQUESTS:
+            return f"{JOB}:pull_request"
+        case table.ROLLOUT_JOBS:
+            return f"{JOB}:environment:production"
+        case table.FOUNDATION_JOBS:
+            return f"{JOB}:environment:foundation"
     return settings.email(need.identity)
 
 
@@ -62,6 +80,7 @@ def test_each_line_is_answered_with_its_identity_and_a_fix(
     settings: Settings, show: Callable[[str], None]
 ) -> None:
     """Whoever is named, the answer is of his lines, and the fix gives him what he lacks."""
+    settings = settings.model_copy(update={"federation": GITHUB})
     for need in table.NEEDS:
         data = answered(denied(need.permission, who=member(need, settings)), settings)
         assert data["identity"] == need.identity

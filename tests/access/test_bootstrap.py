@@ -10,6 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from access import bootstrap
 from access.__main__ import main
 from access.answer import settings_of
 from components import permissions as table
@@ -25,19 +26,31 @@ def printed(*arguments: str) -> str:
 
 @pytest.mark.parametrize("stack", ["staging", "prod"])
 def test_each_project_gets_the_role_of_the_table(stack: str) -> None:
-    settings, script = settings_of(stack, ROOT), printed("bootstrap", stack)
-    files = dict(re.findall(r"cat > platform-(\S+)\.yaml <<'END'\n(.*?)END\n", script, re.DOTALL))
+    settings, text = settings_of(stack, ROOT), printed("bootstrap", stack)
+    files = dict(re.findall(r"cat > platform-(\S+)\.yaml <<'END'\n(.*?)END\n", text, re.DOTALL))
     assert set(files) == {settings.project, settings.source_project}
-    for project, text in files.items():
+    for project, content in files.items():
         place = table.PROJECT if project == settings.project else table.SOURCE_PROJECT
         (role,) = [
             role
             for role in table.roles(settings.capabilities)
             if (role.key, role.on) == (table.PLATFORM, place)
         ]
-        assert yaml.safe_load(text)["includedPermissions"] == list(role.permissions)
+        assert yaml.safe_load(content)["includedPermissions"] == list(role.permissions)
         granted = f"add-iam-policy-binding {project} --member={settings.platform_member} "
-        assert f"{granted}--role=projects/{project}/roles/platform" in script
+        assert f"{granted}--role=projects/{project}/roles/platform" in text
+
+
+def test_an_account_for_the_platform_is_made_before_its_role_is_granted() -> None:
+    platform = "serviceAccount:pm-platform@iot-staging.iam.gserviceaccount.com"
+    settings = settings_of("staging", ROOT).model_copy(update={"platform_member": platform})
+    lines = list(bootstrap.script(settings))
+    made = "    gcloud iam service-accounts create pm-platform --project=iot-staging"
+    (granted,) = [line for line in lines if f"binding iot-staging --member={platform}" in line]
+    assert lines.count(made) == 1 and lines.index(made) < lines.index(granted)
+    assert not any(
+        "service-accounts" in line for line in bootstrap.script(settings_of("prod", ROOT))
+    )
 
 
 def test_the_script_is_bash() -> None:

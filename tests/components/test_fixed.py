@@ -23,12 +23,20 @@ def fixed(root: Path, **changes: str) -> set[str]:
 
 
 ALWAYS = {"project", "region", "dedicatedEndpoint"}
+GITHUB = json.dumps({"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "production"})
 UPLOADS = ALWAYS | {"deployerMay"}
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"federation": GITHUB}, UPLOADS),
+        (
+            {"federation": GITHUB, "deployerMay": '["register"]'},
+            UPLOADS
+            | {"endpointId", "accountPrefix", "rolePrefix", "previewMember", "models"}
+            | {"federation", "federation.pool"},
+        ),
         ({}, UPLOADS),
         ({"models": json.dumps([{**LOOKED_UP, "traffic": 100}])}, ALWAYS),
         ({"protect": "true"}, UPLOADS | {"endpointId", "accountPrefix"}),

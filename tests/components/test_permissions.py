@@ -41,7 +41,7 @@ def test_a_role_is_the_union_of_its_steps_and_nothing_else() -> None:
 def test_act_as_and_token_creation_are_needed_on_single_accounts_only() -> None:
     accounts = {
         *(table.SERVING_ACCOUNT, table.DEPLOYER_ACCOUNT, table.PREVIEW_ACCOUNT),
-        table.TELEMETRY_ACCOUNT,
+        *(table.TELEMETRY_ACCOUNT, table.PLATFORM_ACCOUNT),
     }
     for role in chain.from_iterable(map(table.roles, EVERY_CHOICE)):
         if {"iam.serviceAccounts.actAs", "iam.serviceAccounts.getAccessToken"} & set(
@@ -52,7 +52,7 @@ def test_act_as_and_token_creation_are_needed_on_single_accounts_only() -> None:
 
 
 def test_the_preview_account_can_only_read() -> None:
-    reads = ("get", "list", "getIamPolicy")
+    reads = ("get", "list", "getIamPolicy", "getAttestationRules")
     for role in chain.from_iterable(map(table.roles, EVERY_CHOICE)):
         if role.identity == table.PREVIEW:
             assert all(name.rpartition(".")[2] in reads for name in role.permissions)

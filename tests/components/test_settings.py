@@ -45,6 +45,8 @@ GOOD = {
     "impersonate": "true",
 }
 
+GITHUB = {"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "production"}
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -136,6 +138,30 @@ def test_somebody_to_tell_is_what_has_the_stack_watch(
     assert settings.capabilities == {"register", "retire", "source", *capabilities}
 
 
+PLATFORM = "serviceAccount:pm-platform@iot-staging.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize(
+    ("changed", "capabilities"),
+    [
+        ({"federation": json.dumps(GITHUB)}, {"review", "federate"}),
+        (
+            {
+                "federation": json.dumps({**GITHUB, "foundationEnvironment": "base"}),
+                "platformMember": PLATFORM,
+            },
+            {"review", "federate", "foundation"},
+        ),
+        ({"previewMember": "user:ana@example.com"}, {"review", "invite"}),
+    ],
+)
+def test_who_previews_is_a_member_or_a_job(
+    root: Path, changed: dict[str, str], capabilities: set[str]
+) -> None:
+    settings = parse({**GOOD, **changed}, root)
+    assert settings.capabilities == {"register", "retire", "source", *capabilities}
+
+
 def test_settings_cannot_be_changed(root: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(GOOD, root).project = "other"
@@ -214,6 +240,20 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("alerts", '{"topic": "a-b", "availabilityPercent": 100}', "availabilityPercent: 100 is"),
         ("alerts", '{"topic": "a-b", "latency": 5}', "did you mean latencyMs?"),
         ("alerts", "all", "alerts: 'all' is not valid"),
+        *(
+            ("federation", json.dumps({**GITHUB, **changed}), said)
+            for changed, said in (
+                ({"ownerId": "acme"}, "federation.ownerId: 'acme' is not the number that GitHub"),
+                ({"repositoryId": 0}, "federation.repositoryId: 0 is not the number"),
+                ({"rolloutEnvironment": "it's"}, "is not an environment's name"),
+                ({"branch": "main' || true"}, "is not a branch such as main"),
+                ({"foundationEnvironment": "Production"}, "has 'production' for both"),
+                ({"foundationEnvironment": "base"}, "platformMember has to be an account of iot-s"),
+                ({"pool": "gcp-pool"}, "federation.pool: 'gcp-pool' is not a pool id"),
+                ({"repository": "acme/pumps"}, "did you mean repositoryId?"),
+            )
+        ),
+        ("federation", '{"ownerId": "1", "repositoryId": "2"}', "rolloutEnvironment: not set"),
         ("minReplicas", "3", "minReplicas: '3' is more than maxReplicas, 2; use 1 to 2"),
         ("minReplicas", "0", "minReplicas: '0' is not valid"),
         ("autoscaling", '{"cpuPercent": 0}', "autoscaling.cpuPercent: 0 is not valid"),

@@ -300,6 +300,22 @@ CHANGES = (
         ),
         before=lambda stack: stack.give_the_platform(*WATCHES, table.WATCH, table.INFORM),
     ),
+    Group(
+        (
+            Case(
+                "federation",
+                {"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "staging"},
+                {
+                    *("create Federation", "create WorkloadIdentityPool", "create IAMMember"),
+                    *("create WorkloadIdentityPoolProvider", "update IAMCustomRole"),
+                },
+                lambda s: len(s.sandbox.control("GET", "/state")["identityPools"]) > 2,
+            ),
+        ),
+        before=lambda stack: stack.give_the_platform(
+            *WATCHES, table.WATCH, table.INFORM, table.FEDERATE
+        ),
+    ),
     Group((Case("sensors", ["f1", "f2"], "cannot change sensors from 'f1, f2, f3, f4, f5,"),)),
     Group(
         (

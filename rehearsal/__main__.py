@@ -93,6 +93,13 @@ def show_summary(report: Report) -> None:
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
 
 
+SETTINGS: Final = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Use another value of a setting, as YAML, than the stack's file has. Repeatable.",
+)
 OUTPUT: Final = click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -137,13 +144,7 @@ def main() -> None:
     show_default=True,
     help="Which plugin plays the gcp package.",
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Use another value of a setting, as YAML, than the stack's file has. Repeatable.",
-)
+@SETTINGS
 @click.option(
     "--keep",
     is_flag=True,
@@ -236,11 +237,12 @@ def scenario(name: str) -> None:
 @main.command("prove")
 @click.argument("stack")
 @OUTPUT
-def prove_roles(stack: str, output: Path | None) -> None:
+@SETTINGS
+def prove_roles(stack: str, output: Path | None, settings: tuple[str, ...]) -> None:
     """Play the whole life of STACK; nothing that is granted may be spare, nothing unlisted used."""
     report = Report(f"{stack}-proof", Console(), output=output)
     with written(report):
-        passed = prove.prove(stack, report)
+        passed = prove.prove(stack, report, overrides(settings))
     sys.exit(0 if passed else 1)
 
 

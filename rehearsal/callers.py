@@ -11,6 +11,9 @@ A pipeline is named as it comes in at Google, and comes in as itself: a `princip
 `principalSet://` of an identity pool by a token whose claims are mapped to what the member names, a
 `serviceAccount:` by such a token and `generateAccessToken`.
 
+GitHub's jobs come in through the pool that the stack itself makes (components/federation.py), with
+a token such as GitHub gives them.
+
 The identity providers are played by the simulator, which mints the tokens.
 """
 
@@ -21,12 +24,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from components import federation
+from components import permissions as table
+from components.settings import Settings
+
 ISSUERS: Final = {
     "workforce": "https://login.example.com",
     "workload": "https://ci.example.com",
 }
 CLIENT: Final = "rehearsal"
 """The audience of the tokens: the client id of a workforce provider, allowed at a workload one."""
+
+OWNER, REPOSITORY = "acme", "pumps"
+"""What GitHub calls the repository of the stack."""
 
 COMPANY: Final = "locations/global/workforcePools/rehearsal"
 PROVIDER: Final = "rehearsal"
@@ -72,9 +82,12 @@ class Caller:
     mapping: Mapping[str, str] = field(default_factory=dict)
     account: str = ""
     """The address of the service account that it becomes; empty when it stays who it is."""
+    provider: str = PROVIDER
 
     @property
     def issuer(self) -> str:
+        if self.provider != PROVIDER:
+            return federation.ISSUER
         return ISSUERS["workload" if "/workloadIdentityPools/" in self.pool else "workforce"]
 
     @property
@@ -95,9 +108,17 @@ class Caller:
         """Of the project that the pool is in; empty for a pool of an organization."""
         return self.pool.split("/")[1] if self.pool.startswith("projects/") else ""
 
-    def token_request(self) -> Mapping[str, str]:
-        """What the simulator's `/subject-token` takes; the issuer knows the claims."""
-        return {"issuer": self.issuer, "subject": self.subject, "audience": CLIENT}
+    def token_request(self) -> Mapping[str, Any]:
+        """What the simulator's `/subject-token` takes; who is seeded, the issuer knows."""
+        asked = {"issuer": self.issuer, "subject": self.subject}
+        if self.provider == PROVIDER:
+            return {**asked, "audience": CLIENT}
+        return {**asked, "audience": f"https:{self.audience}", "claims": dict(self.claims)}
+
+    @property
+    def audience(self) -> str:
+        """The provider, as the token service takes it."""
+        return f"//iam.googleapis.com/{self.pool}/providers/{self.provider}"
 
     def credentials(self, token_file: str, impersonate: str = "") -> dict[str, Any]:
         """An `external_account` file as `gcloud iam … create-cred-config` writes it."""
@@ -105,7 +126,7 @@ class Caller:
         kind = "id_token" if workforce else "jwt"
         content: dict[str, Any] = {
             "type": "external_account",
-            "audience": f"//iam.googleapis.com/{self.pool}/providers/{PROVIDER}",
+            "audience": self.audience,
             "subject_token_type": f"urn:ietf:params:oauth:token-type:{kind}",
             "token_url": "https://sts.googleapis.com/v1/token",
             "credential_source": {"file": token_file},
@@ -155,6 +176,42 @@ def caller(member: str, name: str) -> Caller:
         f"{member!r} cannot be rehearsed as platformMember or previewMember; name a user:, a "
         "group:, a serviceAccount: of a project, or a principal:// or principalSet:// of an "
         "identity pool"
+    )
+
+
+def job(settings: Settings, number: str, identity: str, **claims: Any) -> Caller:
+    """A GitHub job of the repository that the settings name, as `identity` of the table has it.
+
+    `claims` go before those of a usual one (names and shapes: docs.github.com, "OpenID Connect
+    reference"); `number` is that of the stack's project.
+    """
+    given = settings.federation
+    if given is None:
+        raise UnknownCaller("no GitHub job comes in: federation is not set")
+    environment = {
+        table.ROLLOUT_JOBS: given.rollout_environment,
+        table.FOUNDATION_JOBS: given.foundation_environment,
+    }.get(identity)
+    ref = f"refs/heads/{given.branch}" if environment else "refs/pull/7/merge"
+    workflow = f"{OWNER}/{REPOSITORY}/.github/workflows/ci.yml@{ref}"
+    usual = {
+        "repository": f"{OWNER}/{REPOSITORY}",
+        "repository_id": given.repository_id,
+        "repository_owner": OWNER,
+        "repository_owner_id": given.owner_id,
+        "event_name": "push" if environment else "pull_request",
+        "ref": ref,
+        "workflow_ref": workflow,
+        "job_workflow_ref": workflow,
+        **({"environment": environment} if environment else {}),
+    }
+    context = f"environment:{environment}" if environment else "pull_request"
+    return Caller(
+        identity.replace(" ", "-"),
+        f"projects/{number}/locations/global/workloadIdentityPools/{settings.pool_id}",
+        f"repo:{OWNER}@{given.owner_id}/{REPOSITORY}@{given.repository_id}:{context}",
+        {**usual, **claims},
+        provider=federation.DEPLOY if environment else federation.PREVIEW,
     )
 
 

@@ -62,12 +62,27 @@ class Environment:
     """What goes before the file's values."""
 
     @property
+    def jobs(self) -> dict[str, Caller]:
+        """Identity → a job, for those that come in by the stack's own federation."""
+        there = {role.identity for role in table.roles(self.settings.capabilities)}
+        return {
+            identity: callers.job(self.settings, NUMBER, identity)
+            for identity in table.FEDERATED
+            if identity in there
+        }
+
+    @property
     def members(self) -> dict[str, str]:
         """Identity → member, for everybody that the permission table knows and who is there."""
         return {
             **{identity: self.settings.member(identity) for identity in table.ACCOUNTS},
             table.PLATFORM: self.platform.member,
-            **({table.REVIEWER: self.reviewer.member} if self.reviewer else {}),
+            **{identity: job.member for identity, job in self.jobs.items()},
+            **(
+                {table.REVIEWER: self.reviewer.member}
+                if self.reviewer and self.settings.preview_member
+                else {}
+            ),
             table.AGENT: agent("aiplatform"),
             table.PUBSUB_AGENT: agent("pubsub"),
             table.MONITORING_AGENT: agent("monitoring-notification"),
@@ -95,15 +110,22 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
         if "training" in model:
             model["training"]["data"] = str(training(models, model["id"]))
     settings = parse(raw(values), ROOT)
-    reviewing = settings.preview_member
     return Environment(
         stack,
         values,
         settings,
         callers.caller(settings.platform_member, "engineer"),
-        callers.caller(reviewing, "reviewer") if reviewing else None,
+        _reviewer(settings),
         overrides,
     )
+
+
+def _reviewer(settings: Settings) -> Caller | None:
+    if settings.preview_member:
+        return callers.caller(settings.preview_member, "reviewer")
+    if settings.federation:
+        return callers.job(settings, NUMBER, table.PULL_REQUESTS)
+    return None
 
 
 def artifact(models: Path, model: str, **trained: int) -> Path:
@@ -158,7 +180,8 @@ def seed(environment: Environment) -> dict[str, Any]:
         for role in roles
     ]
     registrar = clearblade(settings.project)
-    who = (environment.platform, *filter(None, (environment.reviewer,)))
+    reviewer = environment.reviewer if settings.preview_member else None
+    who = (environment.platform, *filter(None, (reviewer,)))
     homes = {caller.home for caller in who}
     entering = callers.seed(who, {number: id for id, number, _ in projects})
     return {

@@ -9,9 +9,11 @@ what was used without a line of the table is missing there. Either ends the proo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from access.answer import explained
+from components import federation
 from components import permissions as table
 from components import telemetry as stack
 from components.alerts import SERVICE
@@ -37,13 +39,18 @@ USAGE: Final = "https://serviceusage.googleapis.com/v1"
 SETTLED: Final = 600
 """Seconds after which a grant and an API are in effect."""
 
+NO_OTHERS: Final[Mapping[str, Any]] = {}
+
 Change = tuple[str, str, Any]
 """Verb, address and body of a request."""
 
 
-def prove(stack_name: str, report: Report) -> bool:
-    """Play the whole life, and say what each identity was granted and used; True when all fits."""
-    with opened(Options(stack_name), report) as run:
+def prove(stack_name: str, report: Report, settings: Mapping[str, Any] = NO_OTHERS) -> bool:
+    """Play the whole life, and say what each identity was granted and used; True when all fits.
+
+    `settings` go before those of the stack's file.
+    """
+    with opened(Options(stack_name, settings=settings), report) as run:
         held = play(run, list(_life(run)))
         spare, missing = _spare(run), _unlisted(run)
     report.summary["spare"], report.summary["missing"] = spare, missing
@@ -67,6 +74,7 @@ def _life(run: Rehearsal) -> Iterator[Step]:
         yield Step("fewer alerts", fewer_alerts, lambda it: it.watches)
         return
     yield Step("destroy", destroy)
+    yield Step("come back too early", come_back, lambda it: it.federates)
     yield Step("up after destroy", lifecycle.up)
     yield Step("destroy once more", destroy)
 
@@ -124,6 +132,19 @@ def destroy(run: Rehearsal, stage: Stage) -> None:
     run.hold(stage, run.engine.destroy())
 
 
+def come_back(run: Rehearsal, stage: Stage) -> None:
+    """A deleted identity pool keeps its id, which the next `up` says; it takes another one."""
+    outcome = run.engine.up()
+    [error] = [error for error in outcome.errors if "WorkloadIdentityPool" in error] or [""]
+    here, found = run.environment, explained(error, run.environment.settings)
+    if outcome.ok or not any("federation.pool" in fix for it in found for fix in it.fix["pulumi"]):
+        raise StageFailed("nobody said that the pool's id is taken", "\n".join(outcome.errors))
+    other = {**here.values["federation"], "pool": f"{here.settings.pool_id}-2"}
+    changed = {**here.overrides, "federation": other}
+    run.engine.configure(environments.load(here.stack, run.report.folder / "models", **changed))
+    stage.note = "refused: the id of a deleted pool is taken; another one from now on"
+
+
 def put_right(run: Rehearsal, stage: Stage) -> None:
     """Somebody with every right changes what can be changed; an `up` with refresh puts it right."""
     changes = change_by_hand(run)
@@ -158,6 +179,10 @@ def _by_hand(run: Rehearsal) -> Iterator[Change]:
         yield "PATCH", at, {"name": model, "displayName": BY_HAND}
     if run.routes:
         yield from _of_telemetry(project)
+    if run.federates:
+        pool = f"{IAM}/{project}/locations/global/workloadIdentityPools/{settings.pool_id}"
+        for name in (pool, f"{pool}/providers/{federation.DEPLOY}"):
+            yield "PATCH", f"{name}?updateMask=displayName", {"displayName": BY_HAND}
     if run.watches:
         yield from _of_alerts(project, owner)
     if run.watches_drift:

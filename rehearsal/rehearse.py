@@ -12,6 +12,7 @@ from rehearsal import (
     colleague,
     devices,
     drift,
+    federating,
     kept,
     lifecycle,
     pictures,
@@ -49,6 +50,7 @@ STEPS: Final = (
     Step("store a model", workloads.store, lambda run: run.registers),
     Step("predict", workloads.predict, aside=True),
     Step("route telemetry", routing.route, lambda run: run.routes, aside=True),
+    Step("come in from GitHub", federating.come_in, lambda run: run.federates),
     # Devices and their predictions go on while somebody works on the stack.
     Step("up again", lifecycle.up_again, waits=False),
     Step("refresh", lifecycle.refresh, waits=False),

@@ -80,6 +80,10 @@ class Rehearsal(World):
         return table.WATCH in self.environment.settings.capabilities
 
     @property
+    def federates(self) -> bool:
+        return table.FEDERATE in self.environment.settings.capabilities
+
+    @property
     def protected(self) -> bool:
         return self.environment.settings.protect
 

@@ -208,6 +208,10 @@ class Sandbox:
             lambda: str(self.control("POST", "/token", {"email": email})["access_token"])
         )
 
+    def bearer(self, token: str) -> Google:
+        """Calls that show this token."""
+        return self._google(lambda: token)
+
     def anybody(self) -> Google:
         """Calls that show no token of Google's: for what has tokens of its own."""
         return self._google(str)

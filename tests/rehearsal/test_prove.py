@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,26 @@ def test_every_role_is_tight_over_the_whole_life(stack: str) -> None:
     assert disagreements(page, stack, summary["identities"]) == []
     for held in summary["identities"].values():
         assert set(held["granted"]) <= set(held["used"])
+
+
+@pytest.mark.sweep
+def test_every_role_is_tight_where_github_comes_in() -> None:
+    """Pull requests are previewed by GitHub's jobs alone, and the platform is an account. A pool's
+    id is taken after the stack is destroyed, which is said with what to do."""
+    github = {
+        "ownerId": 583231,
+        "repositoryId": 1296269,
+        "rolloutEnvironment": "staging",
+        "foundationEnvironment": "staging-foundation",
+    }
+    platform = "serviceAccount:pm-platform@iot-staging.iam.gserviceaccount.com"
+    others = (f"federation={json.dumps(github)}", "previewMember=''", f"platformMember={platform}")
+    code, output, summary = play("prove", "staging", *(p for o in others for p in ("--set", o)))
+    assert code == 0, output
+    assert (summary["spare"], summary["missing"]) == ([], [])
+    assert set(table.FEDERATED) <= summary["identities"].keys()
+    assert {"come in from GitHub", "come back too early"} <= set(summary["stages"])
+    assert "3 kinds of jobs became 5 accounts; 16 attempts refused" in output
 
 
 @pytest.mark.sweep

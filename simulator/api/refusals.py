@@ -196,6 +196,7 @@ UNRECORDED: Final = (
     "resourcemanager.organizations",
     "resourcemanager.projects",
     "serviceusage.operations",
+    "serviceusage.quotas",
     "serviceusage.services",
 )
 """Kinds with permissions that no line fits. That these are denied in the general words, with

@@ -81,11 +81,12 @@ def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
             "'//aiplatform.googleapis.com/projects/iot-staging/locations/us-central1'",
             {"permission": "aiplatform.endpoints.create", "identity": "deployer"},
         ),
-        (
+        pytest.param(
             ["--without", "iam.serviceAccounts.actAs"],
             "You do not have permission to act as service_account: "
             "pm-serving@iot-staging.iam.gserviceaccount.com",
             {"permission": "iam.serviceAccounts.actAs", "identity": "deployer"},
+            marks=pytest.mark.sweep,
         ),
         pytest.param(
             ["--without", "storage.objects.get"],
@@ -94,10 +95,11 @@ def test_prod_is_rehearsed_and_refuses_to_be_destroyed() -> None:
             {"permission": "storage.objects.get", "identity": "platform"},
             marks=pytest.mark.sweep,
         ),
-        (
+        pytest.param(
             ["--without", "platform:iam.serviceAccounts.create"],
             "iam.serviceAccounts.create",
             {"permission": "iam.serviceAccounts.create", "identity": "platform"},
+            marks=pytest.mark.sweep,
         ),
         pytest.param(
             ["--without", "serving:storage.objects.get"],

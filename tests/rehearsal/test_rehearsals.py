@@ -184,7 +184,7 @@ def test_a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permissi
     code, output, _ = play("scenario", "pull-request")
     assert code == 0, output
     assert re.search(r"✓ nothing changed +[\d.]+ s +(\d+) same\n", output), output
-    assert re.search(r"✓ something changed +[\d.]+ s +\d+ same, 4 update\n", output), output
+    assert re.search(r"✓ something changed +[\d.]+ s +\d+ same, 5 update\n", output), output
     assert re.search(r"✓ look for drift +[\d.]+ s +(\d+) same\n", output), output
     assert re.search(r"preview +(\d+) +\1 +none", output), output
 

@@ -49,11 +49,12 @@ STEPS: Final = (
     Step("recover", trouble.recover, lambda run: run.failed is not None),
     Step("store a model", workloads.store, lambda run: run.registers),
     Step("predict", workloads.predict, aside=True),
-    Step("route telemetry", routing.route, lambda run: run.routes, aside=True),
+    Step("publish telemetry", routing.publish, lambda run: run.routes, aside=True),
     Step("come in from GitHub", federating.come_in, lambda run: run.federates),
     # Devices and their predictions go on while somebody works on the stack.
     Step("up again", lifecycle.up_again, waits=False),
     Step("refresh", lifecycle.refresh, waits=False),
+    Step("route telemetry", routing.route, lambda run: run.routes),
     Step("keep apart", routing.keep_apart, lambda run: run.routes),
     Step("tell the registry", devices.tell, lambda run: run.registers_devices),
     Step("watch drift", drift.watch, lambda run: run.watches_drift),

@@ -69,7 +69,7 @@ def _project(settings: Settings, project: str, in_source: bool) -> Iterator[str]
     if not in_source and settings.platform_member.startswith("serviceAccount:"):
         yield from _account(settings.email(table.PLATFORM))
     member = shlex.quote(settings.platform_member)
-    role = f"projects/{project}/roles/{table.PLATFORM}"
+    role = settings.role_name(table.PLATFORM, in_source)
     yield (
         f"gcloud projects add-iam-policy-binding {project} --member={member} --role={role} "
         "--condition=None > /dev/null"

@@ -107,10 +107,6 @@ class Live:
             return self.settings.platform_member
         return self.settings.preview_member or ""
 
-    def platform_role(self, in_source: bool) -> str:
-        """The platform's own role, which is there before the stack."""
-        return f"projects/{self.settings.project_of(in_source)}/roles/{table.PLATFORM}"
-
     def become(self, identity: str) -> Google:
         """Calls as an account of the stack; by its credentials' owner where that is who asks."""
         if identity == self._me:
@@ -156,9 +152,7 @@ class Live:
         """Every grant that the stack declares, and those that it takes for granted."""
         settings = self.settings
         for role in table.roles(settings.capabilities):
-            in_source = role.on in table.IN_SOURCE
-            own = role.key == table.PLATFORM
-            name = self.platform_role(in_source) if own else settings.role_name(role.key, in_source)
+            name = settings.role_name(role.key, role.on in table.IN_SOURCE)
             for place in self.places(role.on):
                 yield Grant(role.identity, name, self.member(role.identity), place)
         (project,) = self.places(table.PROJECT)

@@ -169,7 +169,7 @@ def roles(live: Live, asked: Asked) -> Findings:
     }
     for role in table.roles(settings.capabilities):
         if role.key == table.PLATFORM:
-            name = live.platform_role(role.on in table.IN_SOURCE)
+            name = settings.role_name(role.key, role.on in table.IN_SOURCE)
             declared[name] = frozenset(role.permissions)
     for name, permissions in declared.items():
         yield from _judged(name, _role, live, name, permissions)
@@ -231,7 +231,7 @@ def _grant(live: Live, grant: Grant, about: str) -> Findings:
 
 def _strangers(live: Live, place: str, declared: set[tuple[str, str]]) -> Findings:
     """Who holds a role of the stack there, or is an account of it, without being declared."""
-    ours = {table.PLATFORM, *(live.settings.role_id(need.role) for need in table.NEEDS)}
+    ours = {live.settings.role_id(need.role) for need in table.NEEDS}
     mine = {live.member(identity) for identity in live.accounts}
     try:
         policy = live.policy(place)

@@ -545,7 +545,8 @@ class Settings(_Frozen):
         return f"projects/{self.project}/serviceAccounts/{self.email(identity)}"
 
     def role_id(self, key: str) -> str:
-        return role_id(self.role_prefix, key)
+        """The platform's own role is there before the stack, and has no prefix."""
+        return key if key == permissions.PLATFORM else role_id(self.role_prefix, key)
 
     def role_name(self, key: str, in_source: bool = False) -> str:
         return f"projects/{self.project_of(in_source)}/roles/{self.role_id(key)}"

@@ -46,9 +46,9 @@ from components.routing import ATTEMPTS, RISKS, subscription
 from components.settings import Settings
 from rehearsal import environment as environments
 from rehearsal import prove, reviewing, telemetry, trouble, watching, workloads
-from rehearsal.engine import Outcome, stack_program
+from rehearsal.engine import Outcome, diagnostic, stack_program
 from rehearsal.environment import ONCALL, Environment
-from rehearsal.relay import Relay, heading
+from rehearsal.relay import Relay
 from rehearsal.report import Report, Stage, StageFailed
 from rehearsal.routing import BACKOFF, MALFORMED, PUBSUB, count, pulled, reading
 from rehearsal.run import Options, Rehearsal, opened
@@ -120,10 +120,7 @@ class Lines:
         settings = self.environment.settings
         members = {identity: member for member, identity in holders(self.environment).items()}
         for need in table.needs(settings.capabilities):
-            in_source = need.on in table.IN_SOURCE
-            role = settings.role_name(need.role, in_source)
-            if need.role == table.PLATFORM:
-                role = f"projects/{settings.project_of(in_source)}/roles/{table.PLATFORM}"
+            role = settings.role_name(need.role, need.on in table.IN_SOURCE)
             self._by_grant.setdefault((role, members[need.identity]), []).append(need)
 
     def of(self, part: Part) -> list[table.Need]:
@@ -267,7 +264,7 @@ class Trial:
 def told(outcome: Outcome) -> list[str]:
     """What the engine's errors say, each under the heading that the command line gives it."""
     of_resources = [
-        heading(urn, error)
+        diagnostic(urn, error)
         for urn, failed in outcome.failed.items()
         for error in failed.get("errors", ())
     ]

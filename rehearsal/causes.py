@@ -23,7 +23,8 @@ from rehearsal import callers, colleague
 from rehearsal.engine import stack_program
 from rehearsal.environment import NUMBER
 from rehearsal.report import Report, StageFailed
-from rehearsal.scene import IAM, SCOPE, STORAGE, VERTEX, Refused, Scene, staged
+from rehearsal.scene import IAM, STORAGE, VERTEX, Refused, Scene, staged
+from vertexops.google import SCOPE
 
 ACT_AS: Final = "iam.serviceAccounts.actAs"
 CREATE: Final = "aiplatform.endpoints.create"

@@ -406,6 +406,13 @@ def _note(event: EngineEvent, outcome: Outcome) -> None:
         }
 
 
+def diagnostic(urn: str, *errors: str) -> str:
+    """Errors of a resource as the command line prints them."""
+    _, _, kind, name = urn.split("::", 3)
+    lines = [f"    error: {error}" for error in errors]
+    return "\n".join([f"  {kind.rpartition('$')[2]} ({name}):", *lines])
+
+
 def warm_up() -> None:
     """Do what the first operation would: ask the CLI its version, import what programs use."""
     import_module("pulumi_gcp")

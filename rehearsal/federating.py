@@ -12,10 +12,10 @@ from rehearsal.environment import NUMBER
 from rehearsal.report import Stage, StageFailed
 from rehearsal.run import Rehearsal
 from rehearsal.sandbox import GoogleError, Sandbox
+from vertexops.google import SCOPE
 
 STS: Final = "https://sts.googleapis.com/v1/token"
 ACCOUNTS: Final = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
-SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 TYPES: Final = "urn:ietf:params:oauth:token-type:"
 FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 

@@ -236,10 +236,7 @@ def _spare(run: Rehearsal) -> list[tuple[str, str, str]]:
     members = run.environment.members
     found = []
     for need in table.needs(settings.capabilities):
-        in_source = need.on in table.IN_SOURCE
-        project = f"projects/{settings.project_of(in_source)}"
-        own = f"{project}/roles/{table.PLATFORM}"
-        role = own if need.role == table.PLATFORM else settings.role_name(need.role, in_source)
+        role = settings.role_name(need.role, need.on in table.IN_SOURCE)
         by = usage.get(members.get(need.identity), {}).get(need.permission, {}).keys()
         if not by & {role, *CREATORS}:
             found.append((need.identity, need.permission, need.step))

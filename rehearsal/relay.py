@@ -11,6 +11,8 @@ import grpc
 from google.rpc import status_pb2
 from pulumi.runtime.proto import provider_pb2
 
+from rehearsal.engine import diagnostic
+
 proto: Any = provider_pb2
 
 SERVICE: Final = "/pulumirpc.ResourceProvider/"
@@ -81,7 +83,7 @@ class Relay:
                 try:
                     return call(method, request)
                 except grpc.RpcError as error:
-                    if not self._watch.again(heading(asked.urn, error.details())):
+                    if not self._watch.again(diagnostic(asked.urn, error.details())):
                         raise
                     if method in ANSWERS and (made := _made(error)):
                         return self._finished(method, call, asked, made)
@@ -98,7 +100,7 @@ class Relay:
                 update = proto.UpdateRequest(id=found.id, urn=asked.urn, **known)
                 done = proto.UpdateResponse.FromString(call("Update", update.SerializeToString()))
             except grpc.RpcError as error:
-                if not self._watch.again(heading(asked.urn, error.details())):
+                if not self._watch.again(diagnostic(asked.urn, error.details())):
                     raise
                 made = _made(error) or made
             else:
@@ -107,12 +109,6 @@ class Relay:
                     properties=done.properties, **named
                 ).SerializeToString()
                 return answer
-
-
-def heading(urn: str, message: str) -> str:
-    """An error of a resource as the command line prints it."""
-    kind, name = urn.split("::")[-2].rpartition("$")[2], urn.split("::")[-1]
-    return f"  {kind} ({name}):\n    error: {message}"
 
 
 def _made(error: Any) -> Any:

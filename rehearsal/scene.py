@@ -21,16 +21,16 @@ from components.settings import Settings
 from rehearsal import colleague
 from rehearsal import environment as environments
 from rehearsal.callers import Caller
-from rehearsal.engine import Outcome
+from rehearsal.engine import Outcome, diagnostic
 from rehearsal.environment import OWNER
 from rehearsal.report import Report
 from rehearsal.run import Options, Rehearsal, demand_ok, opened
 from rehearsal.sandbox import GoogleError
+from vertexops.google import SCOPE
 
 UNWATCHED: Final[dict[str, Any]] = {"sensors": [], "drift": {}, "alerts": {}}
 """Settings of the staging stack without telemetry and what watches it, which no cause is about."""
 
-SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 IAM: Final = "https://iam.googleapis.com/v1"
 MANAGER: Final = "https://cloudresourcemanager.googleapis.com/v1"
 STORAGE: Final = "https://storage.googleapis.com/storage/v1"
@@ -96,9 +96,7 @@ class Scene:
     # What somebody with every right does.
 
     def role(self, key: str, in_source: bool = False) -> str:
-        """The full name of a role of the table, that of the platform's own too."""
-        if key == table.PLATFORM:
-            return f"projects/{self.settings.project}/roles/{table.PLATFORM}"
+        """The full name of a role of the table."""
         return self.settings.role_name(key, in_source)
 
     def change_role(self, name: str, add: Sequence[str] = (), drop: Sequence[str] = ()) -> None:
@@ -282,14 +280,9 @@ def _token(credentials: Any) -> Any:
 
 def printed(outcome: Outcome) -> str:
     """The errors as the engine prints them, each under the resource that failed."""
-    lines = ["Diagnostics:"]
-    for urn, told in outcome.failed.items():
-        kind, name = urn.split("::")[2:4]
-        lines.append(f"  {kind.rpartition('$')[2]} ({name}):")
-        lines += [f"    error: {error}" for error in told.get("errors", ())]
-    if len(lines) == 1:
-        lines += [f"    error: {error}" for error in outcome.errors]
-    return "\n".join(lines)
+    told = [diagnostic(urn, *it.get("errors", ())) for urn, it in outcome.failed.items()]
+    others = [f"    error: {error}" for error in outcome.errors]
+    return "\n".join(["Diagnostics:", *(told or others)])
 
 
 @contextmanager

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rehearsal.scene import UNWATCHED
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 600
-UNWATCHED: dict[str, Any] = {"sensors": [], "drift": {}, "alerts": {}}
-"""Settings of a stack without telemetry and without what watches it: half of the resources."""
 BARE = [part for key, value in UNWATCHED.items() for part in ("--set", f"{key}={value}")]
 WITH_SUMMARY = ("up", "prove", "ablate", "crash", "faults")
 

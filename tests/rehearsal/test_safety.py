@@ -22,9 +22,10 @@ from rehearsal import telemetry, toolchain
 from rehearsal.engine import Apart, Engine, session_of
 from rehearsal.report import Report
 from rehearsal.sandbox import GoogleError, Sandbox, clean_environment
+from rehearsal.scene import UNWATCHED
 from rehearsal.world import World
 from rehearsal.world import opened as opened_world
-from tests.rehearsal.playing import ROOT, UNWATCHED
+from tests.rehearsal.playing import ROOT
 
 ENGINEER = "platform@example.com"
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")

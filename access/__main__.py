@@ -13,12 +13,13 @@ from typing import Final, TextIO
 import click
 import yaml
 
-from access import comment, diff, report
+from access import comment, diff, report, split
 from access.answer import explained, settings_of
 from access.bootstrap import role_file, script
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
 from components.settings import Settings, SettingsError
+from components.settings import stacks as environments
 from pulumi_plugin.kinds import ProviderError
 
 ROOT: Final = Path(__file__).parents[1]
@@ -65,7 +66,7 @@ def explain_text(file: TextIO, stack: str | None, as_json: bool) -> None:
 @click.argument("stacks", nargs=-1)
 def report_strength(stacks: tuple[str, ...]) -> None:
     """How strong each identity of STACKS (or of all) is: a table, and a diagram in Mermaid."""
-    for stack in stacks or report.stacks(ROOT):
+    for stack in stacks or sorted(environments(ROOT)):
         click.echo(f"## {stack}\n")
         click.echo("\n".join(report.strength(_settings(stack).capabilities)) + "\n")
 
@@ -208,6 +209,20 @@ def name_doubles(state: TextIO) -> None:
         click.echo(url)
     if found:
         click.echo("The state knows another that is called the same: delete these.", err=True)
+
+
+@main.command("split")
+@click.argument("state", type=click.File(), default="-")
+@click.option("--to", "rollout", required=True, metavar="STACK", help="The stack of the rollout.")
+def split_state(state: TextIO, rollout: str) -> None:
+    """Print what makes a stack's exported STATE two: the commands that move the rollout's part.
+
+    Run them before the first `pulumi up` with `layer: foundation` (docs/layers.md).
+    """
+    try:
+        click.echo(split.script(json.load(state), rollout))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

@@ -487,6 +487,8 @@ _SETTINGS: Final = {
     table.FEDERATE: "pulumi config set --path federation.repositoryId ID  # and ownerId, "
     "rolloutEnvironment",
     table.FOUNDATION: "pulumi config set --path federation.foundationEnvironment NAME",
+    table.WHOLE: "pulumi config set layer whole",
+    table.LAYERS: "pulumi config set layer foundation  # and a stack of layer rollout",
 }
 _WHY: Final = {
     **{name: f"deployerMay has {name}" for name in table.CAPABILITIES},
@@ -498,6 +500,8 @@ _WHY: Final = {
     table.WATCH: "alerts tell somebody",
     table.INFORM: "alerts have a topic",
     table.FEDERATE: "federation is set",
+    table.WHOLE: "layer is whole",
+    table.LAYERS: "layer is foundation or rollout",
     table.FOUNDATION: "federation has a foundationEnvironment",
 }
 

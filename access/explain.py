@@ -494,7 +494,10 @@ def _plural(thing: str) -> str:
 @cache
 def _spellings() -> dict[str, str]:
     names = (*roles.names(), *(need.permission for need in table.NEEDS))
-    return {name.lower(): name for name in names}
+    # Roles list `iam.googleapis.com/workloadIdentityPools.get`; denials have no host in it, as
+    # users report them.
+    hosted = {name.replace(".googleapis.com/", ".", 1).lower(): name for name in names}
+    return hosted | {name.lower(): name for name in names}
 
 
 def spelled(permission: str) -> str:
@@ -638,11 +641,21 @@ def place(need: table.Need) -> str:
 def _places() -> dict[tuple[str, ...], int]:
     """Line numbers in the table's source, by identity, role, resource, step and permission."""
     lines = enumerate(Path(table.__file__).read_text().splitlines(), 1)
-    rows = [number for number, line in lines if line.startswith(ROW)]
-    return {
-        (need.identity, need.role, need.on, need.step, need.permission): row
-        for need, row in zip(table.NEEDS, rows, strict=True)
-    }
+    rows = iter([number for number, line in lines if line.startswith(ROW)])
+    found: dict[tuple[str, ...], int] = {}
+    row, before = next(rows), table.NEEDS[0]
+    for need in table.NEEDS:
+        if need is not before and not _of_one_row(before, need):
+            row = next(rows)
+        before = need
+        found[need.identity, need.role, need.on, need.step, need.permission] = row
+    return found
+
+
+def _of_one_row(one: table.Need, other: table.Need) -> bool:
+    """Whether both are what one row says, of one stack and of two."""
+    same = (one.step, one.call, one.permission) == (other.step, other.call, other.permission)
+    return same and table.WHOLE in one.when and table.LAYERS in other.when
 
 
 ROW: Final = '        ("'

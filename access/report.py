@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from access.answer import settings_of
 from components import permissions as table
+from components.settings import stacks
 from policies import roles
 
 ASSETS: Final = {
@@ -103,6 +104,8 @@ USUAL: Final = {
     "incidentPublisher": "roles/pubsub.publisher",
     "telemetryWriter": "roles/bigquery.dataEditor",
     "artifactWriter": "roles/storage.objectCreator",
+    "artifactKeeper": "roles/storage.objectAdmin",
+    "telemetrySubscriber": "roles/pubsub.subscriber",
     # Editors may not grant, so whoever runs Pulumi is made an owner.
     "platform": "roles/owner",
     "previewer": "roles/viewer",
@@ -255,11 +258,6 @@ def _reduction(role: table.Role) -> str:
     return f"`{role.key}` on the {role.on}: {held}; `{usual}` has {every:,} ({less})"
 
 
-def stacks(root: Path) -> list[str]:
-    """The environments that have a file in `root`."""
-    return sorted(path.name.split(".")[1] for path in root.glob("Pulumi.*.yaml"))
-
-
 PAGE: Final = """\
 # Access
 
@@ -277,7 +275,7 @@ compares a live environment with what is declared."""
 def page(root: Path) -> Iterator[str]:
     """docs/access.md."""
     yield PAGE
-    for stack in stacks(root):
+    for stack in sorted(stacks(root)):
         capabilities = settings_of(stack, root).capabilities
         yield f"\n## {stack}\n"
         yield f"What it does: {', '.join(sorted(capabilities))}.\n"
@@ -294,7 +292,7 @@ def shown(text: str, stack: str) -> dict[str, set[str]]:
             environment, identity = line[3:], ""
         elif line.startswith("### "):
             identity = line[4:]
-        elif environment == stack and identity and (row := re.match(r"\| `([\w.]+)` \|", line)):
+        elif environment == stack and identity and (row := re.match(r"\| `([\w./]+)` \|", line)):
             found.setdefault(identity, set()).add(row[1])
     return found
 

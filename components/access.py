@@ -10,8 +10,8 @@ import pulumi_gcp as gcp
 
 from components import permissions as table
 from components.settings import Settings
-from components.telemetry import DATASET, DEAD_LETTERS, TOPIC, Telemetry
-from vertexops.sdk import AccessReady
+from components.telemetry import DATASET, DEAD_LETTERS, TOPIC, Telemetry, topic_id
+from vertexops.sdk import AccessReady, NeedArgs
 
 ACCOUNT_OF: Final = {
     table.DEPLOYER_ACCOUNT: table.DEPLOYER,
@@ -89,11 +89,7 @@ class Access(pulumi.ComponentResource):
         self.ready = AccessReady(
             "deployer-ready",
             principal=args.settings.email(table.DEPLOYER),
-            needs=[
-                {"resource": self._resource(role.on), "permissions": list(role.permissions)}
-                for role in wanted
-                if role.identity == table.DEPLOYER
-            ],
+            needs=deployer_needs(args.settings),
             deadline_seconds=args.settings.readiness_seconds,
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=[*grants, *self._roles.values(), *self._accounts.values()]
@@ -221,8 +217,20 @@ class Access(pulumi.ComponentResource):
             opts=child,
         )
 
-    def _resource(self, on: str) -> str:
-        """The name under which Google tests permissions on what the deployer uses."""
-        if on in ACCOUNT_OF:
-            return self._settings.account_name(ACCOUNT_OF[on])
-        return f"projects/{self._settings.project_of(on in table.IN_SOURCE)}"
+
+def deployer_needs(settings: Settings) -> list[NeedArgs]:
+    """What the deployer has to hold, on names under which Google tests permissions."""
+    names = {
+        table.ARTIFACTS: f"projects/_/buckets/{settings.artifacts_bucket}",
+        table.TOPIC: topic_id(settings, TOPIC),
+        **{on: settings.account_name(identity) for on, identity in ACCOUNT_OF.items()},
+    }
+    return [
+        NeedArgs(
+            resource=names.get(role.on)
+            or f"projects/{settings.project_of(role.on in table.IN_SOURCE)}",
+            permissions=list(role.permissions),
+        )
+        for role in table.roles(settings.capabilities)
+        if role.identity == table.DEPLOYER
+    ]

@@ -1,4 +1,4 @@
-"""Where model artifacts are kept: a bucket, and one object for each model that is uploaded."""
+"""Where model artifacts are kept: a bucket, and the objects of each model that is uploaded."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ class ArtifactsArgs:
     project: str
     region: str
     bucket: str
+    protect: bool
+
+
+@dataclass(frozen=True)
+class UploadsArgs:
+    bucket: pulumi.Input[str]
     files: Mapping[str, Path]
     """Model id → the file to upload for it."""
-    protect: bool
     training: Mapping[str, Path] = field(default_factory=dict)
     """Model id → what it was trained on, kept for who compares with it."""
 
@@ -36,16 +41,12 @@ class Artifact:
 
 
 class Artifacts(pulumi.ComponentResource):
-    """Owns: the artifact bucket and the objects of the configured models.
+    """Owns: the artifact bucket.
 
-    Leaves alone: other objects in the bucket, such as what training stores there.
-
-    An object's name holds the hash of its content, so a new artifact is a new object: the old one
-    stays until no deployed model reads it any more.
+    Leaves alone: what is in it.
     """
 
     bucket: pulumi.Output[str]
-    by_model: Mapping[str, Artifact]
 
     def __init__(
         self, name: str, args: ArtifactsArgs, opts: pulumi.ResourceOptions | None = None
@@ -67,16 +68,35 @@ class Artifacts(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         self.bucket = bucket.name
+        self.register_outputs({"bucket": self.bucket})
+
+
+class Uploads(pulumi.ComponentResource):
+    """Owns: the objects of the configured models.
+
+    Leaves alone: other objects in the bucket, such as what training stores there.
+
+    An object's name holds the hash of its content, so a new artifact is a new object: the old one
+    stays until no deployed model reads it any more.
+    """
+
+    by_model: Mapping[str, Artifact]
+
+    def __init__(
+        self, name: str, args: UploadsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("predictive-maintenance:components:Uploads", name, None, opts)
+        self._bucket = args.bucket
         self.by_model = {
             id: self._upload(id, path, args.training.get(id)) for id, path in args.files.items()
         }
-        self.register_outputs({"bucket": self.bucket})
+        self.register_outputs({})
 
     def _upload(self, model: str, path: Path, data: Path | None) -> Artifact:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         uploaded = gcp.storage.BucketObject(
             f"{model}-artifact",
-            bucket=self.bucket,
+            bucket=self._bucket,
             # Vertex AI's scikit-learn containers look for exactly this file name.
             name=f"models/{model}/{sha256[:12]}/model.joblib",
             source=pulumi.FileAsset(str(path)),
@@ -85,7 +105,7 @@ class Artifacts(pulumi.ComponentResource):
         )
         folder = uploaded.name.apply(lambda name: name.rpartition("/")[0])
         return Artifact(
-            pulumi.Output.concat("gs://", self.bucket, "/", folder),
+            pulumi.Output.concat("gs://", self._bucket, "/", folder),
             sha256,
             self._store(model, data) if data else None,
         )
@@ -95,10 +115,10 @@ class Artifacts(pulumi.ComponentResource):
         digest = hashlib.sha256(data.read_bytes()).hexdigest()[:12]
         stored = gcp.storage.BucketObject(
             f"{model}-training",
-            bucket=self.bucket,
+            bucket=self._bucket,
             name=f"models/{model}/training/{digest}{data.suffix}",
             source=pulumi.FileAsset(str(data)),
             content_type="text/csv" if data.suffix == ".csv" else "application/jsonl",
             opts=pulumi.ResourceOptions(parent=self),
         )
-        return pulumi.Output.concat("gs://", self.bucket, "/", stored.name)
+        return pulumi.Output.concat("gs://", self._bucket, "/", stored.name)

@@ -10,14 +10,13 @@ import pulumi
 
 from components import permissions as table
 from components.settings import Settings
-from components.telemetry import Telemetry, avro
+from components.telemetry import TOPIC, avro, topic_id
 from vertexops.sdk import DeviceRegistry, RegisteredDevice
 
 
 @dataclass(frozen=True)
 class DevicesArgs:
     settings: Settings
-    telemetry: Telemetry
     endpoint: pulumi.Input[str]
     """Full name of the endpoint."""
     dedicated_dns: pulumi.Input[str]
@@ -48,7 +47,7 @@ class Devices(pulumi.ComponentResource):
             project=settings.project,
             location=settings.registry_region,
             registry_id=wanted.registry or "",
-            event_topic=args.telemetry.topic.id,
+            event_topic=topic_id(settings, TOPIC),
             opts=pulumi.ResourceOptions(parent=self, protect=settings.protect),
         )
         told = pulumi.Output.all(args.endpoint, args.dedicated_dns, args.models).apply(
@@ -80,10 +79,10 @@ def config(settings: Settings, endpoint: str, dedicated_dns: str, models: Any) -
     )
 
 
-def for_a_broker(settings: Settings, telemetry: Telemetry) -> dict[str, Any]:
+def for_a_broker(settings: Settings) -> dict[str, Any]:
     """What a broker of one's own has to know to publish readings."""
     return {
-        "topic": telemetry.topic.id,
+        "topic": topic_id(settings, TOPIC),
         "publisher": settings.email(table.DEVICE),
         "schema": avro(settings.sensors),
         "encoding": "JSON",

@@ -11,8 +11,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components import settings as stack
-from components.artifacts import Artifacts
-from components.serving import Serving
+from components.artifacts import Artifact
 from vertexops.sdk import MonitoringJob, MonitoringObjectiveArgs
 
 NAME: Final = "predictive-maintenance-drift"
@@ -25,11 +24,17 @@ HOUR, DAY = 3600, 86_400
 class DriftArgs:
     settings: stack.Settings
     drift: stack.Drift
-    artifacts: Artifacts
-    serving: Serving
+    bucket: pulumi.Input[str]
+    """Of the artifacts."""
+    artifacts: Mapping[str, Artifact]
+    """By model."""
+    endpoint: pulumi.Input[str]
+    """Its full name."""
+    models: pulumi.Output[Any]
+    """Its deployed models, as `ModelRollout` gives them."""
     channels: Sequence[pulumi.Input[str]]
     """Who is told beside the setting's own: the stack's notification channels."""
-    platform: pulumi.ProviderResource
+    beside: pulumi.ProviderResource
     """Stores what a reading looks like and declares the alerts; the watch is the deployer's work,
     for it follows the rollout."""
 
@@ -54,22 +59,22 @@ class Drift(pulumi.ComponentResource):
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         stored = gcp.storage.BucketObject(
             "reading-schema",
-            bucket=args.artifacts.bucket,
+            bucket=args.bucket,
             name=f"monitoring/{digest}/reading.yaml",
             content=text,
             content_type="application/yaml",
-            opts=pulumi.ResourceOptions(parent=self, provider=args.platform),
+            opts=pulumi.ResourceOptions(parent=self, provider=args.beside),
         )
         training = {
             id: artifact.training
-            for id, artifact in args.artifacts.by_model.items()
+            for id, artifact in args.artifacts.items()
             if artifact.training is not None
         }
         MonitoringJob(
             "drift",
-            endpoint=args.serving.endpoint,
+            endpoint=args.endpoint,
             display_name=NAME,
-            objectives=pulumi.Output.all(args.serving.deployed_models, training).apply(
+            objectives=pulumi.Output.all(args.models, training).apply(
                 lambda known: [self._objective(model, known[1]) for model in known[0]]
             ),
             sampling_rate=drift.sample_percent / 100,
@@ -80,7 +85,7 @@ class Drift(pulumi.ComponentResource):
             enable_logging=True,
             enable_pipeline_logs=True,
             analysis_instance_schema_uri=pulumi.Output.concat(
-                "gs://", args.artifacts.bucket, "/", stored.name
+                "gs://", args.bucket, "/", stored.name
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -139,7 +144,7 @@ class Drift(pulumi.ComponentResource):
                 "content": RUNBOOK.format(sensor=sensor, filter=found),
             },
             notification_channels=[*drift.channels, *self._args.channels],
-            opts=pulumi.ResourceOptions(parent=self, provider=self._args.platform),
+            opts=pulumi.ResourceOptions(parent=self, provider=self._args.beside),
         )
 
 

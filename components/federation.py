@@ -113,12 +113,14 @@ class Federation(pulumi.ComponentResource):
             ).name
             for id, condition in conditions(args.federation).items()
         }
+        given = args.federation.project_number
         # Of the project's number, which is in the name and nowhere else.
-        number = pool.name.apply(lambda name: name.split("/")[1])
+        found = pool.name.apply(lambda name: _number(name, given))
+        number = pulumi.Output.from_input(given) if given else found
         for role in table.roles(settings.capabilities):
             if role.identity in table.FEDERATED:
                 self._grant(settings, role, number)
-        self.register_outputs({"providers": self.providers})
+        self.register_outputs({"providers": self.providers, "projectNumber": found})
 
     def _grant(self, settings: Settings, role: table.Role, number: pulumi.Output[str]) -> None:
         gcp.serviceaccount.IAMMember(
@@ -128,3 +130,14 @@ class Federation(pulumi.ComponentResource):
             member=number.apply(lambda number: settings.federated(role.identity, number)),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _number(pool: str, given: str | None) -> str:
+    """Of the project in a pool's name. Raises pulumi.RunError where `given` is another."""
+    number = pool.split("/")[1]
+    if given and number != given:
+        raise pulumi.RunError(
+            f"federation.projectNumber: {given!r} is not the number of this project, which is "
+            f"{number}: whom the pool lets in could become nobody"
+        )
+    return number

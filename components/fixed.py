@@ -17,6 +17,10 @@ NEW_STACK: Final = (
     'environment"), move the callers, then destroy this one. Where nothing serves yet, destroy '
     "this one and start again."
 )
+OTHER_LAYER: Final = (
+    "What another stack is to declare would be deleted. Move it to that stack's state first: "
+    "docs/layers.md has the commands."
+)
 ADDRESS: Final = (
     "Google would refuse calls to the present address at once. Change endpointId too: then the new "
     "endpoint serves before the old one goes."
@@ -84,6 +88,8 @@ def watched(settings: Settings) -> list[SettingArgs]:
     kept_registry = PROTECTED_REGISTRY if s.protect and registered else ""
     bucket = (UPLOADS.format(uploads) if uploads else "", kept, unretired) if registers else ()
     return [
+        # A rollout is there to be moved to; what is moved takes along what it was.
+        *([_watch("layer", s.layer, OTHER_LAYER)] if s.founds else []),
         _watch("project", s.project, NEW_STACK),
         _watch("region", s.region, NEW_STACK),
         _watch("dedicatedEndpoint", dedicated, ADDRESS, of=s.endpoint_id),

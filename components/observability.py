@@ -1,4 +1,4 @@
-"""Who is told when something is wrong: audit logs, alerts, an objective and a dashboard."""
+"""Who is told when something is wrong: alerts, an objective and a dashboard."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from components.alerts import (
 )
 from components.dashboard import DENIALS, dashboard
 from components.settings import Settings
+from components.telemetry import topic_id
 
 OBJECTIVE_DAYS: Final = 28
-AUDITED: Final = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,10 @@ class ObservabilityArgs:
 
 
 class Observability(pulumi.ComponentResource):
-    """Owns: Vertex AI's audit configuration, the metric of denials, an availability objective,
-    the alerts (`alerts.py`), their channels, and the dashboard.
+    """Owns: the metric of denials, an availability objective, the alerts (`alerts.py`), their
+    channels, and the dashboard.
 
-    Leaves alone: the audit configuration of other services. Vertex AI's is set as a whole: what
-    somebody else configured for that service in this project is replaced.
-
-    Predictions are in the audit log only because Data Access is on, and each is an entry that
-    Cloud Logging charges for (docs/alerts.md).
+    Leaves alone: what is logged, and the topic on which incidents are told (`Audit`).
     """
 
     channels: list[pulumi.Output[str]]
@@ -51,13 +47,6 @@ class Observability(pulumi.ComponentResource):
         super().__init__("predictive-maintenance:components:Observability", name, None, opts)
         self._settings = settings = args.settings
         self._child = child = pulumi.ResourceOptions(parent=self)
-        gcp.projects.IAMAuditConfig(
-            "vertex-audit",
-            project=settings.project,
-            service="aiplatform.googleapis.com",
-            audit_log_configs=[{"log_type": kind} for kind in AUDITED],
-            opts=child,
-        )
         gcp.logging.Metric(
             DENIALS,
             project=settings.project,
@@ -122,41 +111,12 @@ class Observability(pulumi.ComponentResource):
         return channel.name
 
     def _topic(self, topic: str) -> pulumi.Output[str]:
-        """A topic on which Monitoring's service agent may publish, and nobody else of the stack's.
-
-        Google makes the agent with the first Pub/Sub channel, and refuses a grant before that.
-        """
-        settings = self._settings
-        stored: gcp.pubsub.TopicMessageStoragePolicyArgsDict = {
-            "allowed_persistence_regions": [settings.region]
-        }
-        made = gcp.pubsub.Topic(
-            "incidents",
-            project=settings.project,
-            name=topic,
-            message_storage_policy=stored,
-            opts=self._child,
-        )
-        agent = gcp.projects.ServiceIdentity(
-            "monitoring-agent",
-            project=settings.project,
-            service="monitoring.googleapis.com",
-            opts=self._child,
-        )
-        gcp.pubsub.TopicIAMMember(
-            "incident-publisher",
-            project=settings.project,
-            topic=made.name,
-            role=settings.role_name("incidentPublisher"),
-            member=agent.member,
-            opts=self._child,
-        )
         channel = gcp.monitoring.NotificationChannel(
             "incidents",
-            project=settings.project,
+            project=self._settings.project,
             type="pubsub",
             display_name="Predictive maintenance: incidents",
-            labels={"topic": made.id},
+            labels={"topic": topic_id(self._settings, topic)},
             opts=self._child,
         )
         return channel.name

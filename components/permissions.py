@@ -87,6 +87,8 @@ WATCH: Final = "watch"
 INFORM: Final = "inform"
 FEDERATE: Final = "federate"
 FOUNDATION: Final = "foundation"
+WHOLE: Final = "whole"
+LAYERS: Final = "layers"
 CAPABILITIES: Final = {
     REGISTER: "upload model versions to this project's registry",
     RETIRE: "take the endpoint and its models away again",
@@ -102,6 +104,8 @@ FOLLOWING: Final = {
     INFORM: "incidents are published on a topic",
     FEDERATE: "GitHub jobs come in by federation",
     FOUNDATION: "a GitHub environment declares the foundation",
+    WHOLE: "one stack declares all of it",
+    LAYERS: "foundation and rollout are two stacks",
 }
 """Capabilities that are not chosen but follow from the settings."""
 
@@ -136,6 +140,24 @@ def _rows(
     return tuple(
         Need(identity, role, on, step, call, permission, frozenset(when.split()))
         for step, call, permission in rows
+    )
+
+
+def _either(
+    whole: tuple[str, str, str],
+    layers: tuple[str, str, str],
+    *rows: tuple[str, str, str],
+    when: str = "",
+) -> tuple[Need, ...]:
+    """What another identity does, or has elsewhere, where the rollout is a stack of its own.
+
+    `whole` and `layers` are identity, role and resource; each row makes a line for either.
+    """
+    return tuple(
+        need
+        for row in rows
+        for case, by in ((WHOLE, whole), (LAYERS, layers))
+        for need in _rows(*by, row, when=f"{when} {case}")
     )
 
 
@@ -239,11 +261,14 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("publish a reading",       "pubsub topics.publish",                     "pubsub.topics.publish"),
         when=ROUTE,
     ),
-    *_rows(MAINTENANCE, "riskReader", RISKS,
+    # Nobody who rolls out may grant, and nothing can be granted on a subscription before it is
+    # there; Pub/Sub knows no condition on a name (iam/docs/conditions-resource-attributes). So
+    # taking messages is allowed on the project where the rollout is a stack of its own.
+    *_either((MAINTENANCE, "riskReader", RISKS), (MAINTENANCE, "riskReader", PROJECT),
         ("take a reading at risk",  "pubsub subscriptions.pull",                 "pubsub.subscriptions.consume"),
         when=ROUTE,
     ),
-    *_rows(MAINTENANCE, "riskReader", LOST,
+    *_either((MAINTENANCE, "riskReader", LOST), (MAINTENANCE, "riskReader", PROJECT),
         ("look at a dead letter",   "pubsub subscriptions.pull",                 "pubsub.subscriptions.consume"),
         when=ROUTE,
     ),
@@ -252,7 +277,7 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("forward a dead letter",   "pubsub topics.publish",                     "pubsub.topics.publish"),
         when=ROUTE,
     ),
-    *_rows(PUBSUB_AGENT, "deadLetterTaker", SUBSCRIPTIONS,
+    *_either((PUBSUB_AGENT, "deadLetterTaker", SUBSCRIPTIONS), (PUBSUB_AGENT, "deadLetterTaker", PROJECT),
         ("take a dead letter out",  "pubsub subscriptions.acknowledge",          "pubsub.subscriptions.consume"),
         when=ROUTE,
     ),
@@ -267,7 +292,7 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("tell of an incident",     "pubsub topics.publish",                     "pubsub.topics.publish"),
         when=INFORM,
     ),
-    *_rows(PLATFORM, "accountUser", TELEMETRY_ACCOUNT,
+    *_either((PLATFORM, "accountUser", TELEMETRY_ACCOUNT), (DEPLOYER, "accountUser", TELEMETRY_ACCOUNT),
         ("ask for predictions as the telemetry account", "pubsub subscriptions.create", "iam.serviceAccounts.actAs"),
         when=ROUTE,
     ),
@@ -297,6 +322,9 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("change the bucket",       "storage buckets.patch",                     "storage.buckets.update"),
         ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
         ("grant on the bucket",     "storage buckets.setIamPolicy",              "storage.buckets.setIamPolicy"),
+        when=REGISTER,
+    ),
+    *_either((PLATFORM, "platform", PROJECT), (DEPLOYER, "artifactKeeper", ARTIFACTS),
         ("store the artifact",      "storage objects.insert",                    "storage.objects.create"),
         ("check the artifact",      "storage objects.get",                       "storage.objects.get"),
         ("drop an old artifact",    "storage objects.delete",                    "storage.objects.delete"),
@@ -312,18 +340,36 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("change a topic",          "pubsub topics.patch",                       "pubsub.topics.update"),
         ("read topic grants",       "pubsub topics.getIamPolicy",                "pubsub.topics.getIamPolicy"),
         ("grant on a topic",        "pubsub topics.setIamPolicy",                "pubsub.topics.setIamPolicy"),
+        # Of the dead letters, at least.
         ("create a subscription",   "pubsub subscriptions.create",               "pubsub.subscriptions.create"),
         ("subscribe to a topic",    "pubsub subscriptions.create",               "pubsub.topics.attachSubscription"),
         ("read a subscription",     "pubsub subscriptions.get",                  "pubsub.subscriptions.get"),
         ("change a subscription",   "pubsub subscriptions.patch",                "pubsub.subscriptions.update"),
-        ("read subscription grants", "pubsub subscriptions.getIamPolicy",        "pubsub.subscriptions.getIamPolicy"),
-        ("grant on a subscription", "pubsub subscriptions.setIamPolicy",         "pubsub.subscriptions.setIamPolicy"),
         # Whoever creates a dataset owns it, and so may set its policy and, to make views, read it.
         ("grant on the telemetry dataset", "bigquery datasets.patch",            "bigquery.datasets.update"),
         ("create a table",          "bigquery tables.insert",                    "bigquery.tables.create"),
         ("read a table",            "bigquery tables.get",                       "bigquery.tables.get"),
         ("change a table",          "bigquery tables.update",                    "bigquery.tables.update"),
         when=ROUTE,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("read subscription grants", "pubsub subscriptions.getIamPolicy",        "pubsub.subscriptions.getIamPolicy"),
+        ("grant on a subscription", "pubsub subscriptions.setIamPolicy",         "pubsub.subscriptions.setIamPolicy"),
+        when=f"{ROUTE} {WHOLE}",
+    ),
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("create a subscription",   "pubsub subscriptions.create",               "pubsub.subscriptions.create"),
+        ("read a subscription",     "pubsub subscriptions.get",                  "pubsub.subscriptions.get"),
+        ("change a subscription",   "pubsub subscriptions.patch",                "pubsub.subscriptions.update"),
+        when=f"{ROUTE} {LAYERS}",
+    ),
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("delete a subscription",   "pubsub subscriptions.delete",               "pubsub.subscriptions.delete"),
+        when=f"{ROUTE} {LAYERS} {RETIRE}",
+    ),
+    *_rows(DEPLOYER, "telemetrySubscriber", TOPIC,
+        ("subscribe to a topic",    "pubsub subscriptions.create",               "pubsub.topics.attachSubscription"),
+        when=f"{ROUTE} {LAYERS}",
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("delete the schema",       "pubsub schemas.delete",                     "pubsub.schemas.delete"),
@@ -333,7 +379,7 @@ NEEDS: Final[tuple[Need, ...]] = (
         when=f"{ROUTE} {RETIRE}",
     ),
     # docs monitoring/access-control and logging/docs/access-control name permissions after methods.
-    *_rows(PLATFORM, "platform", PROJECT,
+    *_either((PLATFORM, "platform", PROJECT), (DEPLOYER, "deployer", PROJECT),
         ("add a channel",           "monitoring notificationChannels.create",    "monitoring.notificationChannels.create"),
         ("read a channel",          "monitoring notificationChannels.get",       "monitoring.notificationChannels.get"),
         ("change a channel",        "monitoring notificationChannels.patch",     "monitoring.notificationChannels.update"),
@@ -356,7 +402,7 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("change what is counted",  "logging metrics.update",                    "logging.logMetrics.update"),
         when=WATCH,
     ),
-    *_rows(PLATFORM, "platform", PROJECT,
+    *_either((PLATFORM, "platform", PROJECT), (DEPLOYER, "deployer", PROJECT),
         ("delete the service",      "monitoring services.delete",                "monitoring.services.delete"),
         ("delete the objective",    "monitoring serviceLevelObjectives.delete",  "monitoring.slos.delete"),
         ("delete the dashboard",    "monitoring dashboards.delete",              "monitoring.dashboards.delete"),
@@ -375,13 +421,13 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("delete the incident topic", "pubsub topics.delete",                    "pubsub.topics.delete"),
         when=f"{INFORM} {RETIRE}",
     ),
-    *_rows(PLATFORM, "platform", PROJECT,
+    *_either((PLATFORM, "platform", PROJECT), (DEPLOYER, "deployer", PROJECT),
         ("alert on drift",          "monitoring alertPolicies.create",           "monitoring.alertPolicies.create"),
         ("read a drift alert",      "monitoring alertPolicies.get",              "monitoring.alertPolicies.get"),
         ("change a drift alert",    "monitoring alertPolicies.patch",            "monitoring.alertPolicies.update"),
         when=DRIFT,
     ),
-    *_rows(PLATFORM, "platform", PROJECT,
+    *_either((PLATFORM, "platform", PROJECT), (DEPLOYER, "deployer", PROJECT),
         ("delete a drift alert",    "monitoring alertPolicies.delete",           "monitoring.alertPolicies.delete"),
         when=f"{DRIFT} {RETIRE}",
     ),
@@ -455,9 +501,12 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read a topic",            "pubsub topics.get",                         "pubsub.topics.get"),
         ("read topic grants",       "pubsub topics.getIamPolicy",                "pubsub.topics.getIamPolicy"),
         ("read a subscription",     "pubsub subscriptions.get",                  "pubsub.subscriptions.get"),
-        ("read subscription grants", "pubsub subscriptions.getIamPolicy",        "pubsub.subscriptions.getIamPolicy"),
         ("read a table",            "bigquery tables.get",                       "bigquery.tables.get"),
         when=f"{REVIEW} {ROUTE}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read subscription grants", "pubsub subscriptions.getIamPolicy",        "pubsub.subscriptions.getIamPolicy"),
+        when=f"{REVIEW} {ROUTE} {WHOLE}",
     ),
     *_rows(PREVIEW, "previewer", PROJECT,
         ("read the watch",          "aiplatform modelDeploymentMonitoringJobs.get", "aiplatform.modelDeploymentMonitoringJobs.get"),

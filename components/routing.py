@@ -12,9 +12,16 @@ import pulumi_gcp as gcp
 
 from components import permissions as table
 from components.settings import Settings
-from components.telemetry import Telemetry
+from components.telemetry import (
+    DEAD_LETTERS,
+    PREDICTIONS,
+    READINGS,
+    TOPIC,
+    table_name,
+    topic_id,
+)
 
-RISKS: Final = "telemetry-risks"
+STORED, SCORED, RISKS = "telemetry-readings", "telemetry-predictions", "telemetry-risks"
 TRANSFORMS: Final = Path(__file__).parent / "transforms"
 ATTEMPTS: Final = 5
 """Deliveries before a message is a dead letter; Pub/Sub's least."""
@@ -23,9 +30,6 @@ ATTEMPTS: Final = 5
 @dataclass(frozen=True)
 class RoutingArgs:
     settings: Settings
-    telemetry: Telemetry
-    agent: pulumi.Input[str]
-    """Pub/Sub's own service agent, as a member."""
     endpoint: pulumi.Input[str]
     """Full name of the endpoint, with models on it."""
     models: pulumi.Input[Any]
@@ -33,10 +37,10 @@ class RoutingArgs:
 
 
 class Routing(pulumi.ComponentResource):
-    """Owns: the subscriptions that store readings, store predictions and give out readings at risk,
-    and who may take messages out of them.
+    """Owns: the subscriptions that store readings, store predictions and give out readings at risk.
 
-    Leaves alone: topics, tables and who may do what on these (`Telemetry`, `Access`).
+    Leaves alone: topics, tables (`Telemetry`), and who may take messages out (`Consumers`,
+    `Access`).
 
     The transforms stand on the subscriptions, not on the topic. A transform that fails on a topic
     refuses whoever publishes, and with him all that he sent in the same call; on a subscription the
@@ -53,19 +57,18 @@ class Routing(pulumi.ComponentResource):
     ) -> None:
         super().__init__("predictive-maintenance:components:Routing", name, None, opts)
         self._args, self._settings = args, args.settings
-        readings, predictions = args.telemetry.readings, args.telemetry.predictions
         self._subscription(
-            "telemetry-readings",
+            STORED,
             bigquery_config={
-                "table": _named(readings),
+                "table": table_name(self._settings, READINGS),
                 "use_topic_schema": True,
                 "write_metadata": True,
             },
         )
         self._subscription(
-            "telemetry-predictions",
+            SCORED,
             bigquery_config={
-                "table": _named(predictions),
+                "table": table_name(self._settings, PREDICTIONS),
                 "use_table_schema": True,
                 "write_metadata": True,
             },
@@ -74,47 +77,26 @@ class Routing(pulumi.ComponentResource):
         self.risks = self._subscription(
             RISKS, message_transforms=self._transforms(least_risk=self._settings.risk_percent / 100)
         )
-        maintenance = self._settings.member(table.MAINTENANCE)
-        for read in (self.risks, args.telemetry.lost):
-            self._consumer(read, "riskReader", maintenance)
         self.register_outputs({"risks": self.risks.id})
 
     def _subscription(self, name: str, **what: Any) -> gcp.pubsub.Subscription:
         settings = self._settings
-        made = gcp.pubsub.Subscription(
+        return gcp.pubsub.Subscription(
             name,
             project=settings.project,
             # Whether it keeps an order cannot change: one that takes its place has another name.
             name=subscription(settings, name),
-            topic=self._args.telemetry.topic.id,
+            topic=topic_id(settings, TOPIC),
             enable_message_ordering=settings.order_by_device,
             message_retention_duration=f"{settings.backlog_days * 86_400}s",
             expiration_policy={"ttl": ""},  # never: nobody may be listening for a month
             retry_policy={"minimum_backoff": "10s", "maximum_backoff": "600s"},
             dead_letter_policy={
-                "dead_letter_topic": self._args.telemetry.dead_letters.id,
+                "dead_letter_topic": topic_id(settings, DEAD_LETTERS),
                 "max_delivery_attempts": ATTEMPTS,
             },
             opts=pulumi.ResourceOptions(parent=self, protect=settings.protect),
             **what,
-        )
-        # Pub/Sub takes a message out before it puts it among the dead letters.
-        self._consumer(made, "deadLetterTaker", self._args.agent)
-        return made
-
-    def _consumer(
-        self,
-        subscription: gcp.pubsub.Subscription,
-        role: str,
-        member: pulumi.Input[str],
-    ) -> None:
-        gcp.pubsub.SubscriptionIAMMember(
-            f"{subscription.pulumi_resource_name}-{role}",
-            project=self._settings.project,
-            subscription=subscription.name,
-            role=self._settings.role_name(role),
-            member=member,
-            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _transforms(self, least_risk: float) -> list[dict[str, Any]]:
@@ -149,5 +131,38 @@ def code(function: str, **constants: Any) -> str:
     return "\n".join([*lines, (TRANSFORMS / f"{function}.js").read_text()])
 
 
-def _named(of: gcp.bigquery.Table) -> pulumi.Output[str]:
-    return pulumi.Output.concat(of.project, ".", of.dataset_id, ".", of.table_id)
+@dataclass(frozen=True)
+class ConsumersArgs:
+    settings: Settings
+    agent: pulumi.Input[str]
+    """Pub/Sub's own service agent, as a member."""
+
+
+class Consumers(pulumi.ComponentResource):
+    """Owns: who may take messages out of the subscriptions, each of its own.
+
+    Only where one stack declares all: a rollout by itself may grant nothing (`Access` does then).
+    """
+
+    def __init__(
+        self, name: str, args: ConsumersArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("predictive-maintenance:components:Consumers", name, None, opts)
+        self._settings = settings = args.settings
+        for name in (STORED, SCORED, RISKS):
+            # Pub/Sub takes a message out before it puts it among the dead letters.
+            self._may_consume(subscription(settings, name), name, "deadLetterTaker", args.agent)
+        maintenance = settings.member(table.MAINTENANCE)
+        self._may_consume(subscription(settings, RISKS), RISKS, "riskReader", maintenance)
+        self._may_consume(DEAD_LETTERS, DEAD_LETTERS, "riskReader", maintenance)
+        self.register_outputs({})
+
+    def _may_consume(self, of: str, name: str, role: str, member: pulumi.Input[str]) -> None:
+        gcp.pubsub.SubscriptionIAMMember(
+            f"{name}-{role}",
+            project=self._settings.project,
+            subscription=of,
+            role=self._settings.role_name(role),
+            member=member,
+            opts=pulumi.ResourceOptions(parent=self),
+        )

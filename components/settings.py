@@ -75,6 +75,9 @@ NOT_AS_THE_CALLER: Final = (
 SECRET: Final = frozenset({"clearbladeCredentials"})
 """Keys whose value is text as it is, and is never shown."""
 
+OWN: Final = frozenset({"layer", "settingsFrom", *SECRET})
+"""Keys of a stack that has all others from another stack's file."""
+
 NO_IOT_CORE: Final = (
     "Google's IoT Core was switched off on 2023-08-16. There is clearblade (ClearBlade IoT Core, "
     "which keeps its API under credentials of its own), or none: devices publish through a broker "
@@ -167,6 +170,11 @@ GitHubId = Annotated[
     str,
     Field(coerce_numbers_to_str=True),
     matches(r"[1-9][0-9]*", "the number that GitHub gives it, which no other one ever gets"),
+]
+ProjectNumber = Annotated[
+    str,
+    Field(coerce_numbers_to_str=True),
+    matches(r"[1-9][0-9]{3,19}", "a project's number: gcloud projects describe has it"),
 ]
 Branch = Annotated[str, matches(r"[\w.-]+(/[\w.-]+)*", "a branch such as main")]
 GitHubEnvironment = Annotated[
@@ -298,14 +306,16 @@ class Alerts(_Frozen):
 
 class Federation(_Frozen):
     """Whose GitHub jobs come in without a key: of one repository, by numbers that GitHub never
-    gives again, on `branch`, and in its protected environments. `pool` is a new id for the pool,
-    where one was deleted in the last 30 days."""
+    gives again, on `branch`, and in its protected environments. With `project_number` a first
+    preview knows who they are to Google. `pool` is a new id for the pool, where one was deleted in
+    the last 30 days."""
 
     owner_id: GitHubId
     repository_id: GitHubId
     branch: Branch = "main"
     rollout_environment: GitHubEnvironment
     foundation_environment: GitHubEnvironment | None = None
+    project_number: ProjectNumber | None = None
     pool: PoolId | None = None
 
     @model_validator(mode="after")
@@ -323,6 +333,7 @@ class Settings(_Frozen):
     """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
 
     # Keys that others are checked against come first: a check sees what was valid before it.
+    layer: Literal["whole", "foundation", "rollout"] = "whole"
     project: ProjectId
     region: Annotated[str, AfterValidator(_region)]
     deployer_may: tuple[Literal["register", "retire"], ...]
@@ -515,8 +526,20 @@ class Settings(_Frozen):
             permissions.INFORM: self.alerts.topic,
             permissions.FEDERATE: self.federation,
             permissions.FOUNDATION: self.federation and self.federation.foundation_environment,
+            permissions.WHOLE: self.layer == "whole",
+            permissions.LAYERS: self.layer != "whole",
         }
         return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
+
+    @property
+    def founds(self) -> bool:
+        """Whether this stack declares the foundation: APIs, access, and what carries grants."""
+        return self.layer != "rollout"
+
+    @property
+    def rolls_out(self) -> bool:
+        """Whether this stack declares models and their rollout, and what follows these."""
+        return self.layer != "foundation"
 
     @property
     def publishers(self) -> tuple[str, ...]:
@@ -583,6 +606,15 @@ class Settings(_Frozen):
         }[identity]
         pool = f"projects/{number}/locations/global/workloadIdentityPools/{self.pool_id}"
         return f"principalSet://iam.googleapis.com/{pool}/attribute.{attribute}"
+
+    @property
+    def zone(self) -> str:
+        """Where the gcp plugin finds its region: it sends a grant on an endpoint there.
+
+        A `region` it would look up, and warn in each preview of an identity that may not
+        (docs/decisions/0008). No zone is ever asked for anything.
+        """
+        return f"{self.region}-a"
 
     @property
     def artifacts_bucket(self) -> str:
@@ -660,22 +692,23 @@ def load(root: Path) -> Settings:
 
     namespace = f"{pulumi.get_project()}:"
     values = {**config.get_config_env(), **config.CONFIG.get()}
-    raw = {
+    given = {
         key.removeprefix(namespace): value
         for key, value in values.items()
         if key.startswith(namespace)
     }
     # Pulumi.yaml cannot say it: a key that is secret there has no default.
-    for key in sorted(SECRET & raw.keys()):
-        if raw[key] and not config.is_config_secret(f"{namespace}{key}"):
+    for key in sorted(SECRET & given.keys()):
+        if given[key] and not config.is_config_secret(f"{namespace}{key}"):
             raise pulumi.RunError(
                 f"{key} is not encrypted in the stack's file: take it out of there and off the "
                 f"record, and `pulumi config set --secret {key}` new ones"
             )
-    if IMPERSONATE in os.environ:
-        raw["impersonate"] = os.environ[IMPERSONATE]
     try:
-        settings = parse(raw, root)
+        given = with_others(given, root)
+        if IMPERSONATE in os.environ:
+            given["impersonate"] = os.environ[IMPERSONATE]
+        settings = parse(given, root)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     if not settings.impersonate and not pulumi.runtime.is_dry_run():
@@ -685,11 +718,62 @@ def load(root: Path) -> Settings:
 
 def written(stack: str, root: Path) -> dict[str, Any]:
     """What `Pulumi.<stack>.yaml` sets over the defaults of `Pulumi.yaml`, both in `root`, as YAML
-    reads it; `parse` takes it as `raw`. Raises FileNotFoundError."""
+    reads it; `parse` takes it as `raw`. Raises FileNotFoundError, SettingsError."""
     declared = yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
     given = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text())["config"]
     values = {key: entry["default"] for key, entry in declared.items() if "default" in entry}
-    return values | {key.partition(":")[2]: value for key, value in given.items()}
+    own = {key.partition(":")[2]: value for key, value in given.items()}
+    if not own.get("settingsFrom"):
+        return values | own
+    return _from_other(own, root)
+
+
+def stacks(root: Path) -> dict[str, str]:
+    """The stacks in `root` whose files hold settings, each with the one that has its other layer
+    and takes them from there, or ''."""
+    settings = {
+        path.name.split(".")[1]: yaml.safe_load(path.read_text())["config"]
+        for path in sorted(root.glob("Pulumi.*.yaml"))
+    }
+    own, layers = [], {}
+    for stack, given in settings.items():
+        others = [value for key, value in given.items() if key.endswith(":settingsFrom")]
+        if others:
+            layers[others[0]] = stack
+        else:
+            own.append(stack)
+    return {stack: layers.get(stack, "") for stack in own}
+
+
+def with_others(given: Mapping[str, str], root: Path) -> dict[str, str]:
+    """`given` as Pulumi hands it to a program, with what `settingsFrom` names in place of the
+    defaults. Raises SettingsError."""
+    if not given.get("settingsFrom"):
+        return dict(given)
+    declared = yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
+    own = {
+        key: value
+        for key, value in given.items()
+        if yaml.safe_load(value) != declared.get(key, {}).get("default")
+    }
+    return raw(_from_other(own, root))
+
+
+def _from_other(own: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """The settings in the file of the stack that `own` names, and the layer in `own`."""
+    other = own["settingsFrom"]
+    if not (root / f"Pulumi.{other}.yaml").is_file():
+        raise SettingsError([f"settingsFrom: {other!r}: there is no Pulumi.{other}.yaml in {root}"])
+    problems = [
+        f"{key}: {value!r} is set here, and the environment's settings are in Pulumi.{other}.yaml: "
+        "change it there"
+        for key, value in sorted(own.items())
+        if key not in OWN
+    ]
+    if problems:
+        raise SettingsError(problems)
+    values = written(other, root)
+    return {**values, **own, "settingsFrom": ""}
 
 
 def raw(values: Mapping[str, Any]) -> dict[str, str]:

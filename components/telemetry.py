@@ -43,12 +43,6 @@ class Telemetry(pulumi.ComponentResource):
     """
 
     topic: gcp.pubsub.Topic
-    dead_letters: gcp.pubsub.Topic
-    lost: gcp.pubsub.Subscription
-    """Of the dead letters."""
-    dataset: gcp.bigquery.Dataset
-    readings: gcp.bigquery.Table
-    predictions: gcp.bigquery.Table
 
     def __init__(
         self, name: str, args: TelemetryArgs, opts: pulumi.ResourceOptions | None = None
@@ -76,7 +70,7 @@ class Telemetry(pulumi.ComponentResource):
             schema_settings={"schema": schema.id, "encoding": "JSON"},
             opts=child,
         )
-        self.dead_letters = gcp.pubsub.Topic(
+        dead_letters = gcp.pubsub.Topic(
             DEAD_LETTERS,
             project=settings.project,
             name=DEAD_LETTERS,
@@ -84,16 +78,16 @@ class Telemetry(pulumi.ComponentResource):
             opts=child,
         )
         # Without it, dead letters would be lost as soon as they come.
-        self.lost = gcp.pubsub.Subscription(
+        gcp.pubsub.Subscription(
             DEAD_LETTERS,
             project=settings.project,
             name=DEAD_LETTERS,
-            topic=self.dead_letters.id,
+            topic=dead_letters.id,
             message_retention_duration=f"{settings.backlog_days * 86_400}s",
             expiration_policy={"ttl": ""},
             opts=child,
         )
-        self.dataset = gcp.bigquery.Dataset(
+        self._dataset = gcp.bigquery.Dataset(
             "telemetry-dataset",
             project=settings.project,
             dataset_id=DATASET,
@@ -104,9 +98,10 @@ class Telemetry(pulumi.ComponentResource):
         )
         sensors = [(sensor, "FLOAT64") for sensor in settings.sensors]
         reading = [("device", "STRING"), ("time", "TIMESTAMP")]
-        self.readings = self._table(READINGS, [*reading, *sensors, *METADATA])
-        self.predictions = self._table(PREDICTIONS, [*reading, ("risk", "FLOAT64"), *METADATA])
-        tables = [self.readings, self.predictions]
+        tables = [
+            self._table(READINGS, [*reading, *sensors, *METADATA]),
+            self._table(PREDICTIONS, [*reading, ("risk", "FLOAT64"), *METADATA]),
+        ]
         scored = self._view(SCORED, scored_readings(settings), tables)
         self._view(DAILY, daily_risk(settings), [scored])
         self.register_outputs({"topic": self.topic.id})
@@ -115,7 +110,7 @@ class Telemetry(pulumi.ComponentResource):
         return gcp.bigquery.Table(
             table,
             project=self._settings.project,
-            dataset_id=self.dataset.dataset_id,
+            dataset_id=self._dataset.dataset_id,
             table_id=table,
             schema=json.dumps([{"name": name, "type": kind} for name, kind in columns]),
             time_partitioning={
@@ -132,12 +127,22 @@ class Telemetry(pulumi.ComponentResource):
         return gcp.bigquery.Table(
             view,
             project=self._settings.project,
-            dataset_id=self.dataset.dataset_id,
+            dataset_id=self._dataset.dataset_id,
             table_id=view,
             view={"query": query, "use_legacy_sql": False},
             deletion_protection=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=reads),
         )
+
+
+def topic_id(settings: Settings, topic: str) -> str:
+    """Full name of a topic of this component."""
+    return f"projects/{settings.project}/topics/{topic}"
+
+
+def table_name(settings: Settings, of: str) -> str:
+    """A table of this component as a subscription takes it."""
+    return f"{settings.project}.{DATASET}.{of}"
 
 
 def avro(sensors: tuple[str, ...]) -> str:

@@ -103,6 +103,8 @@ class Stack:
         email = member.partition(":")[2]
         if email.endswith(DEFAULT_ACCOUNTS):
             return "is a default account, which starts as an editor"
+        if member in self.judge.config.accounts_elsewhere:
+            return ""
         if member not in self.accounts:
             return "is not declared in this stack, so nobody can see what it may do"
         for holding in self.holdings.get(member, ()):

@@ -296,7 +296,8 @@ def ablate(stack_name: str, report: Report) -> bool:
             prove.earlier_life(run, stage)
         strangers = run.sandbox.control("GET", "/dump")["policies"]
         trial = Trial(run)
-        run.engine.relay = relay = Relay(trial)
+        relay = Relay(trial)
+        run.engine.reach_by(relay)
         run.sandbox.until_the_end.callback(relay.close)
         _live(run, trial, strangers)
         report.summary["passed"] = _tell(run, trial, time.monotonic() - started)
@@ -409,7 +410,7 @@ def _review(run: Rehearsal, trial: Trial) -> None:
     run.engine.use(reviewing.reading_as_oneself)
     trial.play("review", lambda _: _preview(run))
     run.engine.use(stack_program)
-    run.engine.run_as(run.environment.platform)
+    run.engine.run_as_usual()
 
 
 def _preview(run: Rehearsal) -> Outcome:

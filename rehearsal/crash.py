@@ -177,9 +177,9 @@ def interrupt(world: World, point: Point) -> str:
 
 def recover(world: World) -> None:
     """What a person does after a crash. Raises EngineError, UnknownKind, CannotLook."""
-    engine = world.engine
-    engine.cli("cancel", "--yes")
-    settle(engine, world.sandbox, json.loads(engine.cli("stack", "export")))
+    for engine in world.engine.layers:
+        engine.cli("cancel", "--yes")
+        settle(engine, world.sandbox, engine.exported())
     hold(world.engine.apart("up", refresh=True).outcome())
 
 

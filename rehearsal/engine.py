@@ -20,10 +20,11 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -79,6 +80,27 @@ class Outcome:
         """Such as `38 create, 2 same`."""
         return ", ".join(f"{count} {kind}" for kind, count in sorted(self.changes.items()))
 
+    def __add__(self, other: Outcome) -> Outcome:
+        """Of two operations, one after the other."""
+        return Outcome(
+            self.ok and other.ok,
+            dict(Counter(self.changes) + Counter(other.changes)),
+            self.errors + other.errors,
+            self.warnings + other.warnings,
+            self.violations + other.violations,
+            self.touched + other.touched,
+            self.failed | other.failed,
+        )
+
+
+def one_by_one(*operations: Callable[[], Outcome]) -> Outcome:
+    """The outcome of operations that follow each other, until one fails."""
+    outcome = Outcome()
+    for operation in operations:
+        if outcome.ok:
+            outcome += operation()
+    return outcome
+
 
 class _Stack(automation.Stack):
     """Spares the two runs of the CLI by which the Automation API sums up every operation."""
@@ -103,14 +125,20 @@ class Engine:
         policies: bool = True,
         attached: bool = False,
         passphrase: str = "",
+        beside: Engine | None = None,
     ) -> None:
-        """With the `passphrase` of a stack that is there already, that one.
+        """With the `passphrase` of a stack that is there already, that one. `beside` another
+        stack it has that one's folder and state.
 
         With `attached`, our plugins start once and serve every operation but those `apart`.
         """
         self._sandbox, self.environment = sandbox, environment
         self._policies = [str(ROOT / "policies")] if policies else []
-        self.directory = work = sandbox.directory / f"stack-{environment.stack}"
+        again, self.directory = bool(passphrase), sandbox.directory / f"stack-{environment.stack}"
+        if beside:
+            self.directory = beside.directory
+            passphrase = beside.variables["PULUMI_CONFIG_PASSPHRASE"]
+        work = self.directory
         (work / "state").mkdir(parents=True, exist_ok=bool(passphrase))
         project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
         for provider in project["plugins"]["providers"]:
@@ -149,11 +177,15 @@ class Engine:
         self._write(environment)
         self._plugins = Plugins(work, self._programs if attached else {}, self._marked)
         sandbox.until_the_end.callback(lambda: self._plugins.close())
-        mode = StackInitMode.SELECT if passphrase else StackInitMode.CREATE
-        self.relay: Callable[[int], int] | None = None
-        """Where the engine reaches what serves at a port, when not there itself."""
+        mode = StackInitMode.SELECT if again else StackInitMode.CREATE
+        self._relay: Callable[[int], int] | None = None
         self._stack = _stack(environment.stack, work, self._marked, program, mode)
         self._keep_secret(environment)
+
+    @property
+    def layers(self) -> tuple[Engine, ...]:
+        """The stacks of the environment, in the order in which they come up."""
+        return (self,)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -183,12 +215,20 @@ class Engine:
         }
         self._settings.write_text(yaml.safe_dump(written))
 
+    def reach_by(self, relay: Callable[[int], int]) -> None:
+        """Have the engine reach what serves at a port elsewhere."""
+        self._relay = relay
+
     def run_as(self, who: Caller, impersonate: str = "") -> None:
         """Run what follows with the credentials of `who`, or of an account it may become."""
         given = self._sandbox.environment(who, impersonate)
         self._variables.update(given)
         self._stack.workspace.env_vars = self._marked
         self._plugins = self._plugins.again(self._marked)
+
+    def run_as_usual(self) -> None:
+        """Run what follows as who works on this stack."""
+        self.run_as(self.environment.platform)
 
     def use(self, program: Program) -> None:
         """Run this program from the next operation on."""
@@ -221,17 +261,27 @@ class Engine:
 
     def apart(self, operation: str, **options: Any) -> Apart:
         """Start an operation on the stack's own program in a session of its own, to be killed."""
-        return Apart(
-            {
-                "stack": self.environment.stack,
-                "directory": str(self.directory),
-                "variables": self._marked,
-                "operation": operation,
-                "options": options,
-            }
-        )
+        return Apart([self._asked(operation, options)])
+
+    def _asked(self, operation: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "stack": self.environment.stack,
+            "directory": str(self.directory),
+            "variables": self._marked,
+            "operation": operation,
+            "options": options,
+        }
+
+    def exported(self) -> dict[str, Any]:
+        """The state, as `pulumi stack export` prints it. Raises EngineError."""
+        state: dict[str, Any] = json.loads(self.cli("stack", "export"))
+        return state
 
     def cli(self, *arguments: str, given: str | None = None) -> str:
+        """What `pulumi` prints of this stack. Raises EngineError."""
+        return self.pulumi(*arguments, "--stack", self.environment.stack, given=given)
+
+    def pulumi(self, *arguments: str, given: str | None = None) -> str:
         """What `pulumi` prints. Raises EngineError."""
         done = subprocess.run(
             [pulumi_cli(), *arguments, "--color", "never"],
@@ -248,7 +298,7 @@ class Engine:
 
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
         workspace = self._stack.workspace
-        workspace.env_vars = {**self._marked, **self._plugins.variables(self.relay)}
+        workspace.env_vars = {**self._marked, **self._plugins.variables(self._relay)}
         return _run(operation, **options)
 
 
@@ -306,7 +356,8 @@ class EngineError(RuntimeError):
 class Apart:
     """An operation of the engine in a child process that leads a session of its own."""
 
-    def __init__(self, asked: dict[str, Any]) -> None:
+    def __init__(self, asked: Sequence[dict[str, Any]]) -> None:
+        """Operations that follow each other, until one fails."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "rehearsal.engine"],
             cwd=ROOT,
@@ -426,8 +477,13 @@ def _command() -> automation.PulumiCommand:
 
 
 def main() -> None:
-    """Run the operation that standard input describes, and print its outcome as JSON."""
+    """Run the operations that standard input describes, and print their outcome as JSON."""
     asked = json.load(sys.stdin)
+    outcome = one_by_one(*(partial(_of_other, each) for each in asked))
+    print("\n" + json.dumps(asdict(outcome)), end="")
+
+
+def _of_other(asked: dict[str, Any]) -> Outcome:
     stack = _stack(
         asked["stack"],
         Path(asked["directory"]),
@@ -435,8 +491,7 @@ def main() -> None:
         stack_program,
         StackInitMode.SELECT,
     )
-    outcome = _run(getattr(stack, asked["operation"]), **asked["options"])
-    print("\n" + json.dumps(asdict(outcome)), end="")
+    return _run(getattr(stack, asked["operation"]), **asked["options"])
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from access.recover import Look
 from components import permissions as table
 from components.apis import SERVICES
-from components.settings import Model, Settings, parse, raw, written
+from components.settings import Model, Settings, parse, raw, stacks, written
 from rehearsal import callers, telemetry
 from rehearsal.callers import Caller
 from rehearsal.sandbox import Google, GoogleError, Sandbox
@@ -43,7 +43,7 @@ NUMBER: Final = "100000000001"
 
 
 class UnknownStack(ValueError):
-    """There is no `Pulumi.<stack>.yaml`."""
+    """There is no `Pulumi.<stack>.yaml`, or it has a layer only."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,9 @@ class Environment:
     reviewer: Caller | None
     overrides: Mapping[str, Any]
     """What goes before the file's values."""
+    rollout: Environment | None = None
+    """The stack of the other layer, where this one is the foundation; who runs it is its
+    `platform`."""
 
     @property
     def jobs(self) -> dict[str, Caller]:
@@ -96,10 +99,14 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
 
     Raises UnknownStack, UnknownCaller, SettingsError.
     """
-    file = ROOT / f"Pulumi.{stack}.yaml"
-    if not file.is_file():
-        known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
-        raise UnknownStack(f"there is no {file.name}; the stacks are {', '.join(known)}")
+    others = stacks(ROOT)
+    if stack not in others:
+        named = [name for name, rollout in others.items() if rollout == stack]
+        raise UnknownStack(
+            f"{stack} is a layer of {named[0]}: rehearse {named[0]}, which plays both"
+            if named
+            else f"there is no Pulumi.{stack}.yaml; the stacks are {', '.join(others)}"
+        )
     values = written(stack, ROOT) | overrides
     for key in ("platformMember", "previewMember"):
         if values.get(key):
@@ -110,13 +117,21 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
         if "training" in model:
             model["training"]["data"] = str(training(models, model["id"]))
     settings = parse(raw(values), ROOT)
-    return Environment(
-        stack,
-        values,
-        settings,
-        callers.caller(settings.platform_member, "engineer"),
-        _reviewer(settings),
-        overrides,
+    platform = callers.caller(settings.platform_member, "engineer")
+    here = Environment(stack, values, settings, platform, _reviewer(settings), overrides)
+    if settings.layer != "foundation":
+        return here
+    values = {**values, "layer": "rollout"}
+    return replace(
+        here,
+        rollout=replace(
+            here,
+            stack=others[stack] or f"{stack}-rollout",
+            values=values,
+            settings=parse(raw(values), ROOT),
+            # Who may do no more than become the deployer, where there is somebody.
+            platform=here.jobs.get(table.ROLLOUT_JOBS, platform),
+        ),
     )
 
 

@@ -21,6 +21,7 @@ import psutil
 from rehearsal import environment as environments
 from rehearsal.engine import Engine
 from rehearsal.environment import Environment
+from rehearsal.layers import engine_of
 from rehearsal.report import Report
 from rehearsal.run import Options, Rehearsal, load, with_grants
 from rehearsal.sandbox import READY_SECONDS, KeptSandbox
@@ -151,7 +152,9 @@ def opened_again(options: Options, report: Report) -> Iterator[Rehearsal]:
     with KeptSandbox(found.directory, slow=options.slow) as sandbox:
         program = with_grants(environment, options.grants)
         passphrase = found.kept.passphrase
-        engine = Engine(sandbox, environment, plugin, program, attached=True, passphrase=passphrase)
+        engine = engine_of(
+            sandbox, environment, plugin, program, attached=True, passphrase=passphrase
+        )
         yield Rehearsal(sandbox, engine, found.kept.before, options, report)
 
 

@@ -16,19 +16,23 @@ import click
 from rich.console import Console
 
 from components.settings import SettingsError
+from components.settings import stacks as environments
 from rehearsal.environment import UnknownStack
 from rehearsal.report import Report, StageFailed
 from rehearsal.run import Options, demand_ok, opened
 from rehearsal.sandbox import clean_environment
 from rehearsal.toolchain import ROOT, ToolchainError
 
-STACKS: Final = tuple(sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml")))
+STACKS: Final = tuple(sorted(environments(ROOT)))
 
 
 def review(stack: str, report: Report) -> bool:
     """Preview one stack under the pack; True when nothing was said and nothing went wrong."""
     held = False
     with opened(Options(stack), report) as run, run.explained():
+        if run.environment.rollout:
+            with report.stage("what the rollout stands on"):
+                demand_ok(run.engine.layers[0].up(judged=False))
         with report.stage(f"preview {stack}") as stage:
             outcome = run.engine.preview()
             stage.note = f"{outcome.summary()}; {len(outcome.violations)} violations"

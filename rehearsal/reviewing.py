@@ -55,7 +55,7 @@ def look_for_drift(run: Rehearsal, stage: Stage) -> None:
     run.engine.use(reading_as_oneself)
     stage.note = _demand_shown(run, [], refresh=True, run_program=True, expect_no_changes=True)
     run.engine.use(stack_program)
-    run.engine.run_as(run.environment.platform)
+    run.engine.run_as_usual()
 
 
 def _demand_shown(run: Rehearsal, changes: list[str], **options: bool) -> str:

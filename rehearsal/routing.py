@@ -119,7 +119,10 @@ def keep_apart(run: Rehearsal, stage: Stage) -> None:
         (table.TELEMETRY, "POST", f"{at}/topics/{stack.TOPIC}:publish", message),
         (table.TELEMETRY, "GET", f"{vertex}/locations/{settings.region}/endpoints", None),
         (table.TELEMETRY, "GET", f"{bigquery}/datasets/{stack.DATASET}/tables", None),
-        (table.MAINTENANCE, "POST", f"{at}/subscriptions/{stored}:pull", one),
+        # By the type of that subscription nobody can, and by access nobody of a single stack.
+        (table.MAINTENANCE, "POST", f"{at}/subscriptions/{stored}:pull", one)
+        if settings.layer == "whole"
+        else (table.MAINTENANCE, "GET", f"{at}/subscriptions/{stored}", None),
     )  # fmt: skip
     for identity, verb, url, body in attempts:
         try:

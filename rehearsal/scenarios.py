@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Settings
-from rehearsal import causes, colleague, devices, lifecycle, telemetry, world
+from rehearsal import causes, colleague, devices, lifecycle, splitting, world
 from rehearsal import environment as environments
 from rehearsal.engine import Outcome
 from rehearsal.rehearse import REVIEW, Step, play
 from rehearsal.report import Report, StageFailed
 from rehearsal.run import Options, Rehearsal, demand_ok, opened
-from rehearsal.sandbox import GoogleError
-from rehearsal.workloads import predictor
+from rehearsal.workloads import Client
 from vertexops.sdk import AccessReady, Provider
 
 REGISTRY_EDITOR: Final = "roles/cloudiot.editor"
@@ -153,7 +150,7 @@ def model_update(report: Report) -> bool:
         with report.stage("up") as stage:
             lifecycle.up(run, stage)
         before = {model["id"] for model in run.engine.outputs()["deployedModels"]}
-        client = _Client(run)
+        client = Client(run)
         with report.stage("update the model") as stage, client:
             models = report.folder / "models"
             run.engine.configure(environments.renewed(run.environment, run.sandbox, models))
@@ -174,43 +171,7 @@ def model_update(report: Report) -> bool:
     return held
 
 
-class _Client:
-    """Asks for predictions without pause, and counts the answers by deployed model."""
-
-    def __init__(self, run: Rehearsal) -> None:
-        self.answers: Counter[str] = Counter()
-        self.failures: list[str] = []
-        self._ask = predictor(run, whole=True)
-        self._reading = telemetry.unseen(1)[0]
-        self._stop, self._changed = threading.Event(), threading.Condition()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                answer: Any = self._ask(self._reading)
-            except GoogleError as error:
-                self.failures.append(str(error))
-                continue
-            with self._changed:
-                self.answers[answer["deployedModelId"]] += 1
-                self._changed.notify_all()
-
-    def until_answered_by(self, old: set[str], seconds: float = 20) -> None:
-        """Wait until a model that is not in `old` has answered."""
-        with self._changed:
-            self._changed.wait_for(lambda: bool(self.answers.keys() - old), seconds)
-
-    def __enter__(self) -> _Client:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
-def _demand_moved(run: Rehearsal, client: _Client, before: set[str]) -> str:
+def _demand_moved(run: Rehearsal, client: Client, before: set[str]) -> str:
     after = {model["id"] for model in run.engine.outputs()["deployedModels"]}
     if client.failures:
         raise StageFailed(f"{len(client.failures)} predictions failed", client.failures[0])
@@ -288,5 +249,6 @@ SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "model-update": model_update,
     "pull-request": pull_request,
     "devices": tell_devices,
+    "two-layers": splitting.two_layers,
     **{cause.name: partial(causes.play, causes=[cause]) for cause in causes.CAUSES},
 }

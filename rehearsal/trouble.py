@@ -7,7 +7,6 @@ had arrived after all is adopted before, and what was made twice is made one aga
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Iterator
@@ -164,10 +163,16 @@ def adopt_existing(engine: Engine, sandbox: Sandbox, outcome: Outcome) -> list[s
     A person would `pulumi import` it, which needs the language host that a rehearsal does without.
     Raises EngineError, UnknownKind, CannotLook.
     """
-    state = json.loads(engine.cli("stack", "export"))
+    return [name for it in engine.layers for name in _adopt_existing(it, sandbox, outcome)]
+
+
+def _adopt_existing(engine: Engine, sandbox: Sandbox, outcome: Outcome) -> list[str]:
+    own = f"urn:pulumi:{engine.environment.stack}::"
+    state = engine.exported()
     pending = state["deployment"].setdefault("pending_operations", [])
     for urn, failed in outcome.failed.items():
-        if any(sign in error for error in failed["errors"] for sign in EXISTS):
+        exists = any(sign in error for error in failed["errors"] for sign in EXISTS)
+        if exists and urn.startswith(own):
             about = {key: failed[key] for key in ("type", "inputs", "parent", "provider")}
             pending.append({"type": CREATING, "resource": {"urn": urn, "custom": True, **about}})
     adopted = [operation["resource"]["urn"].rpartition("::")[2] for operation in pending]
@@ -182,7 +187,7 @@ def drop_doubles(engine: Engine, sandbox: Sandbox) -> list[str]:
     Raises EngineError, UnknownKind, CannotLook.
     """
     look = environments.onlooker(engine.environment, sandbox)
-    found = doubles(json.loads(engine.cli("stack", "export")), look) if look else []
+    found = [url for it in engine.layers if look for url in doubles(it.exported(), look)]
     for url in found:
         sandbox.google(OWNER).call("DELETE", url)
     return found

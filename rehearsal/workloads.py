@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,3 +76,39 @@ def predictor(run: Rehearsal, *, whole: bool = False) -> Callable[[list[list[flo
         return answer if whole else answer["predictions"]
 
     return ask
+
+
+class Client:
+    """Asks for predictions without pause, and counts the answers by deployed model."""
+
+    def __init__(self, run: Rehearsal) -> None:
+        self.answers: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._ask = predictor(run, whole=True)
+        self._reading = telemetry.unseen(1)[0]
+        self._stop, self._changed = threading.Event(), threading.Condition()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                answer: Any = self._ask(self._reading)
+            except GoogleError as error:
+                self.failures.append(str(error))
+                continue
+            with self._changed:
+                self.answers[answer["deployedModelId"]] += 1
+                self._changed.notify_all()
+
+    def until_answered_by(self, old: set[str], seconds: float = 20) -> None:
+        """Wait until a model that is not in `old` has answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self.answers.keys() - old), seconds)
+
+    def __enter__(self) -> Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from components import permissions as table
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, Program, stack_program, warm_up
 from rehearsal.environment import Environment
+from rehearsal.layers import engine_of
 from rehearsal.sandbox import Sandbox
 from rehearsal.toolchain import GcpPlugin, gcp_plugin
 
@@ -73,16 +73,17 @@ class World:
 
         Names that Google draws are compared by what they are called.
         """
-        state = json.loads(self.engine.cli("stack", "export"))["deployment"]
+        states = [it.exported()["deployment"] for it in self.engine.layers]
         drawn = self.sandbox.control("GET", "/drawn")
         return {
             "cloud": self.sandbox.control("GET", "/dump"),
             "state": {
                 resource["urn"]: drawn.get(resource.get("id", ""), resource.get("id", ""))
+                for state in states
                 for resource in state["resources"]
                 if not resource["type"].startswith("pulumi:")
             },
-            "pending": state.get("pending_operations") or [],
+            "pending": [it for state in states for it in state.get("pending_operations") or ()],
         }
 
     def left_behind(self) -> list[str]:
@@ -120,5 +121,7 @@ def opened(
     with starting as sandbox:
         environments.prepare_source(environment, sandbox, models)
         plugin = plugin or gcp_plugin()
-        engine = Engine(sandbox, environment, plugin, program, policies=policies, attached=attached)
+        engine = engine_of(
+            sandbox, environment, plugin, program, policies=policies, attached=attached
+        )
         yield World(sandbox, engine, sandbox.control("GET", "/state"))

@@ -36,6 +36,7 @@ HERE: Final = {
     "preview / changed / Name the environments that are touched",
     "preview / preview / Tell what it means",
     "preview / preview / Comment",
+    "deploy / changes / See whether the foundation would change",
     "drift / drift / Tell what it means",
     "drift / drift / Open, update or close the issue",
 }
@@ -55,24 +56,26 @@ BY_THEMSELVES: Final = {
     "drift / drift / make model": "the same command",
     "deploy / staging / make model": "the same command",
     "deploy / prod / make model": "the same command",
-    "deploy / prod / Deploy": "staging's command with another name in STACK",
+    "deploy / prod / Deploy": "staging's command with another name in STACK; who it is run as, "
+    "rehearsal/splitting.py rehearses",
+    "deploy / prod-foundation / Deploy": "the same",
 }
 NOT_HERE: Final = {
     "deploy / staging / Compare what is there with what is declared":
         "asks Google with the workflow's own credentials; tests/rehearsal/test_verify.py has the "
         "command on a rehearsed cloud",
-    "deploy / prod / Compare what is there with what is declared": "likewise",
+    "deploy / prod-foundation / Compare what is there with what is declared": "likewise",
+    "deploy / verify / Compare what is there with what is declared": "likewise",
 }  # fmt: skip
 
 
 def test_every_command_is_run_here_or_it_is_said_why_not() -> None:
     assert {str(c) for c in commands()} == {*HERE, *IN_A_REHEARSAL, *BY_THEMSELVES, *NOT_HERE}
     assert sum(map(len, (HERE, IN_A_REHEARSAL, BY_THEMSELVES, NOT_HERE))) == len(list(commands()))
-    for stack in ("staging", "prod"):
-        assert command("deploy", stack, "Deploy").environment["STACK"] == stack
-    assert (
-        command("deploy", "staging", "Deploy").script == command("deploy", "prod", "Deploy").script
-    )
+    by_job = {"staging": "staging", "prod-foundation": "prod", "prod": "prod-rollout"}
+    for job, stack in by_job.items():
+        assert command("deploy", job, "Deploy").environment["STACK"] == stack
+    assert len({command("deploy", job, "Deploy").script for job in by_job}) == 1
 
 
 def uses(value: Any) -> list[str]:
@@ -131,16 +134,56 @@ def test_no_expression_stands_in_a_script() -> None:
     assert [str(c) for c in commands() if "${{" in c.script] == []
 
 
-def test_prod_waits_for_staging_and_for_its_environment() -> None:
+def test_prod_waits_for_staging_and_for_its_environments() -> None:
     jobs = workflow("deploy")["jobs"]
-    assert jobs["prod"]["needs"] == "staging"
-    for stack, job in jobs.items():
-        assert job["environment"] == stack
-        assert job["concurrency"] == {"group": f"stack-{stack}", "cancel-in-progress": False}
-        assert [step.get("name") for step in job["steps"]][-2:] == [
-            "Deploy",
-            "Compare what is there with what is declared",
-        ]
+    assert jobs["changes"]["needs"] == "staging"
+    assert jobs["prod-foundation"]["needs"] == "changes"
+    assert jobs["prod"]["needs"] == ["changes", "prod-foundation"]
+    compare = "Compare what is there with what is declared"
+    for name, job in jobs.items():
+        titles = [step.get("name") for step in job["steps"]]
+        if "Deploy" not in titles:
+            assert "environment" not in job and "concurrency" not in job
+            continue
+        assert job["environment"] == name
+        group = f"stack-{job['env']['STACK']}"
+        assert job["concurrency"] == {"group": group, "cancel-in-progress": False}
+        # Who rolls out may not even look at access: another job compares.
+        assert titles[-1] == (compare if name != "prod" else "Deploy")
+    assert jobs["verify"]["needs"] == "prod"
+
+
+def test_who_rolls_prod_out_comes_in_without_an_account() -> None:
+    """The job itself may become the deployer; the platform's account is the foundation's."""
+    jobs = workflow("deploy")["jobs"]
+    accounts = {
+        name: step["with"].get("service_account")
+        for name, job in jobs.items()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("google-github-actions/auth@")
+    }
+    preview = "${{ vars.PREVIEW_ACCOUNT_prod }}"
+    assert accounts == {
+        "staging": "${{ vars.DEPLOY_ACCOUNT }}",
+        "changes": preview,
+        "prod-foundation": "${{ vars.DEPLOY_ACCOUNT }}",
+        "prod": None,
+        "verify": preview,
+    }
+
+
+@pytest.mark.parametrize(("ended", "said"), [(0, "same"), (1, "changes"), (255, "changes")])
+def test_the_foundation_is_left_alone_where_it_would_stay(
+    ended: int, said: str, tmp_path: Path
+) -> None:
+    pulumi = tmp_path / "pulumi"
+    pulumi.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit {ended}\n')
+    pulumi.chmod(0o755)
+    it = command("deploy", "changes", "See whether the foundation would change")
+    done = run(it, tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "output").read_text() == f"foundation={said}\n"
+    assert (tmp_path / "asked").read_text() == "preview --stack prod --expect-no-changes\n"
 
 
 def run(it: Command, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -170,29 +213,33 @@ def git(folder: Path, *arguments: str) -> str:
     ("changed", "stacks"),
     [
         (["README.md", "docs/access.md", "tests/test_x.py"], []),
-        (["Pulumi.prod.yaml"], ["prod"]),
-        (["Pulumi.prod.yaml", "docs/settings.md"], ["prod"]),
-        (["components/access.py"], ["prod", "staging"]),
-        (["Pulumi.staging.yaml", "requirements.txt"], ["prod", "staging"]),
-        (["Pulumi.yaml"], ["prod", "staging"]),
+        (["Pulumi.prod.yaml"], ["prod-rollout", "prod"]),
+        (["Pulumi.prod-rollout.yaml"], ["prod-rollout"]),
+        (["Pulumi.prod.yaml", "docs/settings.md"], ["prod-rollout", "prod"]),
+        (["Pulumi.staging.yaml"], ["staging"]),
+        (["components/access.py"], ["prod-rollout", "prod", "staging"]),
+        (["Pulumi.staging.yaml", "requirements.txt"], ["prod-rollout", "prod", "staging"]),
+        (["Pulumi.yaml"], ["prod-rollout", "prod", "staging"]),
     ],
 )
 def test_environments_that_a_change_touches_are_previewed(
     changed: list[str], stacks: list[str], tmp_path: Path
 ) -> None:
     git(tmp_path, "init", "-q")
-    for name in ("prod", "staging"):
-        (tmp_path / f"Pulumi.{name}.yaml").write_text("config: {}\n")
+    for name in ("prod", "prod-rollout", "staging"):
+        shutil.copy(ROOT / f"Pulumi.{name}.yaml", tmp_path)
     git(tmp_path, "add", "."), git(tmp_path, "commit", "-qm", "before")
     base = git(tmp_path, "rev-parse", "HEAD")
     for name in changed:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("changed\n")
+        with (tmp_path / name).open("a") as file:
+            file.write("# changed\n")
     git(tmp_path, "add", "."), git(tmp_path, "commit", "-qm", "after")
     it = command("preview", "changed", "Name the environments that are touched")
     done = run(it, tmp_path, BASE=base)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "output").read_text() == f"stacks={json.dumps(stacks)}\n"
+    said = json.loads((tmp_path / "output").read_text().removeprefix("stacks="))
+    assert said == [{"stack": it, "environment": it.removesuffix("-rollout")} for it in stacks]
 
 
 def previewed(name: str, folder: Path) -> None:

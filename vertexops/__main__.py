@@ -15,7 +15,7 @@ from vertexops.google import Google
 from vertexops.guard import DestroyGuard
 from vertexops.models import RegisteredModel
 from vertexops.monitoring import MonitoringJob
-from vertexops.readiness import AccessReady, ServicesReady
+from vertexops.readiness import AccessReady, FoundationReady, ServicesReady
 from vertexops.rollout import ModelRollout
 from vertexops.waiting import Clock
 
@@ -25,6 +25,7 @@ KINDS: dict[str, Callable[[VertexOps], Kind]] = {
     schema.MONITORING_JOB: lambda it: MonitoringJob(it.google, it.clock),
     schema.SERVICES_READY: lambda it: ServicesReady(it.google, it.clock),
     schema.ACCESS_READY: lambda it: AccessReady(it.google, it.clock),
+    schema.FOUNDATION_READY: lambda it: FoundationReady(it.google, it.clock),
     schema.FIXED_SETTINGS: lambda it: FixedSettings(),
     schema.DESTROY_GUARD: lambda it: DestroyGuard(it.google, it.clock),
     schema.DEVICE_REGISTRY: lambda it: DeviceRegistry(it.google, it.clearblade, it.clock),

@@ -41,6 +41,11 @@ class DestroyGuard(StateOnly):
             if error.code == 404:
                 return
             raise explain(error, f"reading {endpoint}", self.google) from error
+        if found and inputs.get("empty"):
+            raise ProviderError(
+                f"{len(found)} models are deployed on {endpoint}. Destroy the stack that rolls "
+                "them out (layer: rollout) first; nothing of this one is gone"
+            )
         own = {
             id
             for id, there in found.items()

@@ -1,4 +1,5 @@
-"""ServicesReady and AccessReady: wait for what will be used, not for time to pass.
+"""ServicesReady, AccessReady: wait for what will be used, not for time to pass. FoundationReady
+looks once.
 
 Enabling an API and changing a policy are answered long before all of Google knows of them: about
 two minutes, sometimes seven or more (gcp-facts/03_custom_roles.md).
@@ -13,9 +14,9 @@ from urllib.parse import urlencode
 from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
 from pulumi_plugin.values import UNKNOWN, Props, changed_keys
 from vertexops import forms
-from vertexops.errors import BECOME, TOKENS, GoogleError, Json
+from vertexops.errors import BECOME, TOKENS, GoogleError, Json, explain
 from vertexops.google import SCOPE, Google
-from vertexops.schema import ACCESS_READY, PACKAGE, SERVICES_READY
+from vertexops.schema import ACCESS_READY, FOUNDATION_READY, PACKAGE, SERVICES_READY
 from vertexops.waiting import Clock, Waiting
 
 DEADLINE = 600
@@ -154,12 +155,20 @@ TESTS = {
     "projects": "https://cloudresourcemanager.googleapis.com/v1/projects/{id}:testIamPermissions",
     "serviceAccounts": "https://iam.googleapis.com/v1/{resource}:testIamPermissions",
     "buckets": "https://storage.googleapis.com/storage/v1/b/{id}/iam/testPermissions",
+    "topics": "https://pubsub.googleapis.com/v1/{resource}:testIamPermissions",
 }
 AT_ONCE = 100
 WHERE_TO_LOOK = (
     "Look at the roles granted on these resources, and whether the custom roles among them hold "
     "these permissions; a change takes about 2 minutes, sometimes 7 or more."
 )
+
+
+FOUNDATION_FIRST = (
+    "Run `pulumi up` on this environment's stack of layer foundation first; where that has just "
+    "run, access takes about 2 minutes to be known everywhere, sometimes 7 or more."
+)
+LOOK = 30
 
 
 class AccessReady(Kind):
@@ -171,18 +180,7 @@ class AccessReady(Kind):
     ) -> tuple[Props, list[Failure]]:
         inputs, failures = PACKAGE.check(ACCESS_READY, inputs)
         failures += forms.ACCOUNT.check(inputs.get("principal"), "principal")
-        needs = inputs.get("needs")
-        for i, need in enumerate(needs if isinstance(needs, list) else []):
-            resource = need.get("resource") if isinstance(need, dict) else None
-            if isinstance(resource, str) and _collection(resource) not in TESTS:
-                failures.append(
-                    Failure(
-                        f"needs[{i}].resource",
-                        f"is {resource!r}, not projects/P, projects/P/serviceAccounts/EMAIL or "
-                        "projects/_/buckets/B",
-                    )
-                )
-        return inputs, failures
+        return inputs, [*failures, *_untestable(inputs)]
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
         return _diff(
@@ -226,7 +224,9 @@ class AccessReady(Kind):
                 return [f"{BECOME} on {TOKENS}/{principal} for {who}: {error.message}"]
             # Answers flicker while a change spreads: everything has to be there in one round.
             return [
-                line for need in inputs["needs"] for line in self._missing(principal, token, need)
+                line
+                for need in inputs["needs"]
+                for line in _missing(self.google, principal, need, token)
             ]
 
         deadline = inputs.get("deadlineSeconds", DEADLINE)
@@ -241,37 +241,112 @@ class AccessReady(Kind):
         )
         return str(answer["accessToken"])
 
-    def _missing(self, principal: str, token: str, need: Props) -> list[str]:
-        resource, wanted = need["resource"], need["permissions"]
-        kind = _collection(resource)
-        url = TESTS[kind].format(id=resource.rpartition("/")[2], resource=resource)
-        held: set[str] = set()
-        said = ""
-        for start in range(0, len(wanted), AT_ONCE):
-            some = wanted[start : start + AT_ONCE]
-            try:
-                if kind == "buckets":
-                    query = urlencode([("permissions", permission) for permission in some])
-                    answer = self.google.request("GET", f"{url}?{query}", token=token)
-                else:
-                    answer = self.google.request("POST", url, {"permissions": some}, token=token)
-            except GoogleError as error:
-                # 400 is a permission that does not exist or cannot be had on this resource.
-                if error.code == 400:
-                    raise ProviderError(f"testing on {resource}: {error.message}") from error
-                said = f": {error.message}"
+
+class FoundationReady(Kind):
+    """What a rollout stands on is another stack's: looked at in each operation, waited for never,
+    as that stack has waited for it."""
+
+    def __init__(self, google: Google, clock: Clock) -> None:
+        self.google, self.clock = google, clock
+
+    def check(
+        self, inputs: Props, old_inputs: Props, context: Context
+    ) -> tuple[Props, list[Failure]]:
+        inputs, failures = PACKAGE.check(FOUNDATION_READY, inputs)
+        failures += forms.ENDPOINT.check(inputs.get("endpoint"), "endpoint")
+        failures += _untestable(inputs)
+        if not failures and (missing := self._missing(inputs)):
+            lines = "\n".join(f"  {line}" for line in missing)
+            failures.append(Failure("", f"the foundation lacks:\n{lines}\n{FOUNDATION_FIRST}"))
+        return inputs, failures
+
+    def _missing(self, inputs: Props) -> list[str]:
+        try:
+            self._host(inputs["endpoint"])
+        except GoogleError as error:
+            return [str(explain(error, f"reading {inputs['endpoint']}", self.google))]
+        return [
+            line
+            for need in inputs["needs"]
+            for line in _missing(self.google, self.google.identity, need)
+        ]
+
+    def _host(self, endpoint: str) -> str:
+        vertex = self.google.vertex(forms.ENDPOINT.parse(endpoint)["location"])
+        found = Waiting(Context(), LOOK, self.clock).call(vertex.endpoint, endpoint)
+        return str(found.get("dedicatedEndpointDns", ""))
+
+    def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
+        return _diff(old_inputs, inputs, replaces="endpoint", order_free="needs")
+
+    def preview(self, inputs: Props, old_outputs: Props | None) -> Props:
+        return inputs | {"dedicatedEndpointDns": self._host(inputs["endpoint"])}
+
+    def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
+        return inputs["endpoint"], inputs | {"dedicatedEndpointDns": self._host(inputs["endpoint"])}
+
+    def update(
+        self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
+    ) -> Props:
+        return self.create(inputs, context)[1]
+
+    def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
+        return _as_it_is(id, inputs, outputs)
+
+    def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
+        """Nothing was made."""
+
+
+def _untestable(inputs: Props) -> list[Failure]:
+    """Needs on what is none of the resources on which permissions can be tested."""
+    needs = inputs.get("needs")
+    return [
+        Failure(
+            f"needs[{i}].resource",
+            f"is {need['resource']!r}, not projects/P, projects/P/serviceAccounts/EMAIL, "
+            "projects/P/topics/T or projects/_/buckets/B",
+        )
+        for i, need in enumerate(needs if isinstance(needs, list) else [])
+        if isinstance(need, dict)
+        and isinstance(need.get("resource"), str)
+        and _collection(need["resource"]) not in TESTS
+    ]
+
+
+def _missing(google: Google, principal: str, need: Props, token: str = "") -> list[str]:
+    """What `principal` lacks of a need; it is the bearer of `token`, or the provider itself."""
+    resource, wanted = need["resource"], need["permissions"]
+    kind = _collection(resource)
+    url = TESTS[kind].format(id=resource.rpartition("/")[2], resource=resource)
+    held: set[str] = set()
+    said = ""
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        try:
+            if kind == "buckets":
+                query = urlencode([("permissions", permission) for permission in some])
+                answer = google.request("GET", f"{url}?{query}", token=token)
             else:
-                held |= set(answer.get("permissions", []))
-        return [f"{p} on {resource} for {principal}{said}" for p in wanted if p not in held]
+                answer = google.request("POST", url, {"permissions": some}, token=token)
+        except GoogleError as error:
+            # 400 is a permission that does not exist or cannot be had on this resource.
+            if error.code == 400:
+                raise ProviderError(f"testing on {resource}: {error.message}") from error
+            said = f": {error.message}"
+        else:
+            held |= set(answer.get("permissions", []))
+    return [f"{p} on {resource} for {principal}{said}" for p in wanted if p not in held]
 
 
 def _collection(resource: str) -> str:
-    """`projects`, `serviceAccounts` or `buckets`; '' when the name has another shape."""
+    """`projects`, `serviceAccounts`, `topics` or `buckets`; '' when the name has another shape."""
     match resource.split("/"):
         case ["projects", project] if project:
             return "projects"
         case ["projects", project, "serviceAccounts", email] if project and email:
             return "serviceAccounts"
+        case ["projects", project, "topics", topic] if project and topic:
+            return "topics"
         case ["projects", "_", "buckets", bucket] if bucket:
             return "buckets"
     return ""

@@ -24,6 +24,7 @@ MODEL_ROLLOUT = f"{NAME}:index:ModelRollout"
 MONITORING_JOB = f"{NAME}:index:MonitoringJob"
 SERVICES_READY = f"{NAME}:index:ServicesReady"
 ACCESS_READY = f"{NAME}:index:AccessReady"
+FOUNDATION_READY = f"{NAME}:index:FoundationReady"
 FIXED_SETTINGS = f"{NAME}:index:FixedSettings"
 DESTROY_GUARD = f"{NAME}:index:DestroyGuard"
 DEVICE_REGISTRY = f"{NAME}:index:DeviceRegistry"
@@ -251,6 +252,19 @@ RESOURCES = {
         ),
         {"email": _property(STRING, "The principal, known once it is ready.")},
     ),
+    FOUNDATION_READY: ResourceShape(
+        "Looks in each operation whether another stack's endpoint is there and the provider's "
+        "identity holds what it needs, and says what is missing before anything happens: have "
+        "everything else depend on it.",
+        Shape(
+            {
+                "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
+                "needs": _property(list_of("Need"), "Permissions by resource."),
+            },
+            ("endpoint", "needs"),
+        ),
+        {"dedicatedEndpointDns": _property(STRING, "The endpoint's own host, where it has one.")},
+    ),
     FIXED_SETTINGS: ResourceShape(
         "Refuses changes of settings that a running stack cannot take, before anything happens: "
         "have everything else depend on it.",
@@ -263,6 +277,9 @@ RESOURCES = {
             {
                 "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
                 "deployedModelIds": _property(STRINGS, "Ids of what the stack deployed there."),
+                "empty": _property(
+                    BOOLEAN, "Whether another stack deploys there, and has to be gone first."
+                ),
             },
             ("endpoint", "deployedModelIds"),
         ),

@@ -16,6 +16,7 @@ from vertexops.schema import (
     DESTROY_GUARD,
     DEVICE_REGISTRY,
     FIXED_SETTINGS,
+    FOUNDATION_READY,
     MODEL_ROLLOUT,
     MONITORING_JOB,
     NAME,
@@ -384,6 +385,33 @@ class AccessReady(_Resource):
 
 
 @_args
+class _FoundationReadyArgs:
+    endpoint: pulumi.Input[str]
+    needs: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[NeedArgs]]]]
+
+
+class FoundationReady(_Resource):
+    """Looks in each operation whether the endpoint of another stack is there, and whether the
+    provider's identity holds what it needs.
+
+    Have everything else depend on it: what is missing is said before anything happens.
+    """
+
+    dedicated_endpoint_dns: pulumi.Output[str] = pulumi.property("dedicatedEndpointDns")
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: pulumi.Input[str],
+        needs: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[NeedArgs]]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _FoundationReadyArgs(endpoint=endpoint, needs=needs)
+        super().__init__(FOUNDATION_READY, resource_name, args, opts)
+
+
+@_args
 class SettingArgs:
     """A setting with its `value` as text. `instead` fixes it, `mind` only warns of a change."""
 
@@ -421,12 +449,14 @@ class _DestroyGuardArgs:
     deployed_model_ids: pulumi.Input[Sequence[pulumi.Input[str]]] = pulumi.property(
         "deployedModelIds"
     )
+    empty: pulumi.Input[bool] | None = None
 
 
 class DestroyGuard(_Resource):
     """Refuses to be deleted while an endpoint has models that somebody else deployed.
 
-    Have it depend on everything: a `pulumi destroy` then stops before anything is gone.
+    Have it depend on everything: a `pulumi destroy` then stops before anything is gone. With
+    `empty`, models of whomever stop it: another stack deploys there, and has to go first.
     """
 
     def __init__(
@@ -435,9 +465,12 @@ class DestroyGuard(_Resource):
         *,
         endpoint: pulumi.Input[str],
         deployed_model_ids: pulumi.Input[Sequence[pulumi.Input[str]]],
+        empty: pulumi.Input[bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        args = _DestroyGuardArgs(endpoint=endpoint, deployed_model_ids=deployed_model_ids)
+        args = _DestroyGuardArgs(
+            endpoint=endpoint, deployed_model_ids=deployed_model_ids, empty=empty
+        )
         super().__init__(DESTROY_GUARD, resource_name, args, opts)
 
 

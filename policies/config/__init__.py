@@ -83,6 +83,8 @@ class Waiver(_Frozen):
 class Config(_Frozen):
     """One environment. An empty list of what is allowed allows everything of its kind."""
 
+    like: str = ""
+    """The stack whose file holds for this one too, as for the other layer of an environment."""
     enforcement: Literal["mandatory", "advisory"] = "mandatory"
     """Whether mandatory rules block here."""
     max_permissions: Annotated[int, Field(ge=10, le=500)] = 100
@@ -105,6 +107,8 @@ class Config(_Frozen):
     """Domains that people, groups and whole domains may be of."""
     trusted_members: tuple[Member, ...] = ()
     """Members that may become service accounts, and people that may hold grants."""
+    accounts_elsewhere: tuple[Member, ...] = ()
+    """Accounts that another stack declares, and that its own review judges."""
     account_prefix: str = "pm-"
     """Begins the ids of the permission table's accounts."""
     may_grant_above_projects: bool = False
@@ -174,7 +178,10 @@ def load(rules: Mapping[str, bool], folder: Path = HERE) -> Configs:
     for stack, values in raw.items():
         file = f"{stack}.json"
         try:
-            configs[stack] = config = Config.model_validate({**default, **values})
+            other = raw.get(values.get("like", ""), {})
+            if values.get("like") and not other:
+                problems.append(f"{file}: like: there is no {values['like']}.json")
+            configs[stack] = config = Config.model_validate({**default, **other, **values})
         except ValidationError as error:
             # What the default has wrong is reported there.
             mine = [e for e in error.errors() if stack == DEFAULT or e["loc"][0] in values]

@@ -11,6 +11,7 @@ from access import report
 from access.__main__ import main
 from access.answer import settings_of
 from components import permissions as table
+from components.settings import stacks
 from policies import powers, roles
 from policies.config import Config
 from policies.grants import PROJECT, RESOURCE, Grant
@@ -20,7 +21,9 @@ from policies.lookup import Lookup
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "access.md"
 EVERYTHING = frozenset([*table.CAPABILITIES, *table.FOLLOWING])
-STACKS = report.stacks(ROOT)
+CASES = [EVERYTHING - {table.LAYERS}, EVERYTHING - {table.WHOLE}]
+"""With all that can be set, of one stack and of two."""
+STACKS = sorted(stacks(ROOT))
 WIDE = (table.PROJECT, table.SOURCE_PROJECT)
 
 
@@ -38,13 +41,18 @@ def judged(role: table.Role) -> set[str]:
     return escalating if grant.wide else escalating - powers.IMPERSONATES
 
 
-@pytest.mark.parametrize("role", table.roles(EVERYTHING), ids=lambda role: f"{role.key} {role.on}")
+@pytest.mark.parametrize(
+    "role",
+    dict.fromkeys(role for case in CASES for role in table.roles(case)),
+    ids=lambda role: f"{role.identity} {role.key} {role.on}",
+)
 def test_the_judge_finds_what_the_report_finds(role: table.Role) -> None:
     assert judged(role) == {gain.permission for gain in report.gains(role.identity, [role])}
 
 
-def test_nobody_but_the_platform_can_make_itself_stronger() -> None:
-    held = table.roles(EVERYTHING)
+@pytest.mark.parametrize("case", CASES, ids=["whole", "layers"])
+def test_nobody_but_the_platform_can_make_itself_stronger(case: frozenset[str]) -> None:
+    held = table.roles(case)
     strong = {role.identity for role in held if judged(role)}
     assert strong == {table.PLATFORM}
     for identity in table.IDENTITIES:
@@ -56,14 +64,17 @@ def test_nobody_but_the_platform_can_make_itself_stronger() -> None:
 
 def test_a_way_by_another_identity_counts() -> None:
     change = table.Role(table.PREVIEW, "more", table.PROJECT, ("iam.roles.update",))
-    held = [*table.roles(EVERYTHING), change]
+    held = [*table.roles(CASES[0]), change]
     (gain,) = report.gains(table.REVIEWER, held)
     assert gain == ("iam.roles.update", table.PROJECT, report.STRONGER["iam.roles.update"])
 
 
 def test_who_works_as_whom() -> None:
-    held = table.roles(EVERYTHING)
+    held = table.roles(CASES[0])
     assert report.becomes(table.DEPLOYER, held) == {table.SERVING: "runs code as"}
+    assert report.becomes(table.DEPLOYER, table.roles(CASES[1])) == {
+        table.SERVING: "runs code as", table.TELEMETRY: "runs code as",
+    }  # fmt: skip
     assert report.becomes(table.REVIEWER, held) == {table.PREVIEW: "works as"}
     assert report.reach(table.PLATFORM, held) == [
         table.PLATFORM, table.DEPLOYER, table.TELEMETRY, table.SERVING,

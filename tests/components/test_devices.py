@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from components.devices import config, for_a_broker
 from components.fixed import watched
 from components.settings import Settings, parse
-from components.telemetry import Telemetry
 from tests.components.test_settings import CLEARBLADE, GOOD, LOOKED_UP
 
 ENDPOINT = "projects/iot-staging/locations/us-central1/endpoints/7203418"
@@ -49,18 +48,17 @@ def test_models_in_another_order_are_the_same_content() -> None:
 
 
 def test_a_broker_is_told_how_to_publish() -> None:
-    telemetry = cast(Telemetry, SimpleNamespace(topic=SimpleNamespace(id="topic")))
-    said: dict[str, Any] = for_a_broker(settings(sensors='["heat"]'), telemetry)
+    said: dict[str, Any] = for_a_broker(settings(sensors='["heat"]'))
     fields = [field["name"] for field in json.loads(said.pop("schema"))["fields"]]
     assert fields == ["device", "time", "heat"]
     assert said == {
-        "topic": "topic",
+        "topic": "projects/iot-staging/topics/telemetry",
         "publisher": "pm-device@iot-staging.iam.gserviceaccount.com",
         "encoding": "JSON",
         "orderingKey": "device",
     }
     unordered = settings(sensors='["heat"]', orderByDevice="false")
-    assert for_a_broker(unordered, telemetry)["orderingKey"] is None
+    assert for_a_broker(unordered)["orderingKey"] is None
 
 
 def test_a_protected_registry_is_not_exchanged_for_another_one() -> None:

@@ -22,7 +22,7 @@ def fixed(root: Path, **changes: str) -> set[str]:
     return {str(item.name) for item in watched(settings) if item.instead}
 
 
-ALWAYS = {"project", "region", "dedicatedEndpoint"}
+ALWAYS = {"layer", "project", "region", "dedicatedEndpoint"}
 GITHUB = json.dumps({"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "production"})
 UPLOADS = ALWAYS | {"deployerMay"}
 

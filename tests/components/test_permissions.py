@@ -7,10 +7,14 @@ from components import permissions as table
 from policies import roles as catalogue
 from rehearsal import environment
 
-CAPABILITIES = (*table.CAPABILITIES, *table.FOLLOWING)
-EVERY_CHOICE = list(
-    chain.from_iterable(combinations(CAPABILITIES, n) for n in range(len(CAPABILITIES) + 1))
-)
+CASES = (table.WHOLE, table.LAYERS)
+CAPABILITIES = tuple(it for it in (*table.CAPABILITIES, *table.FOLLOWING) if it not in CASES)
+EVERY_CHOICE = [
+    (case, *chosen)
+    for case in CASES
+    for n in range(len(CAPABILITIES) + 1)
+    for chosen in combinations(CAPABILITIES, n)
+]
 
 
 @pytest.mark.parametrize("need", table.NEEDS, ids=lambda need: f"{need.identity} {need.step}")
@@ -61,7 +65,7 @@ def test_the_preview_account_can_only_read() -> None:
 def test_staging_may_retire_its_endpoint_and_prod_may_not(tmp_path: Path) -> None:
     held = {}
     for stack in ("staging", "prod"):
-        settings = environment.load(stack, tmp_path).settings
+        settings = environment.load(stack, tmp_path, layer="whole").settings
         held[stack] = {
             permission
             for role in table.roles(settings.capabilities)

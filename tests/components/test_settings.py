@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from components.settings import Settings, SettingsError, parse
+from components.settings import (
+    Settings,
+    SettingsError,
+    parse,
+    raw,
+    stacks,
+    with_others,
+    written,
+)
 from vertexops.schema import CPU_UTILIZATION, REQUEST_COUNT
 
 UPLOADED = {"id": "fan", "artifact": "fan.joblib", "traffic": 90}
@@ -66,7 +74,7 @@ def test_good_values_are_typed(root: Path) -> None:
     assert isinstance(settings, Settings)
     assert (settings.max_replicas, settings.protect, settings.models[1].traffic) == (2, False, 10)
     assert settings.source_project == "iot-models"
-    assert settings.capabilities == {"register", "retire", "source"}
+    assert settings.capabilities == {"register", "retire", "source", "whole"}
 
 
 def test_replicas_follow_cpu_use_and_where_it_is_said_requests(root: Path) -> None:
@@ -135,7 +143,7 @@ def test_somebody_to_tell_is_what_has_the_stack_watch(
     root: Path, alerts: dict[str, object], capabilities: set[str]
 ) -> None:
     settings = parse({**GOOD, "alerts": json.dumps(alerts)}, root)
-    assert settings.capabilities == {"register", "retire", "source", *capabilities}
+    assert settings.capabilities == {"register", "retire", "source", "whole", *capabilities}
 
 
 PLATFORM = "serviceAccount:pm-platform@iot-staging.iam.gserviceaccount.com"
@@ -159,7 +167,7 @@ def test_who_previews_is_a_member_or_a_job(
     root: Path, changed: dict[str, str], capabilities: set[str]
 ) -> None:
     settings = parse({**GOOD, **changed}, root)
-    assert settings.capabilities == {"register", "retire", "source", *capabilities}
+    assert settings.capabilities == {"register", "retire", "source", "whole", *capabilities}
 
 
 def test_settings_cannot_be_changed(root: Path) -> None:
@@ -399,3 +407,58 @@ def test_credentials_are_never_shown(root: Path) -> None:
         "clearbladeCredentials: is for a deviceRegistry of kind clearblade",
     ]
     assert not [text for text in shown if "nobody-may-see" in text]
+
+
+DECLARED = """\
+config:
+  layer: {type: string, default: whole}
+  settingsFrom: {type: string, default: ""}
+  region: {type: string, default: us-central1}
+  sensors: {type: array, default: []}
+  project: {type: string, default: ""}
+"""
+
+
+@pytest.fixture
+def two_files(tmp_path: Path) -> Path:
+    (tmp_path / "Pulumi.yaml").write_text(DECLARED)
+    (tmp_path / "Pulumi.prod.yaml").write_text(
+        "config: {'p:layer': foundation, 'p:project': iot-prod, 'p:sensors': [f1]}"
+    )
+    (tmp_path / "Pulumi.prod-rollout.yaml").write_text(
+        "config: {'p:layer': rollout, 'p:settingsFrom': prod}"
+    )
+    return tmp_path
+
+
+def handed(**own: str) -> dict[str, str]:
+    """As Pulumi hands configuration to a program: the defaults are in it."""
+    return {"layer": "whole", "settingsFrom": "", "region": "us-central1", "sensors": "[]", **own}
+
+
+def test_the_other_layer_has_its_settings_from_the_environments_file(two_files: Path) -> None:
+    found = with_others(handed(layer="rollout", settingsFrom="prod"), two_files)
+    assert found["layer"] == "rollout" and found["settingsFrom"] == ""
+    assert (found["project"], found["sensors"]) == ("iot-prod", '["f1"]')
+    assert found == raw(written("prod-rollout", two_files))
+    assert stacks(two_files) == {"prod": "prod-rollout"}
+
+
+def test_a_stack_with_its_own_settings_is_left_alone(two_files: Path) -> None:
+    given = handed(layer="foundation", project="iot-prod")
+    assert with_others(given, two_files) == given
+
+
+def test_a_setting_in_both_files_is_refused_and_not_half_heard(two_files: Path) -> None:
+    with pytest.raises(SettingsError, match=r"region: 'europe-west4' is set here.*Pulumi.prod.ya"):
+        with_others(handed(settingsFrom="prod", region="europe-west4"), two_files)
+
+
+def test_what_is_secret_stays_in_the_stack_that_encrypted_it(two_files: Path) -> None:
+    found = with_others(handed(settingsFrom="prod", clearbladeCredentials="{}"), two_files)
+    assert found["clearbladeCredentials"] == "{}"
+
+
+def test_settings_from_a_stack_that_is_not_there_are_named(two_files: Path) -> None:
+    with pytest.raises(SettingsError, match=r"settingsFrom: 'production': there is no"):
+        with_others(handed(settingsFrom="production"), two_files)

@@ -106,6 +106,7 @@ CHANGES = (
         (Case("deployerMay", [], "cannot change deployerMay from 'register' to ''"),),
         along={"models": models(0, 100)},
     ),
+    Group((Case("layer", "foundation", "cannot change layer from 'whole' to 'foundation'"),)),
     Group((Case("impersonate", False, "impersonate is false, which is for previews only"),)),
     Group(
         (
@@ -389,7 +390,9 @@ def change(stack: Stack, group: Group) -> Iterator[str]:
 
 
 def declared() -> set[str]:
-    return set(yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"])
+    """Settings of an environment; `settingsFrom` says where they are (test_settings.py)."""
+    config = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    return set(config) - {"settingsFrom"}
 
 
 def test_every_setting_of_the_program_is_changed_here() -> None:

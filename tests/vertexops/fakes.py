@@ -91,6 +91,8 @@ class FakeVertex:
             answer["deployedModels"] = list(endpoint["models"].values())
         if endpoint["split"]:
             answer["trafficSplit"] = dict(endpoint["split"])
+        if host := endpoint.get("dns"):
+            answer["dedicatedEndpointDns"] = host
         return answer
 
     def deploy(self, endpoint: str, model: Json) -> str:

@@ -102,3 +102,16 @@ def test_a_malformed_endpoint_is_named() -> None:
     guard = DestroyGuard(World().google, fakes.FakeClock())
     _, failures = guard.check({"endpoint": "seven", "deployedModelIds": []}, {}, Context())
     assert [failure.property for failure in failures] == ["endpoint"]
+
+
+def test_a_foundation_is_not_destroyed_under_a_rollout(world: World) -> None:
+    world.deploy(1)
+    inputs: dict[str, Any] = {"endpoint": E, "deployedModelIds": [], "empty": True}
+    with pytest.raises(ProviderError, match="Destroy the stack that rolls them out") as refused:
+        world.guard.delete("guard", inputs, inputs, world.context)
+    assert E in str(refused.value)
+
+
+def test_a_foundation_goes_once_its_endpoint_is_empty(world: World) -> None:
+    inputs: dict[str, Any] = {"endpoint": E, "deployedModelIds": [], "empty": True}
+    world.guard.delete("guard", inputs, inputs, world.context)

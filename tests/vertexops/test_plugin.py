@@ -63,7 +63,7 @@ def test_the_schema_and_the_python_classes_take_the_same_inputs() -> None:
         return set(inspect.signature(function).parameters) - {"self", "resource_name", "opts"}
 
     schema = json.loads(VertexOps().schema())
-    assert len(schema["resources"]) == 9
+    assert len(schema["resources"]) == 10
     for token, resource in schema["resources"].items():
         made = getattr(sdk, token.rpartition(":")[2])
         assert accepted(made.__init__) == python_names(resource["inputProperties"])

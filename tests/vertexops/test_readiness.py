@@ -1,4 +1,4 @@
-"""ServicesReady and AccessReady: what they ask, when they are satisfied, what they say if not."""
+"""Readiness: what is asked, when it is satisfied, what is said if not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pulumi_plugin.kinds import ProviderError
 from pulumi_plugin.values import UNKNOWN
 from tests.vertexops import fakes
 from vertexops.errors import GoogleError
-from vertexops.readiness import KNOWN, AccessReady, ServicesReady
+from vertexops.readiness import KNOWN, AccessReady, FoundationReady, ServicesReady
 from vertexops.waiting import Unfinished
 
 Answer = Callable[[str, str, dict[str, Any] | None, str], dict[str, Any]]
@@ -40,7 +40,9 @@ def disabled() -> GoogleError:
 class World(fakes.World):
     """`answer` is asked for each request, after it was noted in `urls`."""
 
-    def __init__(self, kind: type[ServicesReady] | type[AccessReady], answer: Answer) -> None:
+    def __init__(
+        self, kind: type[ServicesReady | AccessReady | FoundationReady], answer: Answer
+    ) -> None:
         super().__init__(kind)
         self.urls: list[str] = []
 
@@ -287,3 +289,65 @@ def test_readiness_is_never_imported() -> None:
         world.kind.read(DEPLOYER, {}, {}, world.context)
     found = world.kind.read(DEPLOYER, NEEDS, {"email": DEPLOYER}, world.context)
     assert found is not None and found.inputs == NEEDS
+
+
+E = "projects/p/locations/us-central1/endpoints/7"
+TOPIC = {
+    "resource": "projects/p/topics/telemetry",
+    "permissions": ["pubsub.topics.attachSubscription"],
+}
+GROUND = {"endpoint": E, "needs": [{"resource": "projects/p", "permissions": ["a.b.get"]}, TOPIC]}
+
+
+def all_held(verb: str, url: str, body: dict[str, Any] | None, token: str) -> dict[str, Any]:
+    assert not token  # the provider's own identity is who rolls out
+    return body or {}
+
+
+def test_a_foundation_that_is_there_gives_the_endpoints_own_host() -> None:
+    world = World(FoundationReady, all_held)
+    world.vertex.add_endpoint(E)
+    world.vertex.endpoints[E]["dns"] = "7.prediction.vertexai.goog"
+    assert world.failures(GROUND) == {}
+    assert world.create(GROUND)["dedicatedEndpointDns"] == "7.prediction.vertexai.goog"
+    assert world.kind.preview(GROUND, None)["dedicatedEndpointDns"].startswith("7.")
+    assert world.urls == [
+        "POST https://cloudresourcemanager.googleapis.com/v1/projects/p:testIamPermissions",
+        "POST https://pubsub.googleapis.com/v1/projects/p/topics/telemetry:testIamPermissions",
+    ]
+
+
+def test_all_that_the_foundation_lacks_is_said_at_once_and_what_to_do() -> None:
+    def answer(verb: str, url: str, body: dict[str, Any] | None, token: str) -> dict[str, Any]:
+        if "topics" in url:
+            raise GoogleError(404, "NOT_FOUND", "Resource not found (resource=telemetry).")
+        return {}
+
+    world = World(FoundationReady, answer)
+    world.vertex.add_endpoint(E)
+    said = world.failures(GROUND)[""]
+    assert "a.b.get on projects/p for deployer@p" in said
+    assert "projects/p/topics/telemetry for deployer@p" in said
+    assert "Resource not found (resource=telemetry)." in said
+    assert "layer foundation first" in said
+    assert world.clock.now() == 0  # it does not wait
+
+
+def test_a_foundation_without_its_endpoint_is_said_before_anything_else() -> None:
+    world = World(FoundationReady, all_held)
+    assert f"reading {E}" in world.failures(GROUND)[""]
+    assert world.urls == []
+
+
+def test_a_deployer_that_nobody_may_become_is_said_once() -> None:
+    world = World(FoundationReady, all_held)
+    denied = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource"
+    world.vertex.fail["endpoint"] = [GoogleError(403, "PERMISSION_DENIED", denied)]
+    said = world.failures(GROUND)[""]
+    assert said.count("may not become deployer@p.iam.gserviceaccount.com") == 1
+
+
+def test_needs_of_a_foundation_are_checked_by_property() -> None:
+    world = World(FoundationReady, all_held)
+    wrong = {"endpoint": "7", "needs": [{"resource": "p", "permissions": []}]}
+    assert world.failures(wrong).keys() == {"endpoint", "needs[0].resource"}

@@ -1,0 +1,96 @@
+"""The endpoint, its request log, and who may ask it for predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components import permissions
+from components.settings import Settings
+
+LOG_DATASET = "predictive_maintenance"
+
+
+@dataclass(frozen=True)
+class EndpointArgs:
+    settings: Settings
+    platform: pulumi.ProviderResource
+    """Declares the request log and the grant on the endpoint; the endpoint is the deployer's
+    work."""
+
+
+class Endpoint(pulumi.ComponentResource):
+    """Owns: the endpoint without its models, the request log's dataset, and the grant to predict.
+
+    Leaves alone: models and traffic, which are the rollout's (`Serving`); the log table, which
+    Vertex AI creates.
+
+    It belongs to the foundation, for it carries a grant: who rolls out may change no access, and
+    Vertex AI takes no condition on a name by which a grant on the project could be kept to one
+    endpoint (docs iam/docs/conditions-resource-attributes).
+    """
+
+    id: pulumi.Output[str]
+    dedicated_dns: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: EndpointArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("predictive-maintenance:components:Endpoint", name, None, opts)
+        settings = args.settings
+        log = gcp.bigquery.Dataset(
+            "request-log",
+            project=settings.project,
+            dataset_id=LOG_DATASET,
+            location=settings.region,
+            # Always, for a change of it would be sent to BigQuery as an update, which the platform
+            # has no permission for; `protect` keeps the dataset.
+            delete_contents_on_destroy=True,
+            opts=pulumi.ResourceOptions(
+                parent=self, provider=args.platform, protect=settings.protect
+            ),
+        )
+        endpoint = gcp.vertex.AiEndpoint(
+            "endpoint",
+            name=settings.endpoint_id,
+            project=settings.project,
+            location=settings.region,
+            region=settings.region,
+            display_name="predictive-maintenance",
+            description="Predicts equipment failures from device telemetry",
+            dedicated_endpoint_enabled=settings.dedicated_endpoint,
+            predict_request_response_logging_config={
+                "enabled": settings.request_log_percent > 0,
+                "sampling_rate": settings.request_log_percent / 100,
+                "bigquery_destination": {
+                    "output_uri": pulumi.Output.concat(
+                        f"bq://{settings.project}.",
+                        log.dataset_id,
+                        # The endpoint makes its table, which "must not exist" (discovery document,
+                        # BigQueryDestination.outputUri): one that takes its place has another.
+                        f".request_response_{settings.endpoint_id}",
+                    )
+                },
+            }
+            if settings.request_log_percent
+            else None,
+            # The region only names the host. An endpoint that was imported has none in the state,
+            # and giving it one would replace it.
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=settings.protect, ignore_changes=["region"]
+            ),
+        )
+        gcp.vertex.AiEndpointIamMember(
+            "telemetry-predictor",
+            endpoint=endpoint.name,
+            project=settings.project,
+            location=settings.region,
+            role=settings.role_name("predictor"),
+            member=settings.member(permissions.TELEMETRY),
+            opts=pulumi.ResourceOptions(parent=self, provider=args.platform),
+        )
+        self.id = endpoint.id
+        self.dedicated_dns = endpoint.dedicated_endpoint_dns
+        self.register_outputs({"endpoint": self.id})

@@ -1,0 +1,93 @@
+"""The rollout: models on the endpoint, and what follows them: routing, devices, drift, alerts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+
+from components import permissions as table
+from components.artifacts import Uploads, UploadsArgs
+from components.devices import Devices, DevicesArgs
+from components.drift import Drift, DriftArgs
+from components.foundation import Ground, Providers
+from components.observability import Observability, ObservabilityArgs
+from components.routing import Consumers, ConsumersArgs, Routing, RoutingArgs
+from components.serving import Serving, ServingArgs
+from components.settings import Settings
+
+
+def declare(
+    settings: Settings, root: Path, ground: Ground, caller: Providers
+) -> tuple[list[pulumi.Resource], pulumi.Output[object]]:
+    """What stands on `ground`, and the models that it deployed.
+
+    Models and what follows their ids are the deployer's work. All else is the platform's where one
+    stack declares both layers, so that the deployer needs no more than the thread's answer says.
+    """
+    deployer, beside = ground.deployer, caller if settings.founds else ground.deployer
+    uploads = observability = None
+    if table.REGISTER in settings.capabilities:
+        uploads = Uploads(
+            "uploads",
+            UploadsArgs(
+                settings.artifacts_bucket,
+                {it.id: root / it.artifact for it in settings.models if it.artifact},
+                {
+                    it.id: root / it.training.data
+                    for it in settings.models
+                    if it.training and settings.drift
+                },
+            ),
+            pulumi.ResourceOptions(providers=beside.all, depends_on=[ground.ready]),
+        )
+    if settings.alerts.told:
+        observability = Observability(
+            "observability",
+            ObservabilityArgs(settings),
+            pulumi.ResourceOptions(providers=beside.all, depends_on=ground.parts),
+        )
+    serving = Serving(
+        "serving",
+        ServingArgs(settings, ground.endpoint, uploads.by_model if uploads else {}, ground.parts),
+        pulumi.ResourceOptions(providers=deployer.all, depends_on=[ground.ready]),
+    )
+    parts: list[pulumi.Resource | None] = [uploads, observability, serving]
+    served = pulumi.ResourceOptions(providers=beside.all, depends_on=[*ground.parts, serving])
+    if settings.sensors:
+        # By now Pub/Sub's agent has had its access for as long as a model takes to be deployed.
+        given = RoutingArgs(settings, ground.endpoint, serving.deployed_models)
+        routing = Routing("routing", given, served)
+        parts.append(routing)
+        pulumi.export("risks", routing.risks.id)
+        if ground.pubsub_agent:
+            may = pulumi.ResourceOptions(providers=beside.all, depends_on=[routing])
+            granted = ConsumersArgs(settings, ground.pubsub_agent)
+            parts.append(Consumers("consumers", granted, may))
+    if settings.device_registry.kind == "clearblade":
+        devices = Devices(
+            "devices",
+            DevicesArgs(settings, ground.endpoint, ground.dedicated_dns, serving.deployed_models),
+            # ClearBlade takes credentials of its own, which the caller's provider has.
+            pulumi.ResourceOptions(providers=caller.all, depends_on=ground.parts),
+        )
+        parts.append(devices)
+        pulumi.export("deviceRegistry", devices.registry)
+    if settings.drift and uploads:
+        drift = Drift(
+            "drift",
+            DriftArgs(
+                settings,
+                settings.drift,
+                settings.artifacts_bucket,
+                uploads.by_model,
+                ground.endpoint,
+                serving.deployed_models,
+                observability.channels if observability else (),
+                beside.gcp,
+            ),
+            pulumi.ResourceOptions(providers=deployer.all, depends_on=[serving]),
+        )
+        parts.append(drift)
+    pulumi.export("deployedModels", serving.deployed_models)
+    return [part for part in parts if part], serving.deployed_models

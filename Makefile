@@ -55,12 +55,12 @@ roles: setup ## Refresh the role catalogue from Google; needs the network and cr
 	$(BIN)/python -m policies.roles
 
 docs: setup ## Write the pages and tables that are made from code anew
-	$(BIN)/python -m policies.docs > docs/policies.md
-	$(BIN)/python -m standin.docs > docs/stand-in.md
+	$(BIN)/python -m policies.docs > docs/reference/policies.md
+	$(BIN)/python -m standin.docs > docs/reference/stand-in.md
 	$(BIN)/python -m components.alerts > docs/alerts.md
-	$(BIN)/python -m rehearsal.causes > docs/scenarios.md
-	$(BIN)/python -m access.report > docs/access.md
-	$(BIN)/python -m simulator.coverage > docs/simulated.md
+	$(BIN)/python -m rehearsal.causes > docs/reference/scenarios.md
+	$(BIN)/python -m access.report > docs/reference/access.md
+	$(BIN)/python -m simulator.coverage > docs/reference/simulated.md
 	$(BIN)/python -m simulator.coverage simulator/README.md
 
 pictures: setup ## Draw a rehearsal's dashboard, an incident and its autoscaling

@@ -1,7 +1,7 @@
 """How strong each identity of an environment is: what it may do and why, and what it could become.
 
-Everything follows from the permission table; docs/access.md is made of it (`make docs`), and what
-the proof of a rehearsal sees has to be the same (`disagreements`).
+Everything follows from the permission table; docs/reference/access.md is made of it (`make docs`),
+and what the proof of a rehearsal sees has to be the same (`disagreements`).
 """
 
 from __future__ import annotations
@@ -273,7 +273,7 @@ compares a live environment with what is declared."""
 
 
 def page(root: Path) -> Iterator[str]:
-    """docs/access.md."""
+    """docs/reference/access.md."""
     yield PAGE
     for stack in sorted(stacks(root)):
         capabilities = settings_of(stack, root).capabilities

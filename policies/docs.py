@@ -1,6 +1,6 @@
 """The rules as a page, from the same source that the pack runs.
 
-python -m policies.docs > docs/policies.md
+python -m policies.docs > docs/reference/policies.md
 """
 
 from __future__ import annotations
@@ -24,10 +24,17 @@ INTRODUCTION: Final = """\
 
 Made from `policies/rules` by `python -m policies.docs`; do not edit.
 
-    pulumi preview --policy-pack policies
-    pulumi policy analyze --file state.json --policy-pack policies
+It judges the checked-in stacks, each preview and each `up` that names it, a state file, and every
+rehearsal; it adds about a millisecond a resource to a preview (`make bench`).
 
-and in every rehearsal. A *mandatory* rule blocks in production and in every stack that has no file
+```sh
+make policies
+pulumi preview --policy-pack policies
+pulumi stack export > state.json
+pulumi policy analyze --file state.json --policy-pack policies
+```
+
+A *mandatory* rule blocks in production and in every stack that has no file
 in `policies/config`; in an environment whose file says `"enforcement": "advisory"` it advises.
 *Advisory* rules never block.
 
@@ -44,13 +51,15 @@ WAIVERS: Final = """\
 A waiver excuses one finding. It is printed each time it is used; once it ended it counts as absent,
 and the pack says so, as it does of one that matches nothing.
 
-    "waivers": [{
-      "rule": "G10",
-      "resource": "gcp:storage/bucketIAMMember:BucketIAMMember::reads",
-      "reason": "Ana finds out why the export stops",
-      "owner": "platform@example.com",
-      "expires": "2026-12-31"
-    }]
+```json
+"waivers": [{
+  "rule": "G10",
+  "resource": "gcp:storage/bucketIAMMember:BucketIAMMember::reads",
+  "reason": "Ana finds out why the export stops",
+  "owner": "platform@example.com",
+  "expires": "2026-12-31"
+}]
+```
 """
 
 

@@ -37,7 +37,7 @@ from policies.stack import Stack
 from policies.view import Resource, plain
 
 NAME: Final = "google-cloud"
-DESCRIPTION: Final = "Access to Google Cloud stays small (docs/policies.md)"
+DESCRIPTION: Final = "Access to Google Cloud stays small (docs/reference/policies.md)"
 ROOT: Final = Path(__file__).parent.parent
 LAST: Final = ("X3", "X4")
 """Rules about what the others did."""

@@ -226,7 +226,7 @@ def print_summary(stack: str, output: Path | None) -> None:
 def scenario(name: str) -> None:
     """Play a story or a cause of failing deployments by its name, or all these causes.
 
-    docs/scenarios.md lists the causes.
+    docs/reference/scenarios.md lists the causes.
     """
     report = Report(name, Console())
     with explained():

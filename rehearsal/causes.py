@@ -4,7 +4,7 @@ Somebody brings the cause about; a deployment fails with Google's error; `access
 it is; the fix is applied, by the explanation's own commands where they are enough; the same
 deployment passes.
 
-python -m rehearsal.causes > docs/scenarios.md
+python -m rehearsal.causes > docs/reference/scenarios.md
 """
 
 from __future__ import annotations
@@ -654,8 +654,10 @@ INTRODUCTION: Final = """\
 
 Made from `rehearsal/causes.py` by `python -m rehearsal.causes`; do not edit.
 
-    .venv/bin/python -m rehearsal scenario all
-    .venv/bin/python -m rehearsal scenario NAME
+```sh
+.venv/bin/python -m rehearsal scenario all
+.venv/bin/python -m rehearsal scenario no-act-as
+```
 
 Each is played on one rehearsed cloud with the staging stack: the cause is brought about, a
 deployment fails with Google's error, `access explain` says what it is, the fix is applied, and the
@@ -668,7 +670,7 @@ prints.
 
 
 def page() -> str:
-    """docs/scenarios.md."""
+    """docs/reference/scenarios.md."""
     rows = []
     for cause in CAUSES:
         expected = cause.expected

@@ -1,6 +1,6 @@
 """How deep the simulation goes: methods, fields and parameters of the discovery documents.
 
-python -m simulator.coverage                        prints docs/simulated.md
+python -m simulator.coverage                        prints docs/reference/simulated.md
 python -m simulator.coverage simulator/README.md    writes that page's tables anew
 """
 
@@ -88,7 +88,7 @@ def _fields(shape: Shape, seen: set[str]) -> dict[str, Verdict]:
 
 
 def page() -> str:
-    """The whole of docs/simulated.md."""
+    """The whole of docs/reference/simulated.md."""
     rows = [
         "| service | methods | fields | | | parameters | | |",
         "|---|---|---|---|---|---|---|---|",

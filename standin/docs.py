@@ -1,6 +1,6 @@
 """The page about the stand-in, from the declarations that it runs by.
 
-python -m standin.docs > docs/stand-in.md
+python -m standin.docs > docs/reference/stand-in.md
 """
 
 from __future__ import annotations

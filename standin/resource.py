@@ -85,7 +85,7 @@ class Declared(Kind):
     """A resource type whose properties are declared: check, diff and preview follow from them.
 
     `provided` says which setting of the provider stands in for an input that the program leaves
-    open. For docs/stand-in.md: what it waits for and refuses beside what `spec` says.
+    open. For docs/reference/stand-in.md: what it waits for and refuses beside what `spec` says.
     """
 
     spec: Spec

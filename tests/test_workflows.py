@@ -212,10 +212,10 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("changed", "stacks"),
     [
-        (["README.md", "docs/access.md", "tests/test_x.py"], []),
+        (["README.md", "docs/reference/access.md", "tests/test_x.py"], []),
         (["Pulumi.prod.yaml"], ["prod-rollout", "prod"]),
         (["Pulumi.prod-rollout.yaml"], ["prod-rollout"]),
-        (["Pulumi.prod.yaml", "docs/settings.md"], ["prod-rollout", "prod"]),
+        (["Pulumi.prod.yaml", "docs/how-to/change-a-setting.md"], ["prod-rollout", "prod"]),
         (["Pulumi.staging.yaml"], ["staging"]),
         (["components/access.py"], ["prod-rollout", "prod", "staging"]),
         (["Pulumi.staging.yaml", "requirements.txt"], ["prod-rollout", "prod", "staging"]),
@@ -231,7 +231,7 @@ def test_environments_that_a_change_touches_are_previewed(
     git(tmp_path, "add", "."), git(tmp_path, "commit", "-qm", "before")
     base = git(tmp_path, "rev-parse", "HEAD")
     for name in changed:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         with (tmp_path / name).open("a") as file:
             file.write("# changed\n")
     git(tmp_path, "add", "."), git(tmp_path, "commit", "-qm", "after")

@@ -19,7 +19,7 @@ from policies.judge import Declared, Judge
 from policies.lookup import Lookup
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "access.md"
+PAGE = ROOT / "docs" / "reference" / "access.md"
 EVERYTHING = frozenset([*table.CAPABILITIES, *table.FOLLOWING])
 CASES = [EVERYTHING - {table.LAYERS}, EVERYTHING - {table.WHOLE}]
 """With all that can be set, of one stack and of two."""

@@ -5,11 +5,11 @@ from pathlib import Path
 from policies.docs import page
 from policies.rules import RULES
 
-DOCS = Path(__file__).parents[2] / "docs" / "policies.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "policies.md"
 
 
 def test_the_page_is_current() -> None:
-    assert DOCS.read_text() == page(), "run: python -m policies.docs > docs/policies.md"
+    assert DOCS.read_text() == page(), "run: python -m policies.docs > docs/reference/policies.md"
 
 
 def test_every_rule_says_what_it_protects_and_how_to_comply() -> None:

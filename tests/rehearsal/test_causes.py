@@ -26,7 +26,7 @@ from simulator.services.orgpolicy.state import EXPIRY
 from simulator.services.vertex import resources
 from tests.rehearsal.playing import play
 
-PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "scenarios.md"
 DENIED = (
     "Permission 'aiplatform.endpoints.create' denied on resource '//aiplatform.googleapis.com/"
     "projects/p/locations/us-central1' (or it may not exist)."
@@ -34,7 +34,7 @@ DENIED = (
 
 
 def test_the_page_is_current() -> None:
-    run = "run: python -m rehearsal.causes > docs/scenarios.md"
+    run = "run: python -m rehearsal.causes > docs/reference/scenarios.md"
     assert PAGE.read_text() == causes.page(), run
 
 

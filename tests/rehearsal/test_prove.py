@@ -27,7 +27,7 @@ def test_every_role_is_tight_over_the_whole_life(stack: str) -> None:
     code, output, summary = play("prove", stack)
     assert code == 0, output
     assert (summary["spare"], summary["missing"]) == ([], [])
-    page = (ROOT / "docs" / "access.md").read_text()
+    page = (ROOT / "docs" / "reference" / "access.md").read_text()
     assert disagreements(page, stack, summary["identities"]) == []
     for held in summary["identities"].values():
         assert set(held["granted"]) <= set(held["used"])

@@ -16,7 +16,7 @@ from standin.resource import Declared
 from tests.recordings import CONTRACT, load
 from tests.standin.support import Scripted, configured
 
-PAGE = Path(__file__).parents[2] / "docs" / "stand-in.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "stand-in.md"
 TOKENS = Gcp().tokens
 RECORDED: dict[str, Props] = {
     item["type"]: item["inputs"]
@@ -26,7 +26,7 @@ RECORDED: dict[str, Props] = {
 
 
 def test_the_page_is_current() -> None:
-    run = "run: python -m standin.docs > docs/stand-in.md"
+    run = "run: python -m standin.docs > docs/reference/stand-in.md"
     assert PAGE.read_text() == page(), run
 
 

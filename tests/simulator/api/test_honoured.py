@@ -14,6 +14,7 @@ from simulator.api.calls import Methods
 from simulator.api.discovery import Discovery, Method
 from simulator.api.errors import ApiError
 
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "simulated.md"
 HANDLERS = coverage.CLOUD[Methods].handlers
 TABLES = coverage.CLOUD[honoured.Honoured]
 # Of a service that honours three fields and ignores one.
@@ -100,7 +101,7 @@ def test_a_service_without_a_table_acts_on_nothing() -> None:
 def test_the_page_says_what_the_code_does(show: Callable[[str], None]) -> None:
     page = coverage.page()
     show("\n".join(line for line in page.splitlines() if line.startswith("| ")))
-    assert (Path(__file__).parents[3] / "docs" / "simulated.md").read_text() == page, "make docs"
+    assert PAGE.read_text() == page, "make docs"
 
 
 def _shapes(method: Method) -> dict[str, set[str]]:

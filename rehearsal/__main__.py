@@ -21,7 +21,7 @@ from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import UnknownStage, go_on, rehearse, unknown_permissions
-from rehearsal.report import Report, markdown
+from rehearsal.report import SCREEN_COLUMNS, Report, markdown
 from rehearsal.run import FAULT_RATE, Options
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ToolchainError
@@ -167,11 +167,17 @@ def main() -> None:
     metavar="FOLDER",
     help="Draw the dashboard and an incident into FOLDER.",
 )
+@click.option(
+    "--screen",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw what is printed here into FILE, as SVG.",
+)
 @OUTPUT
 def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
        with_grant: tuple[str, ...], provider: str, settings: tuple[str, ...], keep: bool,
        only: str | None, begin: str | None, slow: bool, faults: int | None, fault_rate: float,
-       pictures: str, output: Path | None) -> None:  # fmt: skip
+       pictures: str, screen: Path | None, output: Path | None) -> None:  # fmt: skip
     """Take STACK through preview, up, predictions, up, refresh and destroy.
 
     Stages are called as the report calls them: --only "up again".
@@ -189,12 +195,15 @@ def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
         raise click.UsageError(
             "--without, --without-api and --slow go with --keep: a cloud that is kept has them"
         )
-    report = Report(stack, Console(), output=output)
+    console = Console(record=True, width=SCREEN_COLUMNS) if screen else Console()
+    report = Report(stack, console, output=output)
     with written(report):
         if stage:
             passed = go_on(options, report, stage, alone=bool(only))
         else:
             passed = rehearse(options, report)
+    if screen:
+        screen.write_text(report.screen(f"rehearsal up {stack}"))
     sys.exit(0 if passed else 1)
 
 

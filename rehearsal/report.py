@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import tempfile
 import time
 import traceback
@@ -24,6 +25,9 @@ from rehearsal.toolchain import ROOT
 
 SPARE_SHOWN: Final = 3
 """Spare permissions named in the table; `summary.json` has all of them."""
+
+SCREEN_COLUMNS: Final = 96
+"""Columns of a picture of what was printed."""
 
 
 class StageFailed(Exception):
@@ -112,6 +116,15 @@ class Report:
         if raw:
             self.console.print("\nThe error itself:", style="bold")
             self.console.print(raw, highlight=False, markup=False, soft_wrap=True)
+
+    def screen(self, title: str) -> str:
+        """What was printed, as SVG; the console has to record it.
+
+        Rich's template asks another host for its font. It goes without: text is laid out by the
+        lengths that stand beside it.
+        """
+        svg = self.console.export_svg(title=title, unique_id="screen")
+        return re.sub(r"(?s)\s*@font-face \{.*?\}", "", svg)
 
     def identities(self) -> None:
         """A table of who was given what, and used how much of it."""

@@ -1,7 +1,8 @@
-"""README's set-up and the forum thread's checks, by `gcloud`, `bq` and `gsutil` unmodified.
+"""The tutorial's set-up and the forum thread's checks, by `gcloud`, `bq` and `gsutil` unmodified.
 
-An owner prepares two projects with README's own commands, the platform identity brings the stack up
-with what it was given, and the command lines look at it as owner, platform and telemetry account.
+An owner prepares two projects with the tutorial's own commands, the platform identity brings the
+stack up with what it was given, and the command lines look at it as owner, platform and telemetry
+account.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def shell(home: Path, variables: Mapping[str, str]) -> Shell:
 
 
 def new_projects(environment: Environment) -> dict[str, Any]:
-    """A rehearsal's seed before README's set-up: nobody but an owner, and no API that it needs.
+    """A rehearsal's seed before that set-up: nobody but an owner, and no API that it needs.
 
     Some APIs are on in a new project (docs service-usage/docs/overview); Service Usage, which
     switches the others on, is taken to be one of them.
@@ -140,16 +141,17 @@ def new_projects(environment: Environment) -> dict[str, Any]:
 
 
 def setup(environment: Environment) -> Iterator[str]:
-    """README's block that makes the platform's role, and once more for the source project."""
-    indented = re.findall(r"(?m)(?:^ {4,}\S.*\n(?:^ {5,}.*\n)*)+", (ROOT / "README.md").read_text())
-    (block,) = [text for text in indented if "gcloud iam roles create" in text]
+    """The block that makes the platform's role, and once more for the source project."""
+    page = (ROOT / "docs" / "tutorial" / "first-deployment.md").read_text()
+    blocks = re.findall(r"(?s)```sh\n(.*?)```", page)
+    (block,) = [text for text in blocks if "gcloud iam roles create" in text]
     block = block.replace(".venv/bin/python", sys.executable)
     yield block.replace("user:you@example.com", environment.platform.member)
     in_source = block.replace(PROJECT, SOURCE).replace("role platform", "role platform --in-source")
     yield in_source.replace("user:you@example.com", environment.platform.member)
 
 
-def test_readmes_setup_gives_the_platform_the_role_that_is_rehearsed(stack: Stack) -> None:
+def test_the_tutorials_setup_gives_the_platform_the_role_that_is_rehearsed(stack: Stack) -> None:
     """What comes after, the stack among it, came up with this alone."""
     for role in environments.seed(stack.environment)["roles"]:
         _, project, _, name = role["name"].split("/")

@@ -54,7 +54,7 @@ policies: setup ## Judge the checked-in stacks by the policy pack
 roles: setup ## Refresh the role catalogue from Google; needs the network and credentials
 	$(BIN)/python -m policies.roles
 
-docs: setup ## Write the pages and tables that are made from code anew
+docs: setup ## Write the pages that are made from code anew, and the site into build/site
 	$(BIN)/python -m policies.docs > docs/reference/policies.md
 	$(BIN)/python -m standin.docs > docs/reference/stand-in.md
 	$(BIN)/python -m components.alerts > docs/alerts.md
@@ -62,8 +62,17 @@ docs: setup ## Write the pages and tables that are made from code anew
 	$(BIN)/python -m access.report > docs/reference/access.md
 	$(BIN)/python -m simulator.coverage > docs/reference/simulated.md
 	$(BIN)/python -m simulator.coverage simulator/README.md
+	$(BIN)/python -m rehearsal.manual settings > docs/reference/settings.md
+	$(BIN)/python -m rehearsal.manual commands > docs/reference/commands.md
+	$(MAKE) site
 
-pictures: setup ## Draw a rehearsal's dashboard, an incident and its autoscaling
+.PHONY: site
+site: setup
+	$(BIN)/python -m zensical build --clean --strict
+
+# Piped, so that what only a terminal is shown, such as a spinner, is not on the picture.
+pictures: setup ## Draw a rehearsal, its dashboard, an incident and its autoscaling
+	$(BIN)/python -m rehearsal up staging --screen docs/pictures/rehearsal.svg | cat
 	$(BIN)/python -m rehearsal up staging --pictures docs/pictures \
 		--set maxReplicas=4 --set 'autoscaling={requestsPerMinute: 20}'
 

@@ -202,6 +202,7 @@ def _diagram(there: list[str], held: Collection[table.Role]) -> Iterator[str]:
     """Identities on the left, what they work on to the right; dotted, whom they can work as."""
     yield "```mermaid"
     yield "flowchart LR"
+    yield "    accTitle: Which identity works on what, and as whom, as in the table above"
     for asset in ASSETS:
         yield f"    {asset}[({asset})]"
     for identity in there:

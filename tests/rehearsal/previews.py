@@ -160,7 +160,8 @@ def _pack(folder: Path, program: str) -> Path:
 
 
 PULUMI: Final = """#!/bin/sh
-exec {cli} "$@" $ADDED
+case "$1" in up|preview) exec {cli} "$@" $ADDED;; esac
+exec {cli} "$@"
 """
 """Pulumi's CLI on a program of this process, for it finds no language host here."""
 

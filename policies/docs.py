@@ -72,7 +72,7 @@ def _lines() -> Iterator[str]:
     yield "## Configuration\n"
     yield "`policies/config/default.json` holds for every stack, `<stack>.json` where it differs."
     yield "An empty list of what is allowed allows everything of its kind.\n"
-    yield "| key | default | valid | |"
+    yield "| key | default | valid | what it says |"
     yield "|---|---|---|---|"
     schema = Config.model_json_schema(by_alias=True)["properties"]
     for name, field in Config.model_fields.items():
@@ -82,7 +82,7 @@ def _lines() -> Iterator[str]:
         yield f"| `{key}` | {shown} | {_valid(schema[key])} | {field.description} |"
     yield f"\n{WAIVERS}"
     yield "## Rules\n"
-    yield "| rule | severity | level | |"
+    yield "| rule | severity | level | what it looks for |"
     yield "|---|---|---|---|"
     for rule in RULES:
         link = f"[{rule.id}](#{rule.id.lower()})"

@@ -141,7 +141,8 @@ def diagram(source: str, language: str, css_class: str, options: Any, md: Any, *
     The browser has nothing to load and to run for it, and it prints.
     """
     name = f"diagram-{zlib.crc32(source.encode())}"
-    return f'<div class="diagram">{mermaidx.render(source).svg().replace("my-svg", name)}</div>'
+    drawn = mermaidx.render(source).svg().replace("my-svg", name)
+    return f'<div class="diagram" tabindex="0">{drawn}</div>'
 
 
 @click.command()

@@ -6,13 +6,16 @@ import math
 import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from rehearsal.pictures import line
 from rehearsal.plots import Chart, Line, write
+from rehearsal.report import Report
 from tests.rehearsal.playing import ROOT, play
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -99,6 +102,15 @@ def test_a_rehearsal_without_pictures_does_not_wait_for_what_draws_them() -> Non
         [sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_a_picture_of_what_is_printed_asks_no_other_host_for_a_font() -> None:
+    report = Report("staging", Console(record=True, file=StringIO()))
+    with report.stage("preview"):
+        pass
+    drawn = report.screen("rehearsal up staging")
+    assert "preview" in drawn
+    assert "font-face" not in drawn and not re.search(r'url\((?!#)|(href|src)="http', drawn)
 
 
 @pytest.mark.sweep

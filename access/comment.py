@@ -80,7 +80,7 @@ def read(preview: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Pre
         tuple(sorted(_step(step) for step in steps if step["op"] not in QUIET)),
         preview.get("changeSummary") or {},
         tuple(_packs(ended or {})),
-        tuple(_finding(event) for event in said if not _other(event["message"])),
+        tuple(_finding(event) for event in said if not no_finding(event["message"])),
         tuple(sorted({text for text in texts if NOT_RUN.search(text)})),
         tuple(dict.fromkeys(waived)),
         tuple(text for text in errors if not NOT_RUN.search(text)),
@@ -93,8 +93,8 @@ def _packs(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"{pack.partition('|')[0]} {version}"
 
 
-def _other(message: str) -> bool:
-    """What a policy event says that is no finding."""
+def no_finding(message: str) -> bool:
+    """Whether a policy event says something else: of a waiver, or of a policy that did not run."""
     return bool(NOT_RUN.search(message) or WAIVED.search(message))
 
 

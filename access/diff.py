@@ -146,6 +146,21 @@ def between(before: Resources, after: Resources) -> Diff:
     )
 
 
+def granting(resources: Resources) -> dict[str, dict[str, Any]]:
+    """Those that a comparison reads, and of them no more than it reads.
+
+    Of a state, which knows every value; a preview's would lack what its values depend on.
+    """
+    return {
+        urn: {"type": resource["type"], "inputs": _inputs(resource)}
+        for urn, resource in resources.items()
+        if resource["type"].startswith("gcp:")
+        and (_bindings(_inputs(resource)) or _LOOKS.search(resource["type"].rpartition(":")[2]))
+    }
+
+
+_LOOKS: Final = re.compile(f"{GRANTING.pattern}|{FEDERATION.pattern}", re.IGNORECASE)
+
 Held = Mapping[Holding, Collection[str]]
 """Each permission of each member, and the roles it has it by."""
 

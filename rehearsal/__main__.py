@@ -16,12 +16,12 @@ import yaml
 from rich.console import Console
 
 from components.settings import SettingsError
-from rehearsal import ablate, causes, crash, kept, prove, scenarios, trouble
+from rehearsal import ablate, causes, crash, kept, page, prove, scenarios, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError
 from rehearsal.environment import UnknownStack
 from rehearsal.rehearse import UnknownStage, go_on, rehearse, unknown_permissions
-from rehearsal.report import SCREEN_COLUMNS, Report, markdown
+from rehearsal.report import SCREEN_COLUMNS, Report
 from rehearsal.run import FAULT_RATE, Options
 from rehearsal.sandbox import Sandbox, clean_environment
 from rehearsal.toolchain import ToolchainError
@@ -71,8 +71,10 @@ def explained() -> Iterator[None]:
 
 
 @contextmanager
-def written(report: Report) -> Iterator[None]:
+def written(report: Report, *, paged: bool = False) -> Iterator[None]:
     """Write the summary at the end, whatever comes: what was found until then is in it.
+
+    With `paged`, as pages for people too.
 
     Raises click.ClickException in place of errors that say what to put right.
     """
@@ -82,15 +84,20 @@ def written(report: Report) -> Iterator[None]:
         except UNTRIED:
             raise
         except BaseException as error:
-            show_summary(report)
+            show_summary(report, paged)
             if isinstance(error, EngineError):
                 raise click.ClickException(str(error)) from error
             raise
-        show_summary(report)
+        show_summary(report, paged)
 
 
-def show_summary(report: Report) -> None:
+def show_summary(report: Report, paged: bool) -> None:
+    if paged and (proof := page.last_proof(report.written_to)):
+        report.summary["proof"] = proof
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
+    if paged:
+        shown = page.write(report.written_to, report.summary)
+        report.console.print(f"report: {os.path.relpath(shown)}", highlight=False)
 
 
 SETTINGS: Final = click.option(
@@ -197,7 +204,7 @@ def up(stack: str, without: tuple[str, ...], without_api: tuple[str, ...],
         )
     console = Console(record=True, width=SCREEN_COLUMNS) if screen else Console()
     report = Report(stack, console, output=output)
-    with written(report):
+    with written(report, paged=True):
         if stage:
             passed = go_on(options, report, stage, alone=bool(only))
         else:
@@ -227,7 +234,7 @@ def print_summary(stack: str, output: Path | None) -> None:
         summary = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise click.ClickException(f"there is no {file}: nothing was rehearsed") from error
-    click.echo("\n".join(markdown(summary)))
+    click.echo("\n".join(page.markdown(summary)))
 
 
 @main.command()
@@ -250,7 +257,7 @@ def scenario(name: str) -> None:
 def prove_roles(stack: str, output: Path | None, settings: tuple[str, ...]) -> None:
     """Play the whole life of STACK; nothing that is granted may be spare, nothing unlisted used."""
     report = Report(f"{stack}-proof", Console(), output=output)
-    with written(report):
+    with written(report, paged=True):
         passed = prove.prove(stack, report, overrides(settings))
     sys.exit(0 if passed else 1)
 

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from components import permissions as table
 from components.drift import LOG, TITLE
+from components.settings import Settings
 from rehearsal import telemetry
-from rehearsal.environment import ANALYST
+from rehearsal.environment import ANALYST, SCIENTIST
 from rehearsal.report import Stage, StageFailed
 from rehearsal.run import Rehearsal
+from rehearsal.sandbox import Google
 from rehearsal.watching import incidents
 from rehearsal.workloads import predictor
 
@@ -51,7 +53,11 @@ def watch(run: Rehearsal, stage: Stage) -> None:
             raise StageFailed(f"drift of {', '.join(sorted(calm))} while nothing shifted")
         if found != {shifted}:
             raise StageFailed(f"drift of {', '.join(sorted(found)) or 'nothing'}, not of {shifted}")
-    run.report.summary["drift"] = {"shifted": shifted, "anomalies": sorted(found)}
+    run.report.summary["drift"] = {
+        "shifted": shifted,
+        "anomalies": sorted(found),
+        "distances": _distances(run),
+    }
     stage.note = (
         f"{shifted} of {len(settings.sensors)} sensors shifted, and it alone has an incident; "
         "before, none"
@@ -61,14 +67,46 @@ def watch(run: Rehearsal, stage: Stage) -> None:
 def _until_the_next_look(run: Rehearsal) -> float:
     """Seconds until the window ends that earlier stages asked in."""
     settings = run.environment.settings
-    deployer = run.sandbox.google(settings.email(table.DEPLOYER))
-    parent = settings.endpoint_name.partition("/endpoints/")[0]
-    url = f"https://{settings.region}-aiplatform.googleapis.com/v1/{parent}"
-    (job,) = deployer.call("GET", f"{url}/modelDeploymentMonitoringJobs")[
-        "modelDeploymentMonitoringJobs"
-    ]
+    job = _job(run, run.sandbox.google(settings.email(table.DEPLOYER)))
     due = datetime.fromisoformat(job["nextScheduleTime"]).timestamp()
     return max(due - float(run.sandbox.control("GET", "/clock")["now"]), 0.0) + 1
+
+
+def _job(run: Rehearsal, who: Google) -> Any:
+    """The stack's monitoring job."""
+    settings = run.environment.settings
+    parent = settings.endpoint_name.partition("/endpoints/")[0]
+    listed = who.call("GET", f"{_vertex(settings)}/{parent}/modelDeploymentMonitoringJobs")
+    (job,) = listed["modelDeploymentMonitoringJobs"]
+    return job
+
+
+def _vertex(settings: Settings) -> str:
+    return f"https://{settings.region}-aiplatform.googleapis.com/v1"
+
+
+def _distances(run: Rehearsal) -> dict[str, dict[str, float]]:
+    """Sensor → its distance from the window before: of the `calm` window and the `shifted` one.
+
+    Each is the largest of all models on the endpoint; `threshold` is what drift is told above.
+    """
+    his = run.sandbox.google(SCIENTIST)
+    job, found = _job(run, his), dict[str, dict[str, float]]()
+    url = f"{_vertex(run.environment.settings)}/{job['name']}"
+    for objective in job["modelDeploymentMonitoringObjectiveConfigs"]:
+        asked = {
+            "deployedModelId": objective["deployedModelId"],
+            "objectives": [{"type": "RAW_FEATURE_DRIFT"}],
+        }
+        answer = his.call("POST", f"{url}:searchModelDeploymentMonitoringStatsAnomalies", asked)
+        for stats in answer.get("monitoringStats", ()):
+            for feature in stats["featureStats"]:
+                *_, calm, last = feature["predictionStats"]
+                of = found.setdefault(feature["featureDisplayName"], {"calm": 0.0, "shifted": 0.0})
+                of["threshold"] = feature["threshold"]["value"]
+                for name, window in (("calm", calm), ("shifted", last)):
+                    of[name] = max(of[name], round(window["distributionDeviation"], 4))
+    return found
 
 
 def _drifted(run: Rehearsal) -> set[str]:

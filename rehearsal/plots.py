@@ -5,9 +5,12 @@ matplotlib takes a second to load, and is loaded to draw only.
 
 from __future__ import annotations
 
+import html
+import io
 import math
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -114,3 +117,69 @@ def _alone(values: Sequence[float]) -> Iterator[int]:
     for place, value in enumerate(values):
         if value == value and math.isnan(padded[place]) and math.isnan(padded[place + 2]):
             yield place
+
+
+INK: Final = "#010101"
+FILLS: Final = {"#020202": "var(--one)", "#030303": "var(--two)", INK: "currentColor"}
+"""What stands for a colour of the page while matplotlib draws, which knows no other kind."""
+
+ON_A_PAGE: Final[dict[Any, Any]] = {
+    "savefig.transparent": True,
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Bars:
+    """`series` has a value for each of `labels`; the first is drawn as outlines, the second full.
+
+    `text` says the same to who cannot see it.
+    """
+
+    caption: str
+    text: str
+    labels: Sequence[str]
+    series: Mapping[str, Sequence[float]]
+    x: str
+    y: str
+    limit: tuple[str, float] | None = None
+    scale: str = "linear"
+
+
+def inline(shown: Bars, name: str) -> str:
+    """An SVG for a page that has --one and --two as colours. `name` keeps its ids from others'."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**STYLE, **ON_A_PAGE}):
+        figure = Figure(figsize=(5, 3))
+        figure.subplots_adjust(left=0.11, right=0.99, bottom=0.16, top=0.88)
+        axes = figure.add_subplot()
+        places, width = range(len(shown.labels)), 0.4
+        for number, (title, values) in enumerate(shown.series.items()):
+            color = list(FILLS)[number]
+            at = [place + (number - 0.5) * width for place in places]
+            fill = color if number else "none"
+            drawn = axes.bar(at, values, width, label=title, facecolor=fill, edgecolor=color)
+            for place, bar in enumerate(drawn):
+                bar.set_gid(f"series-{number}-{place}")
+        if shown.limit:
+            axes.axhline(shown.limit[1], color=INK, linestyle="--", label=shown.limit[0])
+        axes.set_xticks(places, shown.labels)
+        axes.set(xlabel=shown.x, ylabel=shown.y, yscale=shown.scale)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, ncols=3)
+        into = io.StringIO()
+        figure.savefig(into, format="svg", metadata={"Date": None, "Creator": None})
+    return _for_a_page(into.getvalue(), shown.text, name)
+
+
+def _for_a_page(svg: str, text: str, name: str) -> str:
+    svg = re.sub(r"<(metadata|style).*?</\1>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    for color, css in FILLS.items():
+        svg = svg.replace(color, css)
+    opening, _, rest = svg.partition(">")
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    return f'{opening} role="img" aria-label="{html.escape(text)}">{rest}'

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from components import permissions as table
+from components.settings import SECRET
 from rehearsal import (
     colleague,
     devices,
     drift,
     federating,
+    inventory,
     kept,
     lifecycle,
     pictures,
@@ -48,6 +50,7 @@ STEPS: Final = (
     Step("up under faults", trouble.up, lambda run: run.options.faults is not None),
     Step("recover", trouble.recover, lambda run: run.failed is not None),
     Step("store a model", workloads.store, lambda run: run.registers),
+    Step("list what is there", inventory.take, aside=True),
     Step("predict", workloads.predict, aside=True),
     Step("publish telemetry", routing.publish, lambda run: run.routes, aside=True),
     Step("come in from GitHub", federating.come_in, lambda run: run.federates),
@@ -164,13 +167,43 @@ def _played(run: Rehearsal, step: Step) -> Exception | None:
 def finish(run: Rehearsal) -> None:
     """Add what the whole run used, and show it."""
     stats = run.sandbox.control("GET", "/stats")
+    settings = run.environment.settings
     run.report.summary |= {
+        "asked": asked(run.options),
+        "needs": [
+            [need.identity, need.permission, need.on, need.step]
+            for need in table.needs(settings.capabilities)
+        ],
+        "serving": {
+            "region": settings.region,
+            "machine_type": settings.machine_type,
+            "replicas": [settings.min_replicas, settings.max_replicas],
+            "traffic": {model.id: model.traffic for model in settings.models},
+        },
         "http_requests": stats["total"],
         "refused_hosts": stats["refused_hosts"],
         "identities": run.identities(),
     }
     run.report.identities()
     run.report.refused()
+
+
+NOT_TOLD: Final = ("stack", "provider", "keep", "pictures")
+"""Options that change nothing of what is rehearsed, or that the summary has already."""
+
+
+def asked(options: Options) -> dict[str, Any]:
+    """What differs from a rehearsal of the stack as its file has it; no value that is secret."""
+    usual = asdict(Options(options.stack))
+    given = {
+        key: value
+        for key, value in asdict(options).items()
+        if key not in NOT_TOLD and value != usual[key]
+    }
+    if "settings" in given:
+        shown = {key: "(secret)" if key in SECRET else it for key, it in options.settings.items()}
+        given["settings"] = shown
+    return given
 
 
 def unknown_permissions(options: Options) -> list[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import re
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,11 +56,26 @@ class Report:
     """Where the summary goes instead, for rehearsals of one stack at the same time."""
 
     def __post_init__(self) -> None:
-        self.summary = {"stack": self.stack, "passed": False, "stages": {}, **self.summary}
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        here = {"stack": self.stack, "at": at, "passed": False, "stages": {}, "told": {}}
+        self.summary = {**here, **self.summary}
+        self._began = time.monotonic()
 
     @property
     def folder(self) -> Path:
         return ROOT / "build" / "rehearsal" / self.stack
+
+    @property
+    def written_to(self) -> Path:
+        return self.output or self.folder
+
+    def last(self) -> dict[str, Any]:
+        """The summary of the last run in the same place; empty when there is none to be read."""
+        try:
+            found: dict[str, Any] = json.loads((self.written_to / "summary.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
 
     @contextmanager
     def stage(self, name: str, *, aside: bool = False) -> Iterator[Stage]:
@@ -80,6 +95,11 @@ class Report:
         finally:
             seconds = time.monotonic() - started
             self.summary["stages"][name] = round(seconds, 3)
+            self.summary["told"][name] = {
+                "begun": round(started - self._began, 3),
+                "held": not failed,
+                "note": stage.note,
+            }
             mark = Text("✗", "red") if failed else Text("✓", "green")
             line = Text.assemble(mark, f" {name:<22}{seconds:6.1f} s  ", (stage.note, "dim"))
             self.console.print(line, overflow="ellipsis", no_wrap=True)
@@ -101,7 +121,8 @@ class Report:
         if denial := find(raw):
             member = denied_member(audit, denial.permission)
             identity = names.get(member) or names.get(f"serviceAccount:{denial.principal}")
-            for line in explain(denial, identity):
+            explained = list(explain(denial, identity))
+            for line in explained:
                 self.console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
             if member:
                 self.console.print(f"  as {member}", highlight=False, markup=False)
@@ -111,6 +132,7 @@ class Report:
                 "principal": member,
                 "identity": identity,
                 "text": denial.text,
+                "explained": explained,
             }
             self.summary.setdefault("denial", told)
         if raw:
@@ -147,14 +169,20 @@ class Report:
             self.console.print(said, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
     def write(self) -> Path:
-        """Write the summary, whole: somebody may be reading the last one."""
-        folder = self.output or self.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "summary.json"
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".partial", delete=False) as file:
-            file.write(json.dumps(self.summary, indent=2) + "\n")
-        os.replace(file.name, path)
+        """Write the summary. What the next run is compared with stays, where this one has none."""
+        if "grants" not in self.summary and (grants := self.last().get("grants")):
+            self.summary["grants"] = grants
+        path = self.written_to / "summary.json"
+        write_whole(path, json.dumps(self.summary, indent=2) + "\n")
         return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write all of a file at once: somebody may be reading the last one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".partial", delete=False) as file:
+        file.write(text)
+    os.replace(file.name, path)
 
 
 def denied_member(audit: list[dict[str, Any]], permission: str) -> str:
@@ -165,30 +193,3 @@ def denied_member(audit: list[dict[str, Any]], permission: str) -> str:
         if not entry["granted"] and entry["permission"] == permission
     ]
     return refused[-1] if refused else ""
-
-
-def markdown(summary: Mapping[str, Any]) -> Iterator[str]:
-    """A summary for people who did not watch, such as a workflow's job summary."""
-    yield f"## {summary['stack']}: {'passed' if summary['passed'] else 'failed'}\n"
-    for failure in summary.get("failures", ()):
-        yield f"**{_plain(failure['reason'])}** ({_plain(', '.join(failure['notes']))})\n"
-        yield f"<pre>{html.escape(failure['error'][-MOST_OF_AN_ERROR:], quote=False)}</pre>\n"
-    for level, message in summary.get("violations", ()):
-        yield f"- {level}: {_plain(message)}"
-    for identity, permission, why in summary.get("spare", ()):
-        yield f"- spare: {identity} holds `{permission}` ({_plain(why)}), nothing used it"
-    for identity, permission, role in summary.get("missing", ()):
-        yield f"- missing: {identity} used `{permission}` by `{role}`, no line has it"
-    yield "\n| stage | seconds |\n|---|---:|"
-    yield from (f"| {name} | {seconds:.1f} |" for name, seconds in summary["stages"].items())
-    if held := summary.get("identities"):
-        yield "\n| identity | permissions | of them used |\n|---|---:|---:|"
-        for identity, of in held.items():
-            yield f"| {identity} | {len(of['granted'])} | {len(of['used'])} |"
-
-
-MOST_OF_AN_ERROR: Final = 4000
-
-
-def _plain(text: str) -> str:
-    return html.escape(" ".join(text.split()), quote=False)

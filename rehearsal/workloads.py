@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,9 @@ from rehearsal.sandbox import Google, GoogleError
 
 PREDICTIONS: Final = 1_024
 CLIENTS: Final = 8
+
+BINS: Final = 10
+"""Parts of the range of a risk, in the report."""
 
 GOOD_ENOUGH: Final = 0.9
 """ROC AUC that the deployed model has to reach on readings it has never seen."""
@@ -54,9 +57,30 @@ def predict(run: Rehearsal, stage: Stage) -> None:
         raise StageFailed("a prediction was refused", str(error)) from error
     quality = telemetry.roc_auc(labels, risks)
     run.report.summary |= {"predictions": len(risks), "roc_auc": quality}
+    run.report.summary["risks"] = told(risks, labels, run.environment.settings.risk_percent)
     stage.note = f"{len(risks):,} on unseen readings, ROC AUC {quality:.3f}"
     if quality <= GOOD_ENOUGH:
         raise StageFailed(f"ROC AUC is {quality:.3f}; the model has to be above {GOOD_ENOUGH}")
+
+
+def told(risks: Sequence[float], labels: Sequence[float], percent: int) -> dict[str, Any]:
+    """Predicted risks by what came of the readings, and how many of each are above `percent`."""
+    by_label: dict[str, list[float]] = {"sound": [], "failing": []}
+    for risk, label in zip(risks, labels, strict=True):
+        by_label["failing" if label else "sound"].append(risk)
+    return {
+        "percent": percent,
+        "above": {of: sum(it > percent / 100 for it in risks) for of, risks in by_label.items()},
+        **{of: counted(risks) for of, risks in by_label.items()},
+    }
+
+
+def counted(risks: Iterable[float]) -> list[int]:
+    """How many of `risks`, each 0 to 1, are in each of BINS equal parts."""
+    found = [0] * BINS
+    for risk in risks:
+        found[min(int(risk * BINS), BINS - 1)] += 1
+    return found
 
 
 def predictor(run: Rehearsal, *, whole: bool = False) -> Callable[[list[list[float]]], Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from rehearsal.report import markdown
+from rehearsal.page import markdown
 from rehearsal.toolchain import VERSION
 from tests.previews import RECORDED, preview
 from tests.workflows import FOLDER, NAMES, ROOT, Command, command, commands, workflow

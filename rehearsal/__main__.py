@@ -92,8 +92,6 @@ def written(report: Report, *, paged: bool = False) -> Iterator[None]:
 
 
 def show_summary(report: Report, paged: bool) -> None:
-    if paged and (proof := page.last_proof(report.written_to)):
-        report.summary["proof"] = proof
     report.console.print(f"summary: {os.path.relpath(report.write())}", highlight=False)
     if paged:
         shown = page.write(report.written_to, report.summary)
@@ -228,13 +226,18 @@ def end_kept(stack: str, output: Path | None) -> None:
 @click.argument("stack")
 @OUTPUT
 def print_summary(stack: str, output: Path | None) -> None:
-    """Print the last summary of STACK (such as staging, staging-proof) as Markdown."""
-    file = (output or Report(stack, Console()).folder) / "summary.json"
+    """Print the last summary of STACK (such as staging, staging-proof) as Markdown.
+
+    The report beside it is made anew, with what was proven since.
+    """
+    folder = Report(stack, Console(), output=output).written_to
+    file = folder / "summary.json"
     try:
         summary = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise click.ClickException(f"there is no {file}: nothing was rehearsed") from error
-    click.echo("\n".join(page.markdown(summary)))
+    page.write(folder, summary)
+    click.echo((folder / "report.md").read_text(), nl=False)
 
 
 @main.command()

@@ -1,6 +1,6 @@
 """A rehearsal for people who did not watch: one HTML file by itself, and Markdown.
 
-Both say what the summary has, and nothing else: they are made again from summary.json alone.
+Both say what summary.json has and what the last proof beside it came to, and nothing else.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ OF_A_PROOF: Final = "-proof"
 
 
 def write(folder: Path, summary: Summary) -> Path:
-    """Write report.html and report.md beside summary.json; the HTML file."""
-    write_whole(folder / "report.md", "\n".join(markdown(summary)) + "\n")
-    write_whole(folder / "report.html", html(summary))
+    """Write report.html and report.md beside summary.json, with the last proof; the HTML file."""
+    told = {**summary, "proof": last_proof(folder)}
+    write_whole(folder / "report.md", "\n".join(markdown(told)) + "\n")
+    write_whole(folder / "report.html", html(told))
     return folder / "report.html"
 
 

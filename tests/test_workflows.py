@@ -22,6 +22,7 @@ ACTIONS: Final = {
     "actions/checkout",
     "google-github-actions/auth",
     "actions/setup-python",
+    "actions/upload-artifact",
     "pulumi/actions",
 }
 SETUP: Final = "./.github/actions/setup"

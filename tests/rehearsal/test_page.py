@@ -18,11 +18,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from access import diff
 from rehearsal import page, workloads
-from rehearsal.__main__ import written
+from rehearsal.__main__ import print_summary, written
 from rehearsal.inventory import created
 from rehearsal.plots import Bars, inline
 from rehearsal.rehearse import asked
@@ -426,8 +427,20 @@ def test_the_last_proof_is_told_and_never_taken_for_one_of_this_run(
     assert "Not proven in this run. The last proof, of 28 November 2026, 09:00 UTC, passed" in said
     assert "Prove it" not in said and "The report of that proof" not in said
     (tmp_path / "staging-proof" / "report.html").touch()
-    summary["proof"] = page.last_proof(tmp_path / "staging")
-    assert '<a href="../staging-proof/report.html">' in page.html(summary)
+    shown = page.write(tmp_path / "staging", {**summary, "proof": {}})
+    assert '<a href="../staging-proof/report.html">' in shown.read_text()
+    assert "not proven in this run; the last one passed" in shown.with_suffix(".md").read_text()
+
+
+def test_a_summary_is_printed_and_its_page_made_anew(
+    recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    nothing = CliRunner().invoke(print_summary, ["staging", "--output", str(tmp_path)])
+    assert nothing.exit_code == 1 and "nothing was rehearsed" in nothing.output
+    (tmp_path / "summary.json").write_text(json.dumps(recorded))
+    done = CliRunner().invoke(print_summary, ["staging", "--output", str(tmp_path)])
+    assert done.output == (RECORDED / "report.md").read_text()
+    assert "the rehearsal passed" in (tmp_path / "report.html").read_text()
 
 
 def test_a_proof_that_failed_says_what_is_spare_and_missing(

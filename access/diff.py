@@ -152,7 +152,11 @@ def granting(resources: Resources) -> dict[str, dict[str, Any]]:
     Of a state, which knows every value; a preview's would lack what its values depend on.
     """
     return {
-        urn: {"type": resource["type"], "inputs": _inputs(resource)}
+        urn: {
+            "type": resource["type"],
+            "inputs": _inputs(resource),
+            "retainOnDelete": bool(resource.get("retainOnDelete")),
+        }
         for urn, resource in resources.items()
         if resource["type"].startswith("gcp:")
         and (_bindings(_inputs(resource)) or _LOOKS.search(resource["type"].rpartition(":")[2]))

@@ -10,7 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from access.__main__ import main
-from access.diff import UNKNOWN, NotReadable, of_preview, of_states, told
+from access.diff import (
+    UNKNOWN,
+    NotReadable,
+    between,
+    granting,
+    of_preview,
+    of_states,
+    told,
+)
 from access.report import STRONGER
 from policies import powers, roles
 from tests.previews import preview
@@ -43,6 +51,23 @@ def state(*resources: Any) -> Any:
 def gained(*resources: Any, before: tuple[Any, ...] = ()) -> list[tuple[str, str, tuple[str, ...]]]:
     found = of_states(state(*before), state(*resources))
     return [(change.member, change.on, change.permissions) for change in found.gained]
+
+
+def test_what_grants_is_compared_as_the_whole_state_is() -> None:
+    shared = resource("gcp:any/sharing:Sharing", role="roles/viewer", member=ANN, project="p")
+    pool = resource("gcp:iam/workloadIdentityPoolProvider:WorkloadIdentityPoolProvider", oidc={})
+    stays = resource(PROJECT_MEMBER, "stays", role=ROLE, member=BOT, about={"retainOnDelete": True})
+    before = [
+        custom("a.b.get"),
+        grant(),
+        stays,
+        resource("gcp:pubsub/topic:Topic", "topic", name="t"),
+    ]
+    after = [custom("a.b.set"), grant(), shared, pool, resource("pulumi:pulumi:Stack", "stack")]
+    kept = [granting({it["urn"]: it for it in there}) for there in (before, after)]
+    assert [len(it) for it in kept] == [3, 4]
+    assert between(*kept) == of_states(state(*before), state(*after))
+    assert any("retainOnDelete" in text for text in between(*kept).unread)
 
 
 def test_a_changed_role_shows_for_each_who_holds_it() -> None:

@@ -217,7 +217,7 @@ def name_doubles(state: TextIO) -> None:
 def split_state(state: TextIO, rollout: str) -> None:
     """Print what makes a stack's exported STATE two: the commands that move the rollout's part.
 
-    Run them before the first `pulumi up` with `layer: foundation` (docs/layers.md).
+    Run them before the first `pulumi up` with `layer: foundation` (docs/how-to/two-layers.md).
     """
     try:
         click.echo(split.script(json.load(state), rollout))

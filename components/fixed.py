@@ -19,7 +19,7 @@ NEW_STACK: Final = (
 )
 OTHER_LAYER: Final = (
     "What another stack is to declare would be deleted. Move it to that stack's state first: "
-    "docs/layers.md has the commands."
+    "docs/how-to/two-layers.md has the commands."
 )
 ADDRESS: Final = (
     "Google would refuse calls to the present address at once. Change endpointId too: then the new "

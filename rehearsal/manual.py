@@ -16,7 +16,7 @@ import mermaidx
 import yaml
 
 from access.__main__ import main as access
-from components.settings import Settings
+from components.settings import Settings, SettingsError, parse, raw
 from rehearsal.__main__ import main as rehearsal
 from rehearsal.toolchain import ROOT
 from simulator.__main__ import main as simulator
@@ -50,12 +50,13 @@ def settings() -> Iterator[str]:
     yield SETTINGS_HEAD.rstrip()
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     schema = Settings.model_json_schema(by_alias=True)
+    wanted = _without_a_value(declared)
     for key, about in declared.items():
-        default = f"`{_value(about['default'])}`" if "default" in about else "has to be given"
-        kind = _valid(schema["properties"][key], schema) or about["type"]
+        default = "has to be given" if key in wanted else f"`{_value(about['default'])}`"
+        kind = _valid(schema["properties"].get(key, {}), schema) or about["type"]
         yield _row(f"`{key}`", kind, default, about["description"])
     for key in declared:
-        if group := _group(schema["properties"][key], schema):
+        if group := _group(schema["properties"].get(key, {}), schema):
             yield f"\n## {key}\n"
             yield "| key | type | default |"
             yield "|---|---|---|"
@@ -63,6 +64,17 @@ def settings() -> Iterator[str]:
                 given = "has to be given" if name in group.get("required", ()) else ""
                 default = given or _default(part)
                 yield _row(f"`{name}`", _valid(part, schema), default)
+
+
+def _without_a_value(declared: Mapping[str, Any]) -> set[str]:
+    """Settings whose defaults are refused: the engine wants defaults for an environment's other
+    layer, whose file has next to nothing."""
+    defaults = raw({key: about.get("default", "") for key, about in declared.items()})
+    try:
+        parse(defaults, ROOT)
+    except SettingsError as error:
+        return {problem.partition(":")[0] for problem in error.problems}
+    return set()
 
 
 def commands() -> Iterator[str]:

@@ -91,6 +91,7 @@ SET_UP: Final = (
     "test_the_tutorials_setup_gives_the_platform_the_role_that_is_rehearsed"
 )
 SUMMARISED: Final = "tests/test_workflows.py::test_what_is_rehearsed_is_summarised"
+TWO: Final = "tests/rehearsal/test_layers.py::test_a_stack_becomes_two_while_it_serves"
 BY_OTHER_TESTS: Final = {
     "make rehearse": f"{REHEARSALS}staging_is_rehearsed_from_preview_to_nothing_left",
     "make rehearse STACK=prod": f"{REHEARSALS}prod_is_rehearsed_and_refuses_to_be_destroyed",
@@ -129,6 +130,11 @@ BY_OTHER_TESTS: Final = {
     "rehearsal scenario model-update": f"{REHEARSALS}a_model_update_fails_no_prediction",
     "rehearsal scenario pull-request":
         f"{REHEARSALS}a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permission",
+    "rehearsal up prod": f"{REHEARSALS}prod_is_rehearsed_and_refuses_to_be_destroyed",
+    "rehearsal scenario two-layers": TWO,
+    "pulumi up --stack prod           # as the platform": TWO,
+    "pulumi up --stack prod-rollout   # as whoever may become the deployer": TWO,
+    "pulumi stack export --stack prod | .venv/bin/python -m access split --to prod-rollout": TWO,
     "rehearsal scenario devices":
         f"{REHEARSALS}devices_are_told_where_to_ask_and_no_key_is_shown",
     "rehearsal scenario all": CAUSES,

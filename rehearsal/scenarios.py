@@ -11,7 +11,7 @@ import pulumi
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Settings
-from rehearsal import causes, colleague, devices, lifecycle, splitting, world
+from rehearsal import causes, colleague, devices, lifecycle, regions, splitting, world
 from rehearsal import environment as environments
 from rehearsal.engine import Outcome
 from rehearsal.rehearse import REVIEW, Step, play
@@ -250,5 +250,6 @@ SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "pull-request": pull_request,
     "devices": tell_devices,
     "two-layers": splitting.two_layers,
+    "three-regions": regions.three_regions,
     **{cause.name: partial(causes.play, causes=[cause]) for cause in causes.CAUSES},
 }

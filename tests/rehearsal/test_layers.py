@@ -12,6 +12,7 @@ from components import permissions as table
 from rehearsal import environment as environments
 from rehearsal.engine import Outcome, one_by_one
 from rehearsal.environment import UnknownStack
+from rehearsal.regions import merged, three_regions
 from rehearsal.report import Report
 from rehearsal.splitting import two_layers
 
@@ -20,6 +21,22 @@ from rehearsal.splitting import two_layers
 def test_a_stack_becomes_two_while_it_serves(tmp_path: Path) -> None:
     report = Report("two-layers", Console(), output=tmp_path)
     assert two_layers(report), report.summary.get("failures")
+
+
+@pytest.mark.sweep
+def test_three_regions_stand_beside_each_other(tmp_path: Path) -> None:
+    report = Report("three-regions", Console(), output=tmp_path)
+    assert three_regions(report), report.summary.get("failures")
+
+
+def test_seeds_have_what_they_share_once() -> None:
+    one = {"projects": [{"id": "a"}, {"id": "shared"}], "organization": {"id": "1"}}
+    other = {"projects": [{"id": "shared"}, {"id": "b"}], "roles": [{"name": "r"}]}
+    assert merged([one, other]) == {
+        "projects": [{"id": "a"}, {"id": "shared"}, {"id": "b"}],
+        "organization": {"id": "1"},
+        "roles": [{"name": "r"}],
+    }
 
 
 def test_prod_is_rehearsed_with_its_rollout(tmp_path: Path) -> None:

@@ -103,6 +103,22 @@ def test_a_denial_reads_as_googles(sandbox: Sandbox, bucket: Any) -> None:
     assert answer.json() == {"error": {"code": 403, "message": message, "errors": reasons}}
 
 
+def test_an_object_is_read_by_the_xml_api_too(sandbox: Sandbox, bucket: Any) -> None:
+    """As Google's client for Go does; permissions and headers are those of JSON's read."""
+    blob = bucket.blob("v1/model.joblib")
+    blob.upload_from_string(b"weights")
+    url = f"https://storage.googleapis.com/{NAME}/v1/model.joblib"
+    answer = sandbox.http().get(url)
+    assert answer.content == b"weights"
+    assert answer.headers["X-Goog-Generation"] == str(blob.generation)
+    assert sandbox.http().get(url, headers={"Range": "bytes=0-1"}).content == b"we"
+    assert sandbox.http().get(f"{url}?generation=1").status_code == 404
+    assert sandbox.http().get(f"{url}.gone").status_code == 404
+    assert sandbox.http("serving").get(url).status_code == 403
+    sandbox.role("serving", "storage.objects.get")
+    assert sandbox.http("serving").get(url).content == b"weights"
+
+
 def test_owners_of_the_project_reach_the_bucket_through_its_own_policy(
     sandbox: Sandbox, bucket: Any
 ) -> None:

@@ -1,6 +1,6 @@
 """`python -m access`: explain a denial, verify an environment, report how strong identities are,
 tell who gains or loses access by a change, comment on a preview, settle an interrupted `up`, name
-what an `up` made twice, print an identity's role."""
+what an `up` made twice, take over what is there already, print an identity's role."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import click
 import yaml
 
 from access import comment, diff, report, split
+from access.adopt import NotAdoptable, adoption
 from access.answer import explained, settings_of
 from access.bootstrap import role_file, script
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
@@ -209,6 +210,24 @@ def name_doubles(state: TextIO) -> None:
         click.echo(url)
     if found:
         click.echo("The state knows another that is called the same: delete these.", err=True)
+
+
+@main.command("adopt")
+@click.argument("preview", type=click.File())
+def adopt_existing(preview: TextIO) -> None:
+    """Print a file for `pulumi import --file`: what is there already of what PREVIEW would create.
+
+    PREVIEW is what `pulumi preview --json --show-sames` prints. The cloud is asked with your
+    application default credentials; nothing is changed. docs/how-to/adopt.md says how to go on.
+    """
+    try:
+        found = adoption(json.load(preview), signed_in())
+    except (NotAdoptable, CannotLook, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    json.dump(found.file, sys.stdout, indent=4)
+    click.echo()
+    for note in found.notes:
+        click.echo(note, err=True)
 
 
 @main.command("split")

@@ -43,6 +43,8 @@ IDS: Final = {
         "projects/{project}/locations/global/workloadIdentityPools/{workloadIdentityPoolId}"
         "/providers/{workloadIdentityPoolProviderId}"
     ),
+    "gcp:kms/cryptoKey:CryptoKey": "{keyRing}/cryptoKeys/{name}",
+    "gcp:kms/keyRing:KeyRing": "projects/{project}/locations/{location}/keyRings/{name}",
     "gcp:logging/metric:Metric": "{name}",
     "gcp:logging/projectSink:ProjectSink": "projects/{project}/sinks/{name}",
     "gcp:projects/iAMCustomRole:IAMCustomRole": "projects/{project}/roles/{roleId}",
@@ -61,6 +63,7 @@ IDS: Final = {
 REPEATABLE: Final = (
     "gcp:bigquery/datasetIamMember:DatasetIamMember",
     "gcp:bigquery/iamMember:IamMember",
+    "gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember",
     "gcp:projects/iAMAuditConfig:IAMAuditConfig",
     "gcp:projects/iAMMember:IAMMember",
     "gcp:projects/service:Service",
@@ -184,6 +187,14 @@ def doubles(state: dict[str, Any], look: Look) -> list[str]:
             for name in _unknown(resources, kind, resource.get("inputs") or {}, ask)
         }
     )
+
+
+def alike(kind: str, inputs: Mapping[str, Any], look: Look) -> list[str]:
+    """Names of all that Google named itself and that the inputs could have made.
+
+    Raises UnknownKind where the inputs do not say, CannotLook.
+    """
+    return list(_unknown([], kind, inputs, look))
 
 
 def resource_id(kind: str, inputs: dict[str, Any]) -> str | None:

@@ -152,7 +152,13 @@ Member = Annotated[
     ),
 ]
 # gcp-facts/05_terraform_pulumi.md
-EndpointId = Annotated[str, matches(r"[1-9][0-9]{0,9}", "1-10 digits without a leading zero")]
+EndpointId = Annotated[
+    str,
+    matches(
+        r"[1-9][0-9]{0,18}",
+        "1-10 digits without a leading zero, or the longer number that Google gave an endpoint",
+    ),
+]
 MachineType = Annotated[str, matches(r"[a-z]\w*-[a-z0-9]+(-[a-z0-9]+)*", "such as n1-standard-2")]
 Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
 RegisteredId = Annotated[str, matches(*forms.REGISTERED_ID)]

@@ -281,12 +281,12 @@ class Engine:
         """What `pulumi` prints of this stack. Raises EngineError."""
         return self.pulumi(*arguments, "--stack", self.environment.stack, given=given)
 
-    def pulumi(self, *arguments: str, given: str | None = None) -> str:
+    def pulumi(self, *arguments: str, given: str | None = None, **variables: str) -> str:
         """What `pulumi` prints. Raises EngineError."""
         done = subprocess.run(
             [pulumi_cli(), *arguments, "--color", "never"],
             cwd=self.directory,
-            env={**os.environ, **self._marked},
+            env={**os.environ, **self._marked, **variables},
             input=given,
             capture_output=True,
             text=True,

@@ -11,7 +11,16 @@ import pulumi
 from components import permissions as table
 from components.apis import SERVICES
 from components.settings import Settings
-from rehearsal import causes, colleague, devices, lifecycle, regions, splitting, world
+from rehearsal import (
+    adopting,
+    causes,
+    colleague,
+    devices,
+    lifecycle,
+    regions,
+    splitting,
+    world,
+)
 from rehearsal import environment as environments
 from rehearsal.engine import Outcome
 from rehearsal.rehearse import REVIEW, Step, play
@@ -238,6 +247,38 @@ def tell_devices(report: Report) -> bool:
     return held
 
 
+def adopt(report: Report) -> bool:
+    """What somebody made by hand becomes the stack's, while it answers: nothing is replaced."""
+    models = report.folder / "models"
+    environment = environments.load("staging", models)
+    here = world.opened(environment, models, seed=adopting.seed(environment), attached=True)
+    held = False
+    with here as cloud:
+        run = Rehearsal(cloud.sandbox, cloud.engine, cloud.before, Options("staging"), report)
+        with run.explained():
+            with report.stage("made by hand") as stage:
+                adopting.make_by_hand(run, environments.artifact(models, "by-hand").read_bytes())
+                stage.note = f"as {adopting.MAKER}, with 1 model under all traffic"
+            client = Client(run, adopting.asker(run))
+            with client:
+                with report.stage("what is there already") as stage:
+                    found = adopting.find(run, stage)
+                    adopting.demand_found(run, found)
+                with report.stage("import") as stage:
+                    stage.note = adopting.take_over(run, found)
+                with report.stage("up") as stage:
+                    adopting.up(run, stage)
+                client.until_answered_by({adopting.DEPLOYED})
+            with report.stage("predictions meanwhile") as stage:
+                stage.note = _demand_moved(run, client, {adopting.DEPLOYED})
+            with report.stage("up again") as stage:
+                lifecycle.up_again(run, stage)
+            with report.stage("destroy") as stage:
+                run.hold(stage, run.engine.destroy())
+            held = True
+    return held
+
+
 def _demand_versions(console: devices.Console, wanted: dict[str, int]) -> None:
     found = {id: int(device["config"]["version"]) for id, device in console.devices().items()}
     if found != wanted:
@@ -249,6 +290,7 @@ SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "model-update": model_update,
     "pull-request": pull_request,
     "devices": tell_devices,
+    "adopt": adopt,
     "two-layers": splitting.two_layers,
     "three-regions": regions.three_regions,
     **{cause.name: partial(causes.play, causes=[cause]) for cause in causes.CAUSES},

@@ -105,10 +105,13 @@ def predictor(run: Rehearsal, *, whole: bool = False) -> Callable[[list[list[flo
 class Client:
     """Asks for predictions without pause, and counts the answers by deployed model."""
 
-    def __init__(self, run: Rehearsal) -> None:
+    def __init__(
+        self, run: Rehearsal, ask: Callable[[list[list[float]]], Any] | None = None
+    ) -> None:
+        """With `ask`, where the stack does not say yet what to ask."""
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
-        self._ask = predictor(run, whole=True)
+        self._ask = ask or predictor(run, whole=True)
         self._reading = telemetry.unseen(1)[0]
         self._stop, self._changed = threading.Event(), threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)

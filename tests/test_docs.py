@@ -73,7 +73,6 @@ AS_THE_PREVIEW_ACCOUNT: Final = (
     ".venv/bin/python -m access comment preview.json events.json",
     "PREDICTIVE_MAINTENANCE_IMPERSONATE=false pulumi preview --stack staging "
     "--refresh --run-program --policy-pack policies",
-    "pulumi config set gcp:zone us-central1-a",
     "pulumi config set --secret clearbladeCredentials < credentials.json",
 )
 """After that."""
@@ -89,6 +88,9 @@ TIGHT: Final = "tests/rehearsal/test_prove.py::test_every_role_is_tight_"
 SET_UP: Final = (
     "tests/rehearsal/test_official_command_lines.py::"
     "test_the_tutorials_setup_gives_the_platform_the_role_that_is_rehearsed"
+)
+ADOPTED: Final = (
+    "tests/rehearsal/test_adoption.py::test_an_endpoint_made_by_hand_is_taken_over_while_it_answers"
 )
 SUMMARISED: Final = "tests/test_workflows.py::test_what_is_rehearsed_is_summarised"
 TWO: Final = "tests/rehearsal/test_layers.py::test_a_stack_becomes_two_while_it_serves"
@@ -151,6 +153,14 @@ BY_OTHER_TESTS: Final = {
     "gcloud iam roles create platform --project iot-staging --file platform.yaml": SET_UP,
     "gcloud projects add-iam-policy-binding iot-staging --member user:you@example.com "
     "--role projects/iot-staging/roles/platform": SET_UP,
+    "rehearsal scenario adopt": ADOPTED,
+    "access adopt preview.json > adopt.json":
+        "tests/access/test_adopt.py::"
+        "test_the_command_prints_the_file_and_says_the_rest_beside_it",
+    "pulumi stack init staging": ADOPTED,
+    "pulumi preview --json --show-sames > preview.json": ADOPTED,
+    "pulumi import --file adopt.json --generate-code=false": ADOPTED,
+    "pulumi preview": ADOPTED,
 }  # fmt: skip
 """The test that runs it, or the same with other values; most are in `make sweep`."""
 NOT_HERE: Final = {
@@ -160,6 +170,8 @@ NOT_HERE: Final = {
     "pm-preview@iot-staging.iam.gserviceaccount.com": "likewise",
     "pulumi login gs://your-state-bucket": "asks Google, by Pulumi's own client for buckets",
     "export PULUMI_CONFIG_PASSPHRASE_FILE=~/.pulumi-passphrase": "what others read",
+    "gcloud projects get-iam-policy my-project --flatten='bindings[].members' "
+    "--filter='bindings.members:pm-' --format='table(bindings.members, bindings.role)'": "a look",
     "gh api repos/OWNER/NAME --jq '.owner.id, .id'": "asks GitHub",
     "uv pip compile --generate-hashes --no-emit-index-url --no-header --no-annotate "
     "--no-strip-extras requirements.in -o requirements.txt": "asks a package index",

@@ -170,6 +170,12 @@ def test_who_previews_is_a_member_or_a_job(
     assert settings.capabilities == {"register", "retire", "source", "whole", *capabilities}
 
 
+def test_an_endpoint_that_google_numbered_can_be_taken_over(root: Path) -> None:
+    """What a program chooses has 10 digits at most; Google's own numbers are int64."""
+    number = str(2**63 - 1)
+    assert parse({**GOOD, "endpointId": number}, root).endpoint_name.endswith(f"/{number}")
+
+
 def test_settings_cannot_be_changed(root: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(GOOD, root).project = "other"

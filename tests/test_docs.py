@@ -92,6 +92,7 @@ SET_UP: Final = (
 ADOPTED: Final = (
     "tests/rehearsal/test_adoption.py::test_an_endpoint_made_by_hand_is_taken_over_while_it_answers"
 )
+NEW: Final = "tests/rehearsal/test_template.py::test_a_new_project_has_the_answers_and_previews"
 SUMMARISED: Final = "tests/test_workflows.py::test_what_is_rehearsed_is_summarised"
 TWO: Final = "tests/rehearsal/test_layers.py::test_a_stack_becomes_two_while_it_serves"
 BY_OTHER_TESTS: Final = {
@@ -161,6 +162,11 @@ BY_OTHER_TESTS: Final = {
     "pulumi preview --json --show-sames > preview.json": ADOPTED,
     "pulumi import --file adopt.json --generate-code=false": ADOPTED,
     "pulumi preview": ADOPTED,
+    "mkdir predictive-maintenance && cd predictive-maintenance": NEW,
+    "pulumi new https://github.com/OWNER/REPOSITORY --stack staging": NEW,
+    "pulumi new https://github.com/OWNER/REPOSITORY --stack staging --yes "
+    "-c project=my-project -c platformMember=user:me@example.com "
+    "-c previewMember=user:me@example.com -c endpointId=4242": NEW,
 }  # fmt: skip
 """The test that runs it, or the same with other values; most are in `make sweep`."""
 NOT_HERE: Final = {

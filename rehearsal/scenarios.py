@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
@@ -19,13 +20,16 @@ from rehearsal import (
     lifecycle,
     regions,
     splitting,
+    statebucket,
+    toolchain,
     world,
 )
 from rehearsal import environment as environments
-from rehearsal.engine import Outcome
+from rehearsal.engine import EngineError, Outcome
 from rehearsal.rehearse import REVIEW, Step, play
 from rehearsal.report import Report, StageFailed
 from rehearsal.run import Options, Rehearsal, demand_ok, opened
+from rehearsal.sandbox import GoogleError
 from rehearsal.workloads import Client
 from vertexops.sdk import AccessReady, Provider
 
@@ -279,6 +283,33 @@ def adopt(report: Report) -> bool:
     return held
 
 
+def state_bucket(report: Report) -> bool:
+    """The bucket and the key that Pulumi keeps states in: who may use them, and what stays."""
+    with ExitStack() as until_the_end:
+        try:
+            with report.stage("start the cloud"):
+                keeper = until_the_end.enter_context(statebucket.opened(toolchain.gcp_plugin()))
+                statebucket.configure(keeper)
+            with report.stage("preview"):
+                keeper.judged("preview")
+            with report.stage("up") as stage:
+                stage.note = statebucket.summary(keeper.judged("up", "--yes", "--skip-preview"))
+            with report.stage("up again") as stage:
+                stage.note = statebucket.summary(keeper.judged("preview", "--expect-no-changes"))
+            with report.stage("who may do what") as stage:
+                stage.note = statebucket.demand_uses(keeper)
+            with report.stage("a stack in it") as stage:
+                stage.note = statebucket.demand_login(keeper)
+            with report.stage("its own state is lost") as stage:
+                stage.note = statebucket.demand_found_again(keeper)
+            with report.stage("destroy") as stage:
+                stage.note = statebucket.demand_kept(keeper)
+        except (StageFailed, EngineError, GoogleError) as error:
+            report.failure(error, [], {})
+            return False
+    return True
+
+
 def _demand_versions(console: devices.Console, wanted: dict[str, int]) -> None:
     found = {id: int(device["config"]["version"]) for id, device in console.devices().items()}
     if found != wanted:
@@ -291,6 +322,7 @@ SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "pull-request": pull_request,
     "devices": tell_devices,
     "adopt": adopt,
+    "state": state_bucket,
     "two-layers": splitting.two_layers,
     "three-regions": regions.three_regions,
     **{cause.name: partial(causes.play, causes=[cause]) for cause in causes.CAUSES},

@@ -91,8 +91,31 @@ def user_info(provider: Provider, arguments: Props) -> Props:
     return {"id": email, "email": email}
 
 
+def storage_account(provider: Provider, arguments: Props) -> Props:
+    """Cloud Storage's own service agent (services/storage/
+    data_source_storage_project_service_account.go)."""
+    project = arguments.get("project") or provider.setting("project")
+    url = f"https://storage.googleapis.com/storage/v1/projects/{project}/serviceAccount"
+    payer = arguments.get("userProject")
+    try:
+        found = provider.google.call("GET", url, {"userProject": payer} if payer else None)
+    except GoogleError as error:
+        raise ProviderError(
+            f"Error when reading or editing GCS service account not found: {error}"
+        ) from error
+    email = found["email_address"]
+    return {
+        "id": email,
+        "emailAddress": email,
+        "member": f"serviceAccount:{email}",
+        "project": project,
+        "userProject": payer,
+    }
+
+
 FUNCTIONS: Final[Mapping[str, Callable[[Provider, Props], Props]]] = {
     "gcp:organizations/getProject:getProject": project,
     "gcp:iam/getTestablePermissions:getTestablePermissions": testable_permissions,
     "gcp:organizations/getClientOpenIdUserInfo:getClientOpenIdUserInfo": user_info,
+    "gcp:storage/getProjectServiceAccount:getProjectServiceAccount": storage_account,
 }

@@ -93,6 +93,9 @@ ADOPTED: Final = (
     "tests/rehearsal/test_adoption.py::test_an_endpoint_made_by_hand_is_taken_over_while_it_answers"
 )
 NEW: Final = "tests/rehearsal/test_template.py::test_a_new_project_has_the_answers_and_previews"
+STATE: Final = (
+    "tests/rehearsal/test_state_bucket.py::test_the_state_bucket_comes_up_keeps_states_and_stays"
+)
 SUMMARISED: Final = "tests/test_workflows.py::test_what_is_rehearsed_is_summarised"
 TWO: Final = "tests/rehearsal/test_layers.py::test_a_stack_becomes_two_while_it_serves"
 BY_OTHER_TESTS: Final = {
@@ -167,6 +170,14 @@ BY_OTHER_TESTS: Final = {
     "pulumi new https://github.com/OWNER/REPOSITORY --stack staging --yes "
     "-c project=my-project -c platformMember=user:me@example.com "
     "-c previewMember=user:me@example.com -c endpointId=4242": NEW,
+    "cd state": STATE,
+    'pulumi login "file://$HOME/pulumi-state?metadata=skip"': STATE,
+    "pulumi stack init state": STATE,
+    "pulumi config set project my-pulumi": STATE,
+    "pulumi config set --path 'writers[0]' group:platform@example.com": STATE,
+    "pulumi config set --path 'readers[0]' group:pull-requests@example.com": STATE,
+    "pulumi up --policy-pack ../policies": STATE,
+    "pulumi login gs://my-pulumi-pulumi-state": STATE,
 }  # fmt: skip
 """The test that runs it, or the same with other values; most are in `make sweep`."""
 NOT_HERE: Final = {
@@ -176,8 +187,17 @@ NOT_HERE: Final = {
     "pm-preview@iot-staging.iam.gserviceaccount.com": "likewise",
     "pulumi login gs://your-state-bucket": "asks Google, by Pulumi's own client for buckets",
     "export PULUMI_CONFIG_PASSPHRASE_FILE=~/.pulumi-passphrase": "what others read",
+    "pulumi stack init staging --secrets-provider=gcpkms://projects/my-pulumi/locations/"
+    "us-central1/keyRings/pulumi-state/cryptoKeys/state": "asks KMS by gRPC",
+    "gcloud services enable cloudkms.googleapis.com cloudresourcemanager.googleapis.com "
+    "iam.googleapis.com storage.googleapis.com --project my-pulumi": "a rehearsal begins with it",
     "gcloud projects get-iam-policy my-project --flatten='bindings[].members' "
     "--filter='bindings.members:pm-' --format='table(bindings.members, bindings.role)'": "a look",
+    "gcloud storage ls --all-versions gs://my-pulumi-pulumi-state/.pulumi/stacks/"
+    "predictive-maintenance/staging.json": "likewise",
+    'gcloud storage cp "gs://my-pulumi-pulumi-state/.pulumi/stacks/predictive-maintenance/'
+    'staging.json#GENERATION" staging.json': "likewise",
+    "pulumi stack import --file staging.json": "likewise; recovered.json is imported above",
     "gh api repos/OWNER/NAME --jq '.owner.id, .id'": "asks GitHub",
     "uv pip compile --generate-hashes --no-emit-index-url --no-header --no-annotate "
     "--no-strip-extras requirements.in -o requirements.txt": "asks a package index",

@@ -370,3 +370,15 @@ def test_the_provider_tells_who_it_calls_as() -> None:
     gcp, _ = configured(api)
     token = "gcp:organizations/getClientOpenIdUserInfo:getClientOpenIdUserInfo"
     assert gcp.invoke(token, {}, Context())["email"] == "ann@example.com"
+
+
+def test_the_provider_tells_who_encrypts_for_cloud_storage() -> None:
+    email = "service-1@gs-project-accounts.iam.gserviceaccount.com"
+    asked = "GET /storage/v1/projects/p/serviceAccount"
+    token = "gcp:storage/getProjectServiceAccount:getProjectServiceAccount"
+    gcp, _ = configured(Scripted({asked: {"email_address": email}}))
+    found = gcp.invoke(token, {"project": "p"}, Context())
+    assert (found["emailAddress"], found["member"]) == (email, f"serviceAccount:{email}")
+    gcp, _ = configured(Scripted({asked: (403, DENIED)}))
+    with pytest.raises(ProviderError, match=r"GCS service account not found: .*Error 403"):
+        gcp.invoke(token, {"project": "p"}, Context())

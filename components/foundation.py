@@ -119,10 +119,11 @@ def of_another_stack(
 
 
 def as_deployer(settings: Settings, caller: Providers, deployer: pulumi.Input[str]) -> Providers:
-    """The deployer's; whoever may only look reads as himself what the deployer made."""
-    if not settings.impersonate:
-        return caller
-    return Providers(
+    """The deployer's; whoever may only look reads as himself what the deployer made.
+
+    They are declared for him too: without them a preview would delete them.
+    """
+    deployers = Providers(
         gcp.Provider(
             "deployer",
             project=settings.project,
@@ -131,3 +132,4 @@ def as_deployer(settings: Settings, caller: Providers, deployer: pulumi.Input[st
         ),
         Provider("deployer-vertexops", impersonate_service_account=deployer),
     )
+    return deployers if settings.impersonate else caller

@@ -193,6 +193,11 @@ class Engine:
         return dict(self._variables)
 
     @property
+    def attached(self) -> dict[str, str]:
+        """What an operation runs with that uses the plugins which serve already."""
+        return {**self._marked, **self._plugins.variables(self._relay)}
+
+    @property
     def _marked(self) -> dict[str, str]:
         """The same for what the rehearsal starts itself."""
         return {**self._variables, **self._sandbox.mark}
@@ -297,8 +302,7 @@ class Engine:
         return done.stdout
 
     def _run(self, operation: Callable[..., Any], **options: Any) -> Outcome:
-        workspace = self._stack.workspace
-        workspace.env_vars = {**self._marked, **self._plugins.variables(self._relay)}
+        self._stack.workspace.env_vars = self.attached
         return _run(operation, **options)
 
 

@@ -45,6 +45,8 @@ IN_A_REHEARSAL: Final = {
     "preview / preview / Preview",
     "drift / drift / Preview what is there",
     "deploy / staging / Deploy",
+    "deploy / prod-foundation / Deploy",
+    "deploy / prod / Deploy",
 }
 """tests/rehearsal/test_previews.py runs these (`make sweep`)."""
 BY_THEMSELVES: Final = {
@@ -57,9 +59,6 @@ BY_THEMSELVES: Final = {
     "drift / drift / make model": "the same command",
     "deploy / staging / make model": "the same command",
     "deploy / prod / make model": "the same command",
-    "deploy / prod / Deploy": "staging's command with another name in STACK; who it is run as, "
-    "rehearsal/splitting.py rehearses",
-    "deploy / prod-foundation / Deploy": "the same",
 }
 NOT_HERE: Final = {
     "deploy / staging / Compare what is there with what is declared":

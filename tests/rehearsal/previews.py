@@ -26,7 +26,7 @@ from rich.console import Console
 from access.comment import read, text
 from components import permissions as table
 from rehearsal import environment as environments
-from rehearsal.engine import Program, stack_program
+from rehearsal.engine import Engine, Program, stack_program
 from rehearsal.report import Report
 from rehearsal.run import Options, Rehearsal, opened, with_grants
 from rehearsal.sandbox import clean_environment
@@ -95,7 +95,7 @@ def record_all(into: Path) -> None:
     """
     with opened(Options(STACK), Report(f"{STACK}-previews", Console(stderr=True))) as run:
         record(run, Case(), into / FIRST)
-        carry_out(run, command("deploy", STACK, "Deploy"), stack_program)
+        carry_out(run.engine, command("deploy", STACK, "Deploy"), stack_program)
         here = run.environment
         assert here.reviewer
         run.engine.run_as(here.reviewer, impersonate=here.settings.email(table.PREVIEW))
@@ -118,7 +118,7 @@ def record(run: Rehearsal, case: Case, folder: Path, it: Command = PREVIEW) -> N
     folder.mkdir(parents=True, exist_ok=True)
     events = run.engine.directory / "events.json"
     events.unlink(missing_ok=True)  # the engine appends
-    carry_out(run, it, with_grants(here, case.grants), packs)
+    carry_out(run.engine, it, with_grants(here, case.grants), packs)
     said = (run.engine.directory / "preview.json").read_text()
     places = {str(run.sandbox.directory): "/sandbox", str(ROOT): "/work-tree"}
     kept = [line for line in events.read_text().splitlines() if '"severity":"debug"' not in line]
@@ -166,12 +166,19 @@ exec {cli} "$@"
 """Pulumi's CLI on a program of this process, for it finds no language host here."""
 
 
-def carry_out(run: Rehearsal, it: Command, program: Program, packs: Sequence[Path] = ()) -> None:
+def carry_out(
+    engine: Engine,
+    it: Command,
+    program: Program,
+    packs: Sequence[Path] = (),
+    given: Mapping[str, str] | None = None,
+) -> None:
     """A command of a workflow, in the stack's folder, as whoever runs the stack.
 
-    `packs` judge beside the workflow's own. Raises CalledProcessError.
+    `packs` judge beside the workflow's own; `given` are variables of GitHub's. Raises
+    CalledProcessError.
     """
-    folder = run.engine.directory
+    folder = engine.directory
     _stand_in(folder / "bin" / "pulumi", PULUMI.format(cli=pulumi_cli()))
     if not (folder / "policies").exists():
         (folder / "policies").symlink_to(ROOT / "policies")
@@ -179,17 +186,15 @@ def carry_out(run: Rehearsal, it: Command, program: Program, packs: Sequence[Pat
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
     added = [f"--client=127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"]
     added += ["--exec-kind=auto.inline", *(f"--policy-pack={pack}" for pack in packs)]
-    environment = {
-        **os.environ,
-        **run.engine._marked,
-        **run.engine._plugins.variables(run.engine.relay),
-    }
+    environment = {**os.environ, **engine.attached, **(given or {})}
     environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
     own = {key: value for key, value in it.environment.items() if "${{" not in value}
     server.start()
     try:
         with patch.dict(os.environ, own):  # the program runs in this process
-            it.run(folder, {**environment, "STACK": STACK, "ADDED": " ".join(added)})
+            it.run(
+                folder, {**environment, "STACK": engine.environment.stack, "ADDED": " ".join(added)}
+            )
     finally:
         server.stop(0)
 

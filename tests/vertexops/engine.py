@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pulumi
 import requests
 from pulumi import automation
 
+from rehearsal.engine import Plugins
 from simulator.core.delays import Delays
 from simulator.google import GoogleCloud
 from simulator.identity.tokens import Identity
@@ -81,6 +82,8 @@ class Rehearsal:
 
     def __init__(self, cloud: GoogleCloud, running: Running, directory: Path) -> None:
         self.cloud, self.running, self.directory = cloud, running, directory
+        self.plugins: Plugins | None = None
+        self.until_the_end = ExitStack()
         self.admin = requests.Session()
         self.admin.trust_env = False
         self.admin.proxies = {"https": running.proxy_url}
@@ -115,7 +118,8 @@ class Rehearsal:
         self.cloud.clock.step(60)
         self.call("GET", f"{VERTEX}/{ENDPOINT}")
 
-    def stack(self, program: Callable[[], None]) -> automation.Stack:
+    def stack(self, program: Callable[[], None], *, attached: bool = True) -> automation.Stack:
+        """With `attached`, engines use one plugin that is started once for all of them."""
         home = self.directory / "pulumi"
         work = self.directory / "work"
         for folder in (home, work, self.directory / "state"):
@@ -134,6 +138,12 @@ class Rehearsal:
             "PULUMI_PYTHON_CMD": sys.executable,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
+        if attached:
+            if self.plugins is None:
+                served = {"vertexops": plugin / "pulumi-resource-vertexops"}
+                self.plugins = Plugins(work, served, environment)
+                self.until_the_end.callback(self.plugins.close)
+            environment |= self.plugins.variables()
         return automation.create_or_select_stack(
             "test",
             project_name="rollout",
@@ -161,7 +171,8 @@ def rehearsal(directory: Path, **quotas: int) -> Iterator[Rehearsal]:
     with serve(cloud, directory / "cloud") as running:
         made = Rehearsal(cloud, running, directory)
         made.prepare()
-        yield made
+        with made.until_the_end:
+            yield made
 
 
 def rollout(

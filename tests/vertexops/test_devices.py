@@ -66,7 +66,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv(clearblade.FILE, raising=False)
-        yield Place(cloud, running, tmp_path)
+        made = Place(cloud, running, tmp_path)
+        with made.until_the_end:
+            yield made
 
 
 def registered(

@@ -99,7 +99,7 @@ def test_a_run_after_the_engine_was_killed_finds_its_own_work(
         def operation(self, seconds: float) -> None:
             """Set by the base class only."""
 
-    stack = place.stack(rollout("v1"))
+    stack = place.stack(rollout("v1"), attached=False)
     endpoint = place.cloud[Vertex].endpoints[ENDPOINT]
     quick, place.cloud.delays = place.cloud.delays, SlowDeployment()
     failures: list[automation.CommandError] = []

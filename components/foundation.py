@@ -104,13 +104,13 @@ def of_another_stack(
     settings: Settings, caller: Providers, first: Sequence[pulumi.Resource]
 ) -> Ground:
     """The foundation that another stack declared, after `first`: its names follow from the
-    settings. Each operation looks whether it is there before anything happens."""
+    settings. Each `up` looks whether it is there before anything happens."""
     deployer = as_deployer(settings, caller, settings.email(table.DEPLOYER))
     ready = FoundationReady(
         "foundation",
         endpoint=settings.endpoint_name,
-        # Who only looks does not hold what the deployer needs.
-        needs=deployer_needs(settings) if settings.impersonate else [],
+        needs=deployer_needs(settings),
+        look=not pulumi.runtime.is_dry_run(),
         opts=pulumi.ResourceOptions(provider=deployer.vertexops, depends_on=first),
     )
     pulumi.export("endpoint", settings.endpoint_name)

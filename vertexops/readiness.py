@@ -243,8 +243,12 @@ class AccessReady(Kind):
 
 
 class FoundationReady(Kind):
-    """What a rollout stands on is another stack's: looked at in each operation, waited for never,
-    as that stack has waited for it."""
+    """What a rollout stands on is another stack's: looked at in each `up`, waited for never, as
+    that stack has waited for it.
+
+    Whether to `look` is the program's to say: a preview must not try to become the deployer, and a
+    provider is not told which operation it checks for.
+    """
 
     def __init__(self, google: Google, clock: Clock) -> None:
         self.google, self.clock = google, clock
@@ -255,7 +259,7 @@ class FoundationReady(Kind):
         inputs, failures = PACKAGE.check(FOUNDATION_READY, inputs)
         failures += forms.ENDPOINT.check(inputs.get("endpoint"), "endpoint")
         failures += _untestable(inputs)
-        if not failures and (missing := self._missing(inputs)):
+        if inputs.get("look") and not failures and (missing := self._missing(inputs)):
             lines = "\n".join(f"  {line}" for line in missing)
             failures.append(Failure("", f"the foundation lacks:\n{lines}\n{FOUNDATION_FIRST}"))
         return inputs, failures
@@ -277,10 +281,13 @@ class FoundationReady(Kind):
         return str(found.get("dedicatedEndpointDns", ""))
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
-        return _diff(old_inputs, inputs, replaces="endpoint", order_free="needs")
+        old, new = ({k: v for k, v in i.items() if k != "look"} for i in (old_inputs, inputs))
+        return _diff(old, new, replaces="endpoint", order_free="needs")
 
     def preview(self, inputs: Props, old_outputs: Props | None) -> Props:
-        return inputs | {"dedicatedEndpointDns": self._host(inputs["endpoint"])}
+        if old_outputs and old_outputs["endpoint"] == inputs["endpoint"]:
+            return inputs | {"dedicatedEndpointDns": old_outputs["dedicatedEndpointDns"]}
+        return inputs | {"dedicatedEndpointDns": UNKNOWN}
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
         return inputs["endpoint"], inputs | {"dedicatedEndpointDns": self._host(inputs["endpoint"])}

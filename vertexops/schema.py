@@ -253,15 +253,16 @@ RESOURCES = {
         {"email": _property(STRING, "The principal, known once it is ready.")},
     ),
     FOUNDATION_READY: ResourceShape(
-        "Looks in each operation whether another stack's endpoint is there and the provider's "
-        "identity holds what it needs, and says what is missing before anything happens: have "
-        "everything else depend on it.",
+        "Looks in each `up` whether another stack's endpoint is there and the provider's identity "
+        "holds what it needs, and says what is missing before anything happens: have everything "
+        "else depend on it.",
         Shape(
             {
                 "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
                 "needs": _property(list_of("Need"), "Permissions by resource."),
+                "look": _property(BOOLEAN, "Whether to look; a preview by a stranger must not."),
             },
-            ("endpoint", "needs"),
+            ("endpoint", "needs", "look"),
         ),
         {"dedicatedEndpointDns": _property(STRING, "The endpoint's own host, where it has one.")},
     ),

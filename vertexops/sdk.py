@@ -388,13 +388,15 @@ class AccessReady(_Resource):
 class _FoundationReadyArgs:
     endpoint: pulumi.Input[str]
     needs: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[NeedArgs]]]]
+    look: pulumi.Input[bool]
 
 
 class FoundationReady(_Resource):
-    """Looks in each operation whether the endpoint of another stack is there, and whether the
-    provider's identity holds what it needs.
+    """Looks whether the endpoint of another stack is there, and whether the provider's identity
+    holds what it needs.
 
-    Have everything else depend on it: what is missing is said before anything happens.
+    Have everything else depend on it: what is missing is said before anything happens. A preview
+    by somebody who may not be that identity has `look` false; that is no change.
     """
 
     dedicated_endpoint_dns: pulumi.Output[str] = pulumi.property("dedicatedEndpointDns")
@@ -405,9 +407,10 @@ class FoundationReady(_Resource):
         *,
         endpoint: pulumi.Input[str],
         needs: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[NeedArgs]]]],
+        look: pulumi.Input[bool],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        args = _FoundationReadyArgs(endpoint=endpoint, needs=needs)
+        args = _FoundationReadyArgs(endpoint=endpoint, needs=needs, look=look)
         super().__init__(FOUNDATION_READY, resource_name, args, opts)
 
 

@@ -296,7 +296,11 @@ TOPIC = {
     "resource": "projects/p/topics/telemetry",
     "permissions": ["pubsub.topics.attachSubscription"],
 }
-GROUND = {"endpoint": E, "needs": [{"resource": "projects/p", "permissions": ["a.b.get"]}, TOPIC]}
+GROUND = {
+    "endpoint": E,
+    "needs": [{"resource": "projects/p", "permissions": ["a.b.get"]}, TOPIC],
+    "look": True,
+}
 
 
 def all_held(verb: str, url: str, body: dict[str, Any] | None, token: str) -> dict[str, Any]:
@@ -310,7 +314,9 @@ def test_a_foundation_that_is_there_gives_the_endpoints_own_host() -> None:
     world.vertex.endpoints[E]["dns"] = "7.prediction.vertexai.goog"
     assert world.failures(GROUND) == {}
     assert world.create(GROUND)["dedicatedEndpointDns"] == "7.prediction.vertexai.goog"
-    assert world.kind.preview(GROUND, None)["dedicatedEndpointDns"].startswith("7.")
+    made = world.create(GROUND)
+    assert world.kind.preview(GROUND, None)["dedicatedEndpointDns"] is UNKNOWN
+    assert world.kind.preview(GROUND, made) == made
     assert world.urls == [
         "POST https://cloudresourcemanager.googleapis.com/v1/projects/p:testIamPermissions",
         "POST https://pubsub.googleapis.com/v1/projects/p/topics/telemetry:testIamPermissions",
@@ -349,5 +355,15 @@ def test_a_deployer_that_nobody_may_become_is_said_once() -> None:
 
 def test_needs_of_a_foundation_are_checked_by_property() -> None:
     world = World(FoundationReady, all_held)
-    wrong = {"endpoint": "7", "needs": [{"resource": "p", "permissions": []}]}
+    wrong = {"endpoint": "7", "needs": [{"resource": "p", "permissions": []}], "look": True}
     assert world.failures(wrong).keys() == {"endpoint", "needs[0].resource"}
+
+
+def test_a_preview_does_not_look_and_that_is_no_change() -> None:
+    world = World(FoundationReady, all_held)
+    world.vertex.fail["endpoint"] = [GoogleError(403, "PERMISSION_DENIED", "denied")]
+    previewed = {**GROUND, "look": False}
+    assert world.failures(previewed) == {}
+    assert (world.asked, world.urls) == ([], [])
+    change = world.kind.diff(E, GROUND, GROUND, previewed)
+    assert (change.updates, change.replaces) == ((), ())

@@ -110,7 +110,7 @@ def of_another_stack(
         "foundation",
         endpoint=settings.endpoint_name,
         needs=deployer_needs(settings),
-        look=not pulumi.runtime.is_dry_run(),
+        look=settings.readiness_seconds > 0 and not pulumi.runtime.is_dry_run(),
         opts=pulumi.ResourceOptions(provider=deployer.vertexops, depends_on=first),
     )
     pulumi.export("endpoint", settings.endpoint_name)

@@ -45,7 +45,7 @@ from components import telemetry as stack
 from components.routing import ATTEMPTS, RISKS, subscription
 from components.settings import Settings
 from rehearsal import environment as environments
-from rehearsal import prove, reviewing, telemetry, trouble, watching, workloads
+from rehearsal import federating, prove, reviewing, telemetry, trouble, watching, workloads
 from rehearsal.engine import Outcome, diagnostic, stack_program
 from rehearsal.environment import ONCALL, Environment
 from rehearsal.relay import Relay
@@ -146,9 +146,10 @@ def names(call: str, method: str) -> bool:
 
 
 def holders(environment: Environment) -> dict[str, str]:
-    """Member → identity, as grants name them: a group where a group was named."""
+    """Member → identity, as grants name them: a group where a group was named, a kind of jobs."""
     settings = environment.settings
     named = {table.PLATFORM: settings.platform_member, table.REVIEWER: settings.preview_member}
+    named |= {it: settings.federated(it, environments.NUMBER) for it in environment.jobs}
     return {named.get(who) or member: who for who, member in environment.members.items()}
 
 
@@ -312,6 +313,8 @@ def _live(run: Rehearsal, trial: Trial, before: Mapping[str, list[str]]) -> None
     trial.play("predict", lambda _: _asked(lambda: predictor(run)(telemetry.unseen(1)[0])))
     if run.routes:
         trial.play("route telemetry", lambda _: _asked(lambda: _route(run)))
+    if run.federates:
+        trial.play("come in from GitHub", lambda _: _asked(lambda: _come_in(run)))
     if run.environment.settings.alerts.topic:
         _subscribe(run)
         trial.play("tell of an incident", lambda _: _asked(lambda: _incident(run)))
@@ -352,6 +355,12 @@ def _asked(ask: Callable[[], Any]) -> Outcome:
     except StageFailed as error:
         return Outcome(ok=False, errors=[error.raw or str(error)])
     return Outcome()
+
+
+def _come_in(run: Rehearsal) -> None:
+    """A job on a pull request becomes the preview account. Raises GoogleError."""
+    token = federating.exchanged(run.sandbox, run.environment.jobs[table.PULL_REQUESTS])
+    federating.become(run.sandbox, token, run.environment.settings.email(table.PREVIEW))
 
 
 def _route(run: Rehearsal) -> None:

@@ -77,11 +77,16 @@ def exchanged(sandbox: Sandbox, job: Caller) -> str:
 
 def becomes(sandbox: Sandbox, token: str, account: str) -> bool:
     """Whether who holds `token` gets one of the account's."""
-    asked = {"scope": [SCOPE]}
     try:
-        sandbox.bearer(token).call("POST", f"{ACCOUNTS}/{account}:generateAccessToken", asked)
+        become(sandbox, token, account)
     except GoogleError as error:
         if error.status != 403:
             raise
         return False
     return True
+
+
+def become(sandbox: Sandbox, token: str, account: str) -> None:
+    """Ask for a token of the account's by `token`. Raises GoogleError."""
+    asked = {"scope": [SCOPE]}
+    sandbox.bearer(token).call("POST", f"{ACCOUNTS}/{account}:generateAccessToken", asked)

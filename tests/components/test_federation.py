@@ -429,3 +429,16 @@ def test_no_key_is_made(settings: Settings) -> None:
     assert {item.type.rpartition(":")[2] for item in declared(settings)} == {
         *("Federation", "WorkloadIdentityPool", "WorkloadIdentityPoolProvider", "IAMMember"),
     }
+
+
+def test_a_projects_number_that_is_given_names_the_members_at_once_and_has_to_be_right() -> None:
+    base = {"ownerId": "1", "repositoryId": "2", "rolloutEnvironment": "production"}
+
+    def with_number(number: str) -> Settings:
+        values = written("prod", ROOT) | {"federation": {**base, "projectNumber": number}}
+        return parse(raw(values), ROOT)
+
+    members = {grant["member"] for grant in of(declared(with_number(NUMBER)), "IAMMember")}
+    assert all(f"/projects/{NUMBER}/" in member for member in members) and len(members) == 2
+    with pytest.raises(pulumi.RunError, match=f"'4242' is not the number.* which is {NUMBER}"):
+        declared(with_number("4242"))

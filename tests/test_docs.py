@@ -307,7 +307,7 @@ def carry_out_in(run: Rehearsal, typed: str) -> None:
     assert leading
     given = dict(item.split("=", 1) for item in leading[0].split())
     given |= {"PULUMI_SKIP_CONFIRMATIONS": "true", "PYTHONPATH": str(ROOT)}
-    carry_out(run, Command("docs", "", typed, typed, given), stack_program)
+    carry_out(run.engine, Command("docs", "", typed, typed, given), stack_program)
 
 
 @pytest.mark.sweep

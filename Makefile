@@ -36,7 +36,7 @@ sweep: setup ## What takes longer: settings changed one by one, faults, crashes;
 
 .PHONY: faults-sample crash-sample
 faults-sample:
-	$(BIN)/python -m rehearsal faults staging --seeds 6
+	$(BIN)/python -m rehearsal faults staging --seeds 4
 
 crash-sample:
 	$(BIN)/python -m rehearsal crash staging --sample

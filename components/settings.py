@@ -743,7 +743,7 @@ def stacks(root: Path) -> dict[str, str]:
     }
     own, layers = [], {}
     for stack, given in settings.items():
-        others = [value for key, value in given.items() if key.endswith(":settingsFrom")]
+        others = [value for key, value in given.items() if value and key.endswith(":settingsFrom")]
         if others:
             layers[others[0]] = stack
         else:
@@ -768,8 +768,9 @@ def with_others(given: Mapping[str, str], root: Path) -> dict[str, str]:
 def _from_other(own: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """The settings in the file of the stack that `own` names, and the layer in `own`."""
     other = own["settingsFrom"]
-    if not (root / f"Pulumi.{other}.yaml").is_file():
-        raise SettingsError([f"settingsFrom: {other!r}: there is no Pulumi.{other}.yaml in {root}"])
+    if other not in stacks(root):
+        said = f"there is no Pulumi.{other}.yaml with settings of its own in {root}"
+        raise SettingsError([f"settingsFrom: {other!r}: {said}"])
     problems = [
         f"{key}: {value!r} is set here, and the environment's settings are in Pulumi.{other}.yaml: "
         "change it there"

@@ -468,3 +468,17 @@ def test_what_is_secret_stays_in_the_stack_that_encrypted_it(two_files: Path) ->
 def test_settings_from_a_stack_that_is_not_there_are_named(two_files: Path) -> None:
     with pytest.raises(SettingsError, match=r"settingsFrom: 'production': there is no"):
         with_others(handed(settingsFrom="production"), two_files)
+
+
+@pytest.mark.parametrize("other", ["prod-rollout", "eu-rollout"])
+def test_settings_come_from_a_file_that_has_them_and_not_round_in_a_circle(
+    other: str, two_files: Path
+) -> None:
+    (two_files / "Pulumi.eu-rollout.yaml").write_text(f"config: {{'p:settingsFrom': {other}}}")
+    with pytest.raises(SettingsError, match="with settings of its own"):
+        written("eu-rollout", two_files)
+
+
+def test_an_empty_name_of_another_stack_is_none(two_files: Path) -> None:
+    (two_files / "Pulumi.staging.yaml").write_text("config: {'p:settingsFrom': ''}")
+    assert stacks(two_files) == {"prod": "prod-rollout", "staging": ""}

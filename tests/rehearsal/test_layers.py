@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_what_follows_a_failure_is_not_tried() -> None:
         return Outcome(ok=ok, changes={"create": 1}, errors=[] if ok else [name])
 
     names = [("one", True), ("two", False), ("three", True)]
-    outcome = one_by_one(*(lambda it=it: operation(*it) for it in names))  # type: ignore[misc]
+    outcome = one_by_one(*(partial(operation, *it) for it in names))
     assert (tried, outcome.ok, outcome.errors) == (["one", "two"], False, ["two"])
     assert outcome.changes == {"create": 2}
 

@@ -13,13 +13,19 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(BIN)/.installed ## Install Python packages, and the Pulumi CLI where there is none
+setup: $(BIN)/.installed policies/.venv/.installed ## Install Python packages, and the Pulumi CLI where there is none
 	@$(BIN)/python -m rehearsal.toolchain
 
 $(BIN)/.installed: requirements-dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# The pack has an environment in its own folder, as anywhere else; here it borrows the packages.
+policies/.venv/.installed: $(BIN)/.installed
+	$(BIN)/python -m venv --without-pip policies/.venv
+	echo "$(CURDIR)"/.venv/lib/python*/site-packages > "$$(echo policies/.venv/lib/python*/site-packages)/borrowed.pth"
 	@touch $@
 
 rehearse: setup ## Rehearse the whole stack offline; STACK=prod for another one
@@ -52,14 +58,15 @@ policies: setup ## Judge the checked-in stacks by the policy pack
 	$(BIN)/python -m rehearsal.review
 
 roles: setup ## Refresh the role catalogue from Google; needs the network and credentials
-	$(BIN)/python -m policies.roles
+	$(BIN)/python -m policies.gcp_access.roles
 
 docs: setup ## Write the pages that are made from code anew, and the site into build/site
-	$(BIN)/python -m policies.docs > docs/reference/policies.md
+	$(BIN)/python -m policies.gcp_access.page > docs/reference/policies.md
 	$(BIN)/python -m standin.docs > docs/reference/stand-in.md
 	$(BIN)/python -m components.alerts > docs/alerts.md
 	$(BIN)/python -m rehearsal.causes > docs/reference/scenarios.md
 	$(BIN)/python -m access.report > docs/reference/access.md
+	for stack in staging prod; do $(BIN)/python -m access needs $$stack > policies/config/predictive-maintenance/$$stack.access.json; done
 	$(BIN)/python -m simulator.coverage > docs/reference/simulated.md
 	$(BIN)/python -m simulator.coverage simulator/README.md
 	$(BIN)/python -m rehearsal.manual settings > docs/reference/settings.md

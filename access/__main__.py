@@ -17,6 +17,7 @@ from access import comment, diff, report, split
 from access.adopt import NotAdoptable, adoption
 from access.answer import explained, settings_of
 from access.bootstrap import role_file, script
+from access.needs import needs
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
 from components.settings import Settings, SettingsError
@@ -262,6 +263,14 @@ def role(identity: str, stack: str | None, may: tuple[str, ...], in_source: bool
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     yaml.safe_dump(file, sys.stdout, sort_keys=False)
+
+
+@main.command("needs")
+@click.argument("stack")
+def print_needs(stack: str) -> None:
+    """Print what each identity of STACK needs, and on what, as the policy pack reads it."""
+    json.dump(needs(_settings(stack)), sys.stdout, indent=1)
+    click.echo()
 
 
 @main.command("bootstrap")

@@ -27,7 +27,7 @@ from access.explain import (
 )
 from components import permissions as table
 from components.settings import Settings, parse, raw, role_id, written
-from policies import roles
+from policies.gcp_access import roles
 
 SMALLEST: Final = 3
 """Predefined roles that are named where the table has no line."""

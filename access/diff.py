@@ -19,7 +19,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from access.report import BECOMES, stronger
-from policies import roles
+from policies.gcp_access import roles
 
 UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What only `pulumi up` will know, in a preview's JSON (Pulumi's sdk/go/common/resource/plugin)."""

@@ -14,7 +14,7 @@ from access.advice import ADVICE, Advice, Named
 from access.reading import Piece, Status, read, views
 from components import permissions as table
 from components.settings import Settings
-from policies import roles
+from policies.gcp_access import roles
 
 NEAR: Final = 3
 """Characters between gcloud's frame and the sentence that it frames."""

@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from benchmarks.table import Ratio, show_figures
-from policies import roles
+from policies.gcp_access import roles
 from simulator.core.clock import Clock
 from simulator.core.delays import Delays
 from simulator.core.principal import Principal

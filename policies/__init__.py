@@ -1,1 +1,1 @@
-"""The policy pack: over-broad access cannot pass review."""
+"""The policy pack, in a folder that stands alone; see `PulumiPolicy.yaml`."""

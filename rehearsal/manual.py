@@ -17,6 +17,7 @@ import yaml
 
 from access.__main__ import main as access
 from components.settings import Settings, SettingsError, parse, raw
+from policies.gcp_access.command import report
 from rehearsal.__main__ import main as rehearsal
 from rehearsal.toolchain import ROOT
 from simulator.__main__ import main as simulator
@@ -25,6 +26,7 @@ COMMANDS: Final[Mapping[str, click.Command]] = {
     "python -m rehearsal": rehearsal,
     "python -m access": access,
     "python -m simulator": simulator,
+    "python policies report": report,
 }
 SETTINGS_HEAD: Final = """\
 # Settings

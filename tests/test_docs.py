@@ -97,7 +97,9 @@ STATE: Final = (
     "tests/rehearsal/test_state_bucket.py::test_the_state_bucket_comes_up_keeps_states_and_stays"
 )
 SUMMARISED: Final = "tests/test_workflows.py::test_what_is_rehearsed_is_summarised"
+JUDGED: Final = "tests/policies/test_report.py::test_a_person_starts_it_from_the_projects_folder"
 TWO: Final = "tests/rehearsal/test_layers.py::test_a_stack_becomes_two_while_it_serves"
+ALONE: Final = "tests/policies/test_alone.py::test_its_own_requirements_are_enough"
 BY_OTHER_TESTS: Final = {
     "make rehearse": f"{REHEARSALS}staging_is_rehearsed_from_preview_to_nothing_left",
     "make rehearse STACK=prod": f"{REHEARSALS}prod_is_rehearsed_and_refuses_to_be_destroyed",
@@ -143,6 +145,8 @@ BY_OTHER_TESTS: Final = {
     "pulumi up --stack prod           # as the platform": TWO,
     "pulumi up --stack prod-rollout   # as whoever may become the deployer": TWO,
     "pulumi stack export --stack prod | .venv/bin/python -m access split --to prod-rollout": TWO,
+    ".venv/bin/python policies report preview.json": JUDGED,
+    "pulumi stack export | .venv/bin/python policies report -": JUDGED,
     "rehearsal scenario devices":
         f"{REHEARSALS}devices_are_told_where_to_ask_and_no_key_is_shown",
     "rehearsal scenario all": CAUSES,
@@ -170,6 +174,12 @@ BY_OTHER_TESTS: Final = {
     "pulumi new https://github.com/OWNER/REPOSITORY --stack staging --yes "
     "-c project=my-project -c platformMember=user:me@example.com "
     "-c previewMember=user:me@example.com -c endpointId=4242": NEW,
+    "git archive --prefix=access-pack/ HEAD:policies | tar -x -C ../their-stack": ALONE,
+    "cd ../their-stack && python3 -m venv access-pack/.venv && "
+    "access-pack/.venv/bin/pip install -r access-pack/requirements.txt": ALONE,
+    "pulumi preview --policy-pack access-pack": ALONE,
+    "access needs prod > policies/config/predictive-maintenance/prod.access.json":
+        "tests/policies/test_config.py::test_what_the_pack_knows_of_a_stack_is_what_the_stack_says",
     "cd state": STATE,
     'pulumi login "file://$HOME/pulumi-state?metadata=skip"': STATE,
     "pulumi stack init state": STATE,
@@ -203,7 +213,9 @@ NOT_HERE: Final = {
     "--no-strip-extras requirements.in -o requirements.txt": "asks a package index",
 }
 
-OURS: Final = re.compile(r"^\.venv/bin/(python -m (?:access|rehearsal|simulator)) (.*)$")
+OURS: Final = re.compile(
+    r"^\.venv/bin/(python -m (?:access|rehearsal|simulator)|python policies report) (.*)$"
+)
 
 
 def tokens(page: Path) -> list[Token]:

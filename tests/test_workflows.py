@@ -23,12 +23,19 @@ ACTIONS: Final = {
     "google-github-actions/auth",
     "actions/setup-python",
     "actions/upload-artifact",
+    "github/codeql-action/upload-sarif",
     "pulumi/actions",
 }
 SETUP: Final = "./.github/actions/setup"
 MAY: Final = {
     "rehearse": {"contents": "read"},
-    "preview": {"contents": "read", "id-token": "write", "pull-requests": "write"},
+    "preview": {
+        "actions": "read",
+        "contents": "read",
+        "id-token": "write",
+        "pull-requests": "write",
+        "security-events": "write",
+    },
     "deploy": {"contents": "read", "id-token": "write"},
     "drift": {"contents": "read", "id-token": "write", "issues": "write"},
 }
@@ -36,6 +43,7 @@ MAY: Final = {
 HERE: Final = {
     "preview / changed / Name the environments that are touched",
     "preview / preview / Tell what it means",
+    "preview / preview / Judge by the policy pack",
     "preview / preview / Comment",
     "deploy / changes / See whether the foundation would change",
     "drift / drift / Tell what it means",
@@ -258,6 +266,31 @@ def test_a_preview_is_told_and_fails_when_a_policy_cannot_run(
     assert done.returncode == code, done.stderr
     golden = (RECORDED / name / "comment.md").read_text()
     assert (tmp_path / "summary").read_text() == (tmp_path / "comment.md").read_text() == golden
+
+
+@pytest.mark.parametrize(("stack", "code"), [("staging", 0), ("prod", 1)])
+def test_a_preview_is_judged_for_the_summary_and_for_code_scanning(
+    stack: str, code: int, tmp_path: Path
+) -> None:
+    """Staging advises where prod blocks."""
+    (tmp_path / "policies").symlink_to(ROOT / "policies")
+    said = json.dumps(preview("over-broad-grant"))
+    said = said.replace("urn:pulumi:staging::", f"urn:pulumi:{stack}::")
+    (tmp_path / "preview.json").write_text(said)
+    done = run(command("preview", "preview", "Judge by the policy pack"), tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "IAMMember::extra-editor</code>" in (tmp_path / "summary").read_text()
+    (found,) = json.loads((tmp_path / "policies.sarif").read_text())["runs"]
+    levels = {result["ruleId"]: result["level"] for result in found["results"]}
+    assert levels["G2"] == ("error" if code else "warning")
+
+
+def test_a_preview_that_cannot_be_read_is_not_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "policies").symlink_to(ROOT / "policies")
+    (tmp_path / "preview.json").write_text("error: no stack")
+    done = run(command("preview", "preview", "Judge by the policy pack"), tmp_path)
+    assert done.returncode != 0 and "is not JSON" in done.stderr
+    assert not (tmp_path / "policies.sarif").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies import roles
+from policies.gcp_access import roles
 from simulator.api.errors import aborted, invalid
 from simulator.iam import conditions
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from policies import roles
+from policies.gcp_access import roles
 from simulator.api.audit import Audit, Via
 from simulator.api.calls import Guard
 from simulator.api.errors import ApiError, invalid, permission_denied

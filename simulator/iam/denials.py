@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from policies import roles
+from policies.gcp_access import roles
 from simulator.api.errors import invalid, permission_service
 from simulator.iam import conditions
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from policies import roles
+from policies.gcp_access import roles
 from simulator.api.calls import Call, Methods, Service, on_name, on_parent
 from simulator.api.errors import (
     already_exists,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from policies import roles
+from policies.gcp_access import roles
 from simulator.api.calls import Call, Methods, Result, Service
 from simulator.api.errors import invalid
 from simulator.api.honoured import Table

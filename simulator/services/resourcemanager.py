@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies import roles
+from policies.gcp_access import roles
 from simulator.api.calls import Call, Methods, Result, Service
 from simulator.api.errors import invalid, not_found, unimplemented
 from simulator.api.honoured import Table

@@ -21,7 +21,7 @@ from access.explain import identity_of, place
 from components import permissions as table
 from components import routing, telemetry
 from components.settings import Federation, Settings
-from policies import roles
+from policies.gcp_access import roles
 
 ROOT = Path(__file__).parents[2]
 GITHUB = Federation.model_validate(

@@ -20,7 +20,7 @@ from access.diff import (
     told,
 )
 from access.report import STRONGER
-from policies import powers, roles
+from policies.gcp_access import powers, roles
 from tests.previews import preview
 
 ANN, BOT = "user:ann@example.com", "serviceAccount:bot@p.iam.gserviceaccount.com"

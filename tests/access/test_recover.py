@@ -23,7 +23,7 @@ from access.recover import (
     recovered,
     resource_id,
 )
-from policies import roles
+from policies.gcp_access import roles
 from tests.recordings import CONTRACT, load
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from access.__main__ import main
 from access.answer import settings_of
 from components import permissions as table
 from components.settings import stacks
-from policies import powers, roles
-from policies.config import Config
-from policies.grants import PROJECT, RESOURCE, Grant
-from policies.judge import Declared, Judge
-from policies.lookup import Lookup
+from policies.gcp_access import powers, roles
+from policies.gcp_access.config import Environment
+from policies.gcp_access.grants import PROJECT, RESOURCE, Grant
+from policies.gcp_access.judge import Declared, Judge
+from policies.gcp_access.lookup import Lookup
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "access.md"
@@ -32,10 +32,10 @@ def judged(role: table.Role) -> set[str]:
 
     Working as an account is fine on that account, never on a project.
     """
-    judge = Judge(Config(needed=()), Declared(), Lookup(), complete=True)
+    judge = Judge(Environment(), Declared(), Lookup(), complete=True)
     level = PROJECT if role.on in WIDE else RESOURCE
     grant = Grant("", ("user:ann@example.com",), level, "", permissions=frozenset(role.permissions))
-    found = judge.grant(grant, grant.members[0], "p")
+    found = judge.grant(grant, grant.members[0])
     assert found is not None
     escalating = {*found.escalating, *found.setting_policy}
     return escalating if grant.wide else escalating - powers.IMPERSONATES

@@ -18,10 +18,11 @@ import pytest
 import requests
 from pulumi.runtime import mocks
 
+from access.needs import needs
 from components import permissions as table
 from components.federation import Federation, FederationArgs
 from components.settings import Settings, parse, raw, written
-from policies.config import HERE
+from policies.gcp_access.config import FOLDER
 from rehearsal.toolchain import ROOT
 from simulator.core.clock import Clock
 from simulator.core.delays import Delays
@@ -412,11 +413,13 @@ def test_without_an_environment_for_it_nobody_becomes_the_platform() -> None:
 def test_the_strict_pack_lets_it_through_without_a_waiver(
     settings: Settings, tmp_path: Path
 ) -> None:
-    config = json.loads((HERE / "prod.json").read_text())
-    config["capabilities"] += ["federate", "foundation"]
+    ours, mine = FOLDER / "predictive-maintenance", tmp_path / "predictive-maintenance"
+    mine.mkdir()
+    config = json.loads((ours / "prod.json").read_text())
     config["trustedMembers"] += [settings.platform_member]
-    (tmp_path / "prod.json").write_text(json.dumps(config))
-    (tmp_path / "default.json").write_text((HERE / "default.json").read_text())
+    (mine / "prod.json").write_text(json.dumps(config))
+    (mine / "prod.access.json").write_text(json.dumps(needs(settings)))
+    (mine / "default.json").write_text((ours / "default.json").read_text())
     judge = pack(tmp_path)
     for item in declared(settings):
         assert judge.resource(given(item.type, item.inputs, stack="prod")) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from components import permissions as table
-from policies import roles as catalogue
+from policies.gcp_access import roles as catalogue
 from rehearsal import environment
 
 CASES = (table.WHOLE, table.LAYERS)

@@ -22,16 +22,19 @@ from pulumi_policy import ResourceValidationArgs
 from pulumi_policy.policy import PolicyCustomTimeouts, PolicyResourceOptions
 from pulumi_policy.proxy import unknown_checking_proxy
 
-from policies.config import HERE, load
-from policies.lookup import Lookup
-from policies.pack import Finding, Pack
-from policies.rules import RULES
-from policies.rules.examples import PROJECT
-from policies.rules.rule import IN_30_DAYS, Example, Rule
+from policies.gcp_access.config import FOLDER, load
+from policies.gcp_access.lookup import Lookup
+from policies.gcp_access.pack import Finding, Pack, resource_of
+from policies.gcp_access.rules import RULES
+from policies.gcp_access.rules.examples import PROJECT
+from policies.gcp_access.rules.rule import IN_30_DAYS, Example, Rule
+from policies.gcp_access.view import Resource
 from rehearsal.toolchain import pulumi_cli
 
 ROOT = Path(__file__).parents[2]
 PACK = ROOT / "policies"
+PROGRAM = "predictive-maintenance"
+"""The Pulumi project whose stacks are configured in policies/config."""
 PLUGINS = Path(__file__).parent / "anything"
 REFERENCE = re.compile(r"\$\{([\w-]+)\.(\w+)\}")
 
@@ -98,7 +101,8 @@ def declare(example: Example, prefix: str = "") -> None:
             made[name] = Anything(type_, prefix + name, value(dict(inputs)), *outputs)
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, python: Path | str = sys.executable) -> dict[str, str]:
+    """`python` starts the pack; the plugins bring their own."""
     return {
         **{name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ},
         "HOME": str(folder),
@@ -114,7 +118,8 @@ def environment(folder: Path) -> dict[str, str]:
         "PULUMI_CONFIG_PASSPHRASE": "tests",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_HOME": str(folder / "home"),
-        "PULUMI_PYTHON_CMD": sys.executable,
+        "PULUMI_PYTHON_CMD": str(python),
+        "PLUGINS_PYTHON": sys.executable,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
@@ -123,12 +128,14 @@ def environment(folder: Path) -> dict[str, str]:
 @dataclass
 class Engine:
     folder: Path
+    project: str = PROGRAM
 
     def stack(self, name: str, program: Callable[[], None]) -> automation.Stack:
         work = self.folder / "work"
         for path in (work, self.folder / "state"):
             path.mkdir(parents=True, exist_ok=True)
-        (work / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "examples", "runtime": "python"}))
+        project = {"name": self.project, "runtime": "python"}
+        (work / "Pulumi.yaml").write_text(yaml.safe_dump(project))
         workspace = automation.LocalWorkspace(
             str(work), program=program, env_vars=environment(self.folder)
         )
@@ -136,11 +143,20 @@ class Engine:
         stack.set_config("gcp:project", automation.ConfigValue(PROJECT))
         return stack
 
-    def preview(self, stack: str, program: Callable[[], None], pack: Path | None = PACK) -> Outcome:
-        return self._run(self.stack(stack, program).preview, pack)
+    def preview(
+        self, stack: str, program: Callable[[], None], pack: Path | None = PACK, **config: Any
+    ) -> Outcome:
+        """`config` is Pulumi's own policy config for the pack."""
+        more = {"policy_pack_configs": [str(self._config(config))]} if config else {}
+        return self._run(self.stack(stack, program).preview, pack, **more)
 
     def up(self, stack: str, program: Callable[[], None], pack: Path | None = PACK) -> Outcome:
         return self._run(self.stack(stack, program).up, pack)
+
+    def _config(self, config: dict[str, Any]) -> Path:
+        file = self.folder / "policy-config.json"
+        file.write_text(json.dumps({"google-cloud": config}))
+        return file
 
     def _run(self, operation: Callable[..., Any], pack: Path | None, **more: Any) -> Outcome:
         outcome = Outcome()
@@ -173,14 +189,16 @@ def note(event: EngineEvent, outcome: Outcome) -> None:
         outcome.created.append(made.metadata.urn.rpartition("::")[2])
 
 
-def analyze(folder: Path, state: Mapping[str, Any], pack: Path = PACK) -> tuple[int, Any]:
+def analyze(
+    folder: Path, state: Mapping[str, Any], pack: Path = PACK, python: Path | str = sys.executable
+) -> tuple[int, str]:
     """`pulumi policy analyze` on a state file: the exit code and what it printed as JSON."""
     file = folder / "analyzed.json"
     file.write_text(json.dumps(state))
     done = subprocess.run(
         ["pulumi", "policy", "analyze", "--file", file, "--policy-pack", pack, "--json"],
         cwd=folder,
-        env=environment(folder),
+        env=environment(folder, python),
         capture_output=True,
         text=True,
         check=False,
@@ -205,7 +223,7 @@ def names(id: str, example: Example) -> Iterator[str]:
 
 def pack(folder: Path | None = None, rules: tuple[Rule, ...] = RULES, lookup: Any = None) -> Pack:
     """The pack without the engine; `folder` holds configuration other than the checked-in one."""
-    configs = load({rule.id: rule.mandatory for rule in rules}, folder or HERE)
+    configs = load({rule.id: rule.mandatory for rule in rules}, folder or FOLDER)
     return Pack(rules, configs, lookup or NoLookup())
 
 
@@ -216,11 +234,15 @@ class NoLookup(Lookup):
         return None
 
 
-def given(
-    type_: str, inputs: Mapping[str, Any], name: str = "r", stack: str = "elsewhere"
-) -> ResourceValidationArgs:
+def given(type_: str, inputs: Mapping[str, Any], name: str = "r", stack: str = "prod") -> Resource:
     """A resource as Pulumi's SDK hands it to a policy, unknown values included."""
-    urn = f"urn:pulumi:{stack}::examples::{type_}::{name}"
+    return resource_of(args(type_, inputs, name, stack))
+
+
+def args(
+    type_: str, inputs: Mapping[str, Any], name: str = "r", stack: str = "prod"
+) -> ResourceValidationArgs:
+    urn = f"urn:pulumi:{stack}::{PROGRAM}::{type_}::{name}"
     options = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
     return ResourceValidationArgs(
         type_, unknown_checking_proxy(dict(inputs)), urn, name, options, None

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from access.answer import settings_of
+from access.needs import needs
 from components.apis import SERVICES
-from policies.config import Config, ConfigError, load
-from policies.rules import RULES
+from policies.gcp_access.config import FOLDER, Config, ConfigError, Configs, load
+from policies.gcp_access.rules import RULES
 from rehearsal import callers, environment
 
 MANDATORY = {rule.id: rule.mandatory for rule in RULES}
@@ -25,9 +26,19 @@ WAIVER = {
 }
 
 
-def problems(folder: Path, **files: dict[str, Any]) -> str:
+def write(folder: Path, **files: dict[str, Any]) -> None:
+    """Files of one Pulumi project, `team`."""
+    (folder / "team").mkdir(exist_ok=True)
     for name, values in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(values))
+        (folder / "team" / f"{name}.json").write_text(json.dumps(values))
+
+
+def checked_in() -> Configs:
+    return load(MANDATORY)
+
+
+def problems(folder: Path, **files: dict[str, Any]) -> str:
+    write(folder, **files)
     with pytest.raises(ConfigError) as raised:
         load(MANDATORY, folder)
     return str(raised.value)
@@ -40,7 +51,9 @@ def problems(folder: Path, **files: dict[str, Any]) -> str:
         ({"maxPermissions": 5}, "maxPermissions: 5: input should be greater than or equal to 10"),
         ({"enforcement": "off"}, "enforcement: 'off': input should be 'mandatory' or 'advisory'"),
         ({"needed": ["aiplatform.endpoint.get"]}, "the nearest is aiplatform.endpoints.get"),
-        ({"capabilities": ["registr"]}, "is no capability; the nearest is register"),
+        ({"profile": "strict"}, "profile: strict needs `access`, the file in which"),
+        ({"access": "x.access.json"}, "access: there is no x.access.json beside it"),
+        ({"like": "staging"}, "like: there is no team/staging.json"),
         ({"issuers": ["http://example.com"]}, "issuers.0: 'http://example.com'"),
         ({"apis": ["aiplatform"]}, "apis.0: 'aiplatform'"),
         ({"trustedMembers": ["ana"]}, "trustedMembers.0: 'ana': is not a member such as user:"),
@@ -68,8 +81,8 @@ def test_a_bad_value_is_named_with_what_would_do(
 
 def test_everything_that_is_wrong_is_said_at_once_with_its_file(tmp_path: Path) -> None:
     said = problems(tmp_path, default={"maxDelete": 1}, prod={"locaions": []})
-    assert "default.json: maxDelete: no such key; did you mean maxDeletes?" in said
-    assert "prod.json: locaions: no such key; did you mean locations?" in said
+    assert "team/default.json: maxDelete: no such key; did you mean maxDeletes?" in said
+    assert "team/prod.json: locaions: no such key; did you mean locations?" in said
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
@@ -78,30 +91,67 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
         load(MANDATORY, tmp_path)
 
 
-def test_a_stack_differs_from_the_default_in_what_its_file_says(tmp_path: Path) -> None:
-    (tmp_path / "default.json").write_text('{"maxDeletes": 3, "locations": ["europe-west4"]}')
-    (tmp_path / "staging.json").write_text('{"enforcement": "advisory", "locations": []}')
+def test_a_stack_differs_from_its_project_and_that_from_all_in_what_its_file_says(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "default.json").write_text('{"maxDeletes": 3, "maxServices": 4}')
+    write(
+        tmp_path,
+        default={"maxServices": 5, "locations": ["europe-west4"]},
+        staging={"enforcement": "advisory", "locations": []},
+        twin={"like": "staging", "maxDeletes": 0},
+    )
     configs = load(MANDATORY, tmp_path)
-    staging, unknown = configs.of("staging"), configs.of("whatever")
-    assert (staging.strict, staging.max_deletes, staging.locations) == (False, 3, ())
-    assert (unknown.strict, unknown.max_deletes) == (True, 3)
+
+    def of(project: str, stack: str) -> tuple[Any, ...]:
+        config = configs.of((project, stack)).config
+        return config.blocks, config.max_deletes, config.max_services, config.locations
+
+    assert of("team", "staging") == (False, 3, 5, ())
+    assert of("team", "twin") == (False, 0, 5, ())
+    assert of("team", "whatever") == (True, 3, 5, ("europe-west4",))
+    assert of("others", "staging") == (True, 3, 4, ())
+
+
+def test_pulumis_policy_config_comes_last_and_is_held_to_the_same(tmp_path: Path) -> None:
+    write(tmp_path, prod={"maxDeletes": 3})
+    configs = load(MANDATORY, tmp_path)
+    configs.give({"maxDeletes": 4.0})  # as the protocol has numbers
+    assert configs.of(("team", "prod")).config.max_deletes == 4
+    configs.give({"maxDeletes": 4000})
+    with pytest.raises(ConfigError, match="Pulumi's policy config: maxDeletes: 4000: input should"):
+        configs.of(("team", "prod"))
+
+
+def test_nothing_of_this_stack_holds_for_another_teams() -> None:
+    assert checked_in().of(("team", "prod")).config == Config()
+    assert Config().blocks and Config().profile == "baseline"
 
 
 def test_only_staging_is_lenient() -> None:
-    configs = load(MANDATORY)
-    assert [stack for stack, config in configs.by_stack.items() if not config.strict] == ["staging"]
-    assert Config().strict
+    configs = checked_in()
+    lenient = [
+        name
+        for name in configs.files
+        if not configs.of((name.partition("/")[0], name.partition("/")[2])).config.blocks
+    ]
+    assert lenient == ["predictive-maintenance/staging"]
 
 
-def test_each_checked_in_stack_is_configured_as_it_is(tmp_path: Path) -> None:
-    configs = load(MANDATORY)
-    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    for stack in ("staging", "prod"):
-        config, settings = configs.of(stack), environment.load(stack, tmp_path).settings
-        assert config.account_prefix == settings.account_prefix
-        assert set(config.capabilities or ()) == settings.capabilities
-        assert config.locations == (settings.region,)
-        people = {callers.member(member) for member in config.trusted_members}
-        assert {settings.platform_member, settings.preview_member} == people
-        assert set(SERVICES) <= set(config.apis)
-    assert configs.of("whatever").account_prefix == declared["accountPrefix"]["default"]
+@pytest.mark.parametrize("stack", ["staging", "prod", "prod-rollout"])
+def test_each_checked_in_stack_is_configured_as_it_is(stack: str, tmp_path: Path) -> None:
+    config = checked_in().of(("predictive-maintenance", stack)).config
+    loaded = environment.load(stack.removesuffix("-rollout"), tmp_path)
+    people = {callers.member(member) for member in config.trusted_members}
+    assert config.profile == "strict"
+    assert config.locations == (loaded.settings.region,)
+    assert {loaded.settings.platform_member, loaded.settings.preview_member} == people
+    assert set(SERVICES) <= set(config.apis)
+
+
+@pytest.mark.parametrize("stack", ["staging", "prod"])
+def test_what_the_pack_knows_of_a_stack_is_what_the_stack_says(stack: str) -> None:
+    file = FOLDER / "predictive-maintenance" / f"{stack}.access.json"
+    command = f"python -m access needs {stack} > {file.relative_to(ROOT)}"
+    said = json.loads(json.dumps(needs(settings_of(stack, ROOT))))
+    assert json.loads(file.read_text()) == said, f"run: {command}"

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from policies.docs import page
-from policies.rules import RULES
+from policies.gcp_access.page import page
+from policies.gcp_access.rules import RULES
 
+COMMAND = "python -m policies.gcp_access.page > docs/reference/policies.md"
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "policies.md"
 
 
 def test_the_page_is_current() -> None:
-    assert DOCS.read_text() == page(), "run: python -m policies.docs > docs/reference/policies.md"
+    assert DOCS.read_text() == page(), f"run: {COMMAND}"
 
 
 def test_every_rule_says_what_it_protects_and_how_to_comply() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from policies.pack import Pack
-from policies.rules.accounts import WORKLOADS
-from policies.rules.examples import GROUP
+from policies.gcp_access.pack import Pack
+from policies.gcp_access.rules.accounts import WORKLOADS
+from policies.gcp_access.rules.examples import GROUP
 from tests.policies.support import given, ids, pack
 from tests.recordings import DATA, text
 

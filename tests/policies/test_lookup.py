@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from policies import roles
-from policies.lookup import KEPT_SECONDS, Lookup, every_predefined_role
-from policies.rules.examples import GROUP, PROJECT, on_bucket, on_project
+from policies.gcp_access import roles
+from policies.gcp_access.lookup import KEPT_SECONDS, Lookup, every_predefined_role
+from policies.gcp_access.rules.examples import GROUP, PROJECT, on_bucket, on_project
 from simulator.api.audit import Audit
 from simulator.core.delays import Delays
 from simulator.google import GoogleCloud
@@ -71,11 +71,10 @@ def test_a_role_is_asked_for_once_and_kept_for_a_day(cloud: GoogleCloud, tmp_pat
 
 
 def test_a_role_that_is_looked_up_is_judged_by_what_it_holds(
-    cloud: GoogleCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: GoogleCloud, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PULUMI_DRY_RUN", "false")
     judged = pack(lookup=Lookup(tmp_path))
-    assert ids(judged.resource(given(*on_project(CUSTOM, GROUP)))) == {"G4"}
+    assert ids(judged.resource(given(*on_project(CUSTOM, GROUP)), updating=True)) == {"G4"}
 
 
 def test_a_role_that_google_does_not_know_stays_unjudged(
@@ -98,15 +97,14 @@ def test_nobody_is_asked_without_credentials_or_time(
 
 
 def test_known_roles_stand_in_configuration_where_nobody_can_be_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     known = {"knownRoles": {"projects/shared/roles/reader": ["storage.objects.get"]}}
     (tmp_path / "default.json").write_text(json.dumps(known))
-    monkeypatch.setenv("PULUMI_DRY_RUN", "false")
     judged = pack(tmp_path, lookup=NoLookup())
     known_role, other = "projects/shared/roles/reader", "projects/shared/roles/other"
-    assert ids(judged.resource(given(*on_bucket(known_role, GROUP)))) == set()
-    assert ids(judged.resource(given(*on_bucket(other, GROUP)))) == {"G14"}
+    assert ids(judged.resource(given(*on_bucket(known_role, GROUP)), updating=True)) == set()
+    assert ids(judged.resource(given(*on_bucket(other, GROUP)), updating=True)) == {"G14"}
 
 
 def test_the_catalogue_is_made_again_from_the_live_api(cloud: GoogleCloud, tmp_path: Path) -> None:

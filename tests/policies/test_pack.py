@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from policies.rules.examples import (
+from policies.gcp_access.rules.examples import (
     BUCKET_MEMBER,
     GROUP,
     USER,
@@ -17,7 +17,7 @@ from policies.rules.examples import (
     on_bucket,
     on_project,
 )
-from tests.policies.support import PACK, ROOT, Engine, analyze, each, given, ids, pack
+from tests.policies.support import PACK, ROOT, Engine, analyze, args, each, given, ids, pack
 
 WHERE = f"{BUCKET_MEMBER}::w-reads"
 READS = each({"w": {"reads": on_bucket("roles/storage.objectViewer", USER)}})
@@ -45,15 +45,16 @@ def another_pack(folder: Path, main: str = "", **config: Any) -> Path:
     made = folder / "pack"
     (made / "config").mkdir(parents=True)
     (made / "PulumiPolicy.yaml").write_text((PACK / "PulumiPolicy.yaml").read_text())
-    (made / "config" / "default.json").write_text(json.dumps(config))
+    told = {"profile": "strict", "needed": ["storage.objects.get"], **config}
+    (made / "config" / "default.json").write_text(json.dumps(told))
     lines = [
         "import sys",
         f"sys.path.insert(0, {str(ROOT)!r})",
         "from pathlib import Path",
         "from pulumi_policy import PolicyPack",
-        "from policies.config import load",
-        "from policies.pack import Pack, policies",
-        "from policies.rules import RULES",
+        "from policies.gcp_access.config import load",
+        "from policies.gcp_access.pack import Pack, policies",
+        "from policies.gcp_access.rules import RULES",
         main,
         "configs = load({r.id: r.mandatory for r in RULES}, Path(__file__).parent / 'config')",
         "PolicyPack('another', policies(Pack(RULES, configs)))",
@@ -82,7 +83,8 @@ def test_an_expired_waiver_counts_as_absent_and_says_so(engine: Engine, tmp_path
 
 
 def test_a_waiver_holds_on_its_last_day(tmp_path: Path) -> None:
-    (tmp_path / "default.json").write_text(json.dumps({"waivers": [waiver(0)]}))
+    told = {"profile": "strict", "needed": ["storage.objects.get"], "waivers": [waiver(0)]}
+    (tmp_path / "default.json").write_text(json.dumps(told))
     bucket = on_bucket("roles/storage.objectViewer", USER)
     (finding,) = pack(tmp_path).resource(given(*bucket, name="w-reads"))
     assert not finding.mandatory and "is waived" in finding.message
@@ -104,7 +106,10 @@ def test_a_rule_that_throws_blocks_and_says_where(engine: Engine, tmp_path: Path
     assert not outcome.ok
     said = {v.rule: v.message for v in outcome.violations if "failed" in v.message}
     line = (made / "__main__.py").read_text().splitlines().index("    raise KeyError('surprise')")
-    for rule, resource in (("G1", WHERE), ("G15", "pulumi:pulumi:Stack::examples-prod")):
+    for rule, resource in (
+        ("G1", WHERE),
+        ("G15", "pulumi:pulumi:Stack::predictive-maintenance-prod"),
+    ):
         assert f"{rule} failed on {resource}" in said[rule]
         assert f"KeyError: 'surprise' ({made / '__main__.py'}:{line + 1})" in said[rule]
 
@@ -113,6 +118,23 @@ def test_a_bad_file_stops_the_pack_before_it_judges(engine: Engine, tmp_path: Pa
     outcome = engine.preview("prod", READS, another_pack(tmp_path, maxDelete=1))
     assert not outcome.ok
     assert "maxDelete: no such key; did you mean maxDeletes?" in "\n".join(outcome.said)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        # By the schema that the pack gives Pulumi.
+        ({"maxPermissions": 5}, "maxPermissions: Must be greater than or equal to 10"),
+        # By the pack itself.
+        ({"maxPermission": 50}, "maxPermission: no such key; did you mean maxPermissions?"),
+        ({"needed": ["aiplatform.endpoint.get"]}, "the nearest is aiplatform.endpoints.get"),
+    ],
+)
+def test_pulumis_policy_config_is_held_to_the_same_bounds(
+    engine: Engine, config: dict[str, Any], said: str
+) -> None:
+    outcome = engine.preview("elsewhere", READS, **config)
+    assert not outcome.ok and said in "\n".join(outcome.said)
 
 
 def test_a_state_file_is_judged_without_stack_or_provider(engine: Engine, tmp_path: Path) -> None:
@@ -138,9 +160,9 @@ def test_a_state_file_is_judged_without_stack_or_provider(engine: Engine, tmp_pa
 
 
 def test_either_policy_of_a_pair_judges_alone() -> None:
-    from policies.pack import policies
+    from policies.gcp_access.pack import policies
 
-    bad = given(*on_bucket("roles/storage.legacyBucketReader", "allUsers"), stack="prod")
+    bad = args(*on_bucket("roles/storage.legacyBucketReader", "allUsers"), stack="prod")
     blocks, _, advises, _ = policies(pack())
     for order in ((blocks, advises), (advises,), (advises, blocks), (blocks, blocks)):
         for policy in order:

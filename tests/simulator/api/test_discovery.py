@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies import roles
+from policies.gcp_access import roles
 from simulator import coverage
 from simulator.api.calls import Methods, Service
 from simulator.api.discovery import Discovery

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from policies.roles import permissions
+from policies.gcp_access.roles import permissions
 from simulator.api.calls import Methods
 from simulator.api.operations import Operations
 from simulator.google import GoogleCloud

@@ -197,6 +197,15 @@ BAD: dict[str, tuple[Case, str]] = {
         administers(f"!{LIMITED}.hasOnly(['roles/pubsub.publisher'])"), "G3"),
     "may grant what nobody can read": (
         administers(f"{LIMITED}.hasOnly(['projects/team-a/roles/unknown'])"), "G3"),
+    "a condition that always holds by now": (
+        on_project("roles/browser", condition=when(
+            "request.time > timestamp('2020-01-01T00:00:00Z')")), "G19"),
+    "a condition that never holds": (
+        on_project("roles/browser", condition=when(
+            "resource.name == 'a' && resource.name == 'b'")), "G19"),
+    "a condition that has ended": (
+        on_project("roles/browser", condition=when(
+            "request.time < timestamp('2020-01-01T00:00:00Z')")), "G19"),
     "a condition on no resource": (
         on_project("roles/storage.objectViewer", condition=when(
             "resource.name.startsWith('projects/_/buckets/b') || true")), "G22"),

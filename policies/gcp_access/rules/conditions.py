@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import Final
 
 from .. import cel, powers
@@ -99,9 +99,12 @@ def conditions(grant: Grant, resource: Resource, context: Context) -> Findings:
     expression = _expression(grant)
     if isinstance(grant.condition, dict) and grant.condition.get("ends") and not expression:
         return
-    if cel.always(expression):
+    today = datetime.combine(context.today, time(), UTC)
+    if cel.always(expression, today):
         yield f"the condition {expression!r} of {grant.role} is always true"
-    if (end := ends(grant)) and end < context.today:
+    elif cel.never(expression):
+        yield f"the condition {expression!r} of {grant.role} is never true"
+    elif (end := ends(grant)) and end < context.today:
         yield f"{grant.role} ended on {end}, and the grant is still declared"
 
 

@@ -24,7 +24,7 @@ FIXED = ("model", "machineType", "serviceAccount", "displayName")
 # The same, and part of an id only where it is there: ids of before these were known stay.
 FIXED_LATER = ("acceleratorType", "acceleratorCount", "spot", "enableAccessLogging")
 # No program of this resource says these. They are read so that nobody's are taken for ours.
-UNDECLARED = ("explanationSpec", "sharedResources", "automaticResources")
+UNDECLARED = ("explanationSpec", "disableExplanations", "sharedResources", "automaticResources")
 MUTABLE = {
     "minReplicas": "dedicatedResources.minReplicaCount",
     "maxReplicas": "dedicatedResources.maxReplicaCount",
@@ -71,6 +71,7 @@ def defaults(model: Props) -> Props:
         "spot": False,
         "enableAccessLogging": False,
         **dict.fromkeys(UNDECLARED, ""),
+        "disableExplanations": False,
     }
 
 
@@ -152,6 +153,7 @@ def from_google(name: str, endpoint: Json) -> dict[str, Props]:
             "spot": bool(resources.get("spot", False)),
             "enableAccessLogging": bool(deployed.get("enableAccessLogging", False)),
             "explanationSpec": _text(deployed.get("explanationSpec")),
+            "disableExplanations": bool(deployed.get("disableExplanations", False)),
             "sharedResources": deployed.get("sharedResources", ""),
             "automaticResources": _text(deployed.get("automaticResources")),
         }

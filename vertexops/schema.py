@@ -98,6 +98,7 @@ TYPES = {
             "spot": _property(BOOLEAN, "Whether it runs on Spot VMs."),
             "enableAccessLogging": _property(BOOLEAN, "Whether each request is logged."),
             "explanationSpec": _property(STRING, "How it explains, as JSON, or empty."),
+            "disableExplanations": _property(BOOLEAN, "Whether it explains nothing all the same."),
             "sharedResources": _property(STRING, "The pool that it shares, or empty."),
             "automaticResources": _property(STRING, "Replicas that Google decides on, or empty."),
             "serviceAccount": _property(STRING, "Account the container runs as, or empty."),

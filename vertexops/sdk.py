@@ -190,6 +190,7 @@ class DeployedModel:
     spot: bool
     enable_access_logging: bool = pulumi.property("enableAccessLogging")
     explanation_spec: str = pulumi.property("explanationSpec")
+    disable_explanations: bool = pulumi.property("disableExplanations")
     shared_resources: str = pulumi.property("sharedResources")
     automatic_resources: str = pulumi.property("automaticResources")
     service_account: str = pulumi.property("serviceAccount")

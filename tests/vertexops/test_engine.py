@@ -34,6 +34,7 @@ from tests.vertexops.engine import (
     rollout,
 )
 from vertexops import sdk
+from vertexops.schema import REQUEST_COUNT
 
 QUOTA = "CustomModelServingCPUsPerProjectPerRegion"
 
@@ -203,10 +204,24 @@ def test_what_was_changed_outside_shows_and_is_put_right(place: Rehearsal) -> No
     body = {"name": ENDPOINT, "trafficSplit": {kept: 100}}
     place.call("PATCH", f"{address}?updateMask=trafficSplit", json=body)
     place.call("POST", f"{address}:undeployModel", json={"deployedModelId": gone})
+    declared = {model["id"]: model for model in place.call("GET", address)["deployedModels"]}
+    scaled = {
+        "requiredReplicaCount": 1,
+        "minReplicaCount": 2,
+        "maxReplicaCount": 2,
+        "autoscalingMetricSpecs": [{"metricName": REQUEST_COUNT, "target": 600}],
+    }
+    mask = ["disableContainerLogging", *(f"dedicatedResources.{key}" for key in scaled)]
+    theirs = {"id": kept, "dedicatedResources": scaled, "disableContainerLogging": True}
+    body = {"deployedModel": theirs, "updateMask": ",".join(mask)}
+    place.call("POST", f"{address}:mutateDeployedModel", json=body)
     place.cloud.clock.step(60)
     assert changes(stack.refresh()) == {"update": 1}
     assert changes(stack.up()) == {"update": 1}
     assert sorted(place.traffic().values()) == [50, 50]
+    there = {model["id"]: model for model in place.call("GET", address)["deployedModels"]}
+    assert there[kept]["dedicatedResources"] == declared[kept]["dedicatedResources"]
+    assert not there[kept]["disableContainerLogging"]
     assert stack.up().outputs["split"].value == split
 
 

@@ -426,6 +426,7 @@ MACHINE = {"machineType": "n1-standard-2"}
             {"spot": True},
         ),
         ({"enableAccessLogging": True}, {"enableAccessLogging": True}),
+        ({"disableExplanations": True}, {"disableExplanations": True}),
         (
             {"dedicatedResources": {}, "sharedResources": "projects/p/pools/x"},
             {"sharedResources": "projects/p/pools/x", "machineType": ""},

@@ -357,7 +357,8 @@ def _quota(live: Live) -> Findings:
         for endpoint in pages(live.own, f"{live.here}/endpoints", "endpoints")
         for deployed in endpoint.get("deployedModels", ())
     )
-    needed = settings.max_replicas * _size(settings.machine_type)
+    sizes = map(settings.served, settings.models)
+    needed = max(served.max_replicas * _size(served.machine_type) for served in sizes)
     if limit is None:
         yield Finding(about, UNKNOWN, "Google lists no such quota of the project")
     elif limit == UNLIMITED or limit - used >= needed:

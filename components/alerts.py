@@ -53,8 +53,8 @@ class Alert:
     means: str
     query: str
     first: str
-    condition: Callable[[Settings], dict[str, Any]]
-    """As `gcp.monitoring.AlertPolicy` takes it, without a name."""
+    conditions: Callable[[Settings], list[dict[str, Any]]]
+    """As `gcp.monitoring.AlertPolicy` takes them, without a name; any of them raises it."""
     when: Callable[[Settings], object] = lambda settings: True
     of_log: bool = False
 
@@ -95,6 +95,7 @@ def objective(settings: Settings) -> str:
 
 FAILED: Final = ' AND metric.labels.response_code="5xx"'
 NOT_WELL: Final = ' AND metric.labels.response_code!="2xx"'
+OF_MODELS: Final = " AND metric.labels.model_display_name"
 TOTAL: Final = ' AND metric.labels.latency_type="total"'
 
 
@@ -105,22 +106,24 @@ def aligned(aligner: str, period: str = WINDOW, **more: Any) -> dict[str, Any]:
     return {"alignment_period": period, "per_series_aligner": f"ALIGN_{aligner}", **more}
 
 
-def _above(text: str, threshold: float, how: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _above(text: str, threshold: float, how: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
     """Above a threshold for a minute, where there are data: silence closes an incident."""
-    return {
-        "condition_threshold": {
-            "filter": text,
-            "aggregations": [how],
-            "comparison": "COMPARISON_GT",
-            "threshold_value": threshold,
-            "duration": "60s",
-            "evaluation_missing_data": "EVALUATION_MISSING_DATA_INACTIVE",
-            **more,
+    return [
+        {
+            "condition_threshold": {
+                "filter": text,
+                "aggregations": [how],
+                "comparison": "COMPARISON_GT",
+                "threshold_value": threshold,
+                "duration": "60s",
+                "evaluation_missing_data": "EVALUATION_MISSING_DATA_INACTIVE",
+                **more,
+            }
         }
-    }
+    ]
 
 
-def _errors(settings: Settings) -> dict[str, Any]:
+def _errors(settings: Settings) -> list[dict[str, Any]]:
     summed = aligned(
         "DELTA",
         cross_series_reducer="REDUCE_SUM",
@@ -135,42 +138,64 @@ def _errors(settings: Settings) -> dict[str, Any]:
     )
 
 
-def _latency(settings: Settings) -> dict[str, Any]:
+def _latency(settings: Settings) -> list[dict[str, Any]]:
     text = of_endpoint(settings, "prediction_latencies", TOTAL)
     return _above(text, settings.alerts.latency_ms, aligned("PERCENTILE_95"))
 
 
-def _replicas(settings: Settings) -> dict[str, Any]:
-    text = of_endpoint(settings, "replicas")
-    return _above(text, settings.max_replicas - 0.5, aligned("MIN"), duration="600s")
+def scaling(settings: Settings) -> dict[int, list[str]]:
+    """Models whose replicas can grow, by how many they may have; where both numbers are one, the
+    maximum is where they are."""
+    found: dict[int, list[str]] = {}
+    for model in settings.models:
+        if (served := settings.served(model)).scales:
+            found.setdefault(served.max_replicas, []).append(model.id)
+    return found
 
 
-def _undelivered(settings: Settings) -> dict[str, Any]:
+def _replicas(settings: Settings) -> list[dict[str, Any]]:
+    """One condition, or one for each number of replicas that models may have.
+
+    The name that tells models apart is taken to be the deployed model's, which is its id here;
+    Google's list of metrics does not say which it is.
+    """
+    by_number, text, how = scaling(settings), of_endpoint(settings, "replicas"), aligned("MIN")
+    found = []
+    for most, ids in by_number.items():
+        names = ", ".join(f'"{id}"' for id in ids)
+        those = "" if len(ids) == len(settings.models) else f"{OF_MODELS}=one_of({names})"
+        found += _above(text + those, most - 0.5, how, duration="600s")
+    return found
+
+
+def _undelivered(settings: Settings) -> list[dict[str, Any]]:
     seconds = settings.alerts.undelivered_minutes * 60
     text = of_subscriptions(settings, "oldest_unacked_message_age")
     return _above(text, seconds, aligned("MAX", "60s"))
 
 
-def _dead_letters(settings: Settings) -> dict[str, Any]:
+def _dead_letters(settings: Settings) -> list[dict[str, Any]]:
     return _above(of_subscriptions(settings, "dead_letter_message_count"), 0, aligned("DELTA"))
 
 
-def _in_log(text: str) -> Callable[[Settings], dict[str, Any]]:
+def _in_log(text: str) -> Callable[[Settings], list[dict[str, Any]]]:
     """A log-based metric may take ten minutes to be there for an alert, and the first `up` would
     fail (docs/surprises.md); and the log says who it was."""
-    return lambda settings: {"condition_matched_log": {"filter": text, "label_extractors": WHO}}
+    return lambda settings: [{"condition_matched_log": {"filter": text, "label_extractors": WHO}}]
 
 
-def _burns(times: float, lookback: str) -> Callable[[Settings], dict[str, Any]]:
+def _burns(times: float, lookback: str) -> Callable[[Settings], list[dict[str, Any]]]:
     """docs stackdriver/docs/solutions/slo-monitoring/alerting-on-budget-burn-rate has the rates."""
-    return lambda settings: {
-        "condition_threshold": {
-            "filter": f'select_slo_burn_rate("{objective(settings)}", "{lookback}")',
-            "comparison": "COMPARISON_GT",
-            "threshold_value": times,
-            "duration": "0s",
+    return lambda settings: [
+        {
+            "condition_threshold": {
+                "filter": f'select_slo_burn_rate("{objective(settings)}", "{lookback}")',
+                "comparison": "COMPARISON_GT",
+                "threshold_value": times,
+                "duration": "0s",
+            }
         }
-    }
+    ]
 
 
 def routes(settings: Settings) -> bool:
@@ -214,8 +239,7 @@ ALERTS: Final = (
         "--consumer=projects/{project} --filter=metric:custom_model_serving_cpus",
         "Raise `maxReplicas` if the serving quota has room for it, and ask for quota if not.",
         _replicas,
-        # Where both are one number, the maximum is where they are.
-        lambda settings: settings.max_replicas > settings.min_replicas,
+        scaling,
     ),
     Alert(
         "undelivered",

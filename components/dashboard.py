@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from components.alerts import TOTAL, of_endpoint, of_subscriptions, routes
+from components.alerts import TOTAL, of_endpoint, of_subscriptions, routes, scaling
 from components.settings import Settings
 
 DENIALS: Final = "denied-permissions"
@@ -43,7 +43,8 @@ def _charts(settings: Settings) -> Iterator[dict[str, Any]]:
         "Replicas of each model",
         "replicas",
         _line(of_endpoint(settings, "replicas"), "MAX"),
-        alert=settings.max_replicas if settings.max_replicas > settings.min_replicas else None,
+        # A line has no model's name: where each has another, there is none.
+        alert=most[0] if len(most := list(scaling(settings))) == 1 else None,
     )
     denials = f'metric.type="logging.googleapis.com/user/{DENIALS}"'
     yield _chart(

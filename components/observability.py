@@ -123,7 +123,7 @@ class Observability(pulumi.ComponentResource):
 
     def _alert(self, alert: Alert, slo: gcp.monitoring.Slo) -> None:
         settings = self._settings
-        condition: Any = {"display_name": alert.title, **alert.condition(settings)}
+        conditions: Any = [{"display_name": alert.title, **it} for it in alert.conditions(settings)]
         strategy: gcp.monitoring.AlertPolicyAlertStrategyArgsDict = {"auto_close": KEPT_QUIET}
         if alert.of_log:
             strategy["notification_rate_limit"] = {"period": WINDOW}
@@ -135,7 +135,7 @@ class Observability(pulumi.ComponentResource):
             display_name=alert.title,
             severity=alert.severity,
             combiner="OR",
-            conditions=[condition],
+            conditions=conditions,
             notification_channels=self.channels,
             alert_strategy=strategy,
             documentation={

@@ -47,15 +47,17 @@ class Serving(pulumi.ComponentResource):
                 {
                     "model": self._registered(model, args).version_name,
                     "traffic": model.traffic,
-                    "machine_type": settings.machine_type,
-                    "min_replicas": settings.min_replicas,
-                    "max_replicas": settings.max_replicas,
-                    "autoscaling": settings.autoscaling.targets,
+                    "machine_type": served.machine_type,
+                    "min_replicas": served.min_replicas,
+                    "max_replicas": served.max_replicas,
+                    "autoscaling": served.autoscaling.targets,
                     "service_account": settings.email(permissions.SERVING),
                     "display_name": model.id,
+                    "disable_container_logging": not served.container_logging or None,
                 }
-                for model in settings.models
+                for model, served in ((it, settings.served(it)) for it in settings.models)
             ],
+            deadline_seconds=settings.rollout_deadline,
             opts=pulumi.ResourceOptions(
                 parent=self, protect=settings.protect, depends_on=args.ground
             ),

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import yaml
 from pydantic import (
@@ -74,6 +74,9 @@ NOT_AS_THE_CALLER: Final = (
 
 SECRET: Final = frozenset({"clearbladeCredentials"})
 """Keys whose value is text as it is, and is never shown."""
+
+DEPLOYMENT_SECONDS: Final = 1800
+"""How long one model may take to be deployed."""
 
 OWN: Final = frozenset({"layer", "settingsFrom", *SECRET})
 """Keys of a stack that has all others from another stack's file."""
@@ -205,14 +208,52 @@ class Training(_Frozen):
     target: str
 
 
+class Autoscaling(_Frozen):
+    """What replicas are added and taken away for: CPU use, and requests a minute and replica."""
+
+    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 60
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """Target by Google's metric."""
+        requests = self.requests_per_minute
+        return {
+            schema.CPU_UTILIZATION: self.cpu_percent,
+            **({schema.REQUEST_COUNT: requests} if requests else {}),
+        }
+
+
+class Served(NamedTuple):
+    """How a model is served."""
+
+    machine_type: str
+    min_replicas: int
+    max_replicas: int
+    autoscaling: Autoscaling
+    container_logging: bool
+
+    @property
+    def scales(self) -> bool:
+        return self.max_replicas > self.min_replicas
+
+
 class Model(_Frozen):
-    """A model on the endpoint: uploaded from `artifact` (a path), or looked up as `source`."""
+    """A model on the endpoint: uploaded from `artifact` (a path), or looked up as `source`.
+
+    What it says of how it is served takes the place of the setting of that name.
+    """
 
     id: ModelId
     traffic: Percent
     artifact: str | None = None
     source: ModelName | None = None
     training: Training | None = None
+    machine_type: MachineType | None = None
+    min_replicas: Replicas | None = None
+    max_replicas: Replicas | None = None
+    autoscaling: Autoscaling | None = None
+    container_logging: bool | None = None
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Model:
@@ -259,22 +300,6 @@ class DeviceRegistry(_Frozen):
 def _kind_alone(value: Any) -> Any:
     """`deviceRegistry: none` is `deviceRegistry: {kind: none}`."""
     return {"kind": value} if isinstance(value, str) else value
-
-
-class Autoscaling(_Frozen):
-    """What replicas are added and taken away for: CPU use, and requests a minute and replica."""
-
-    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 60
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-
-    @property
-    def targets(self) -> dict[str, int]:
-        """Target by Google's metric."""
-        requests = self.requests_per_minute
-        return {
-            schema.CPU_UTILIZATION: self.cpu_percent,
-            **({schema.REQUEST_COUNT: requests} if requests else {}),
-        }
 
 
 class Drift(_Frozen):
@@ -351,12 +376,14 @@ class Settings(_Frozen):
     dedicated_endpoint: bool
     request_log_percent: Percent
     source_artifacts_bucket: BucketName | None = None
-    models: tuple[Model, ...]
     serving_container: str
     machine_type: MachineType
     max_replicas: Replicas
     min_replicas: Replicas
     autoscaling: Autoscaling
+    container_logging: bool
+    models: tuple[Model, ...]
+    rollout_seconds: Annotated[int, Field(ge=0, le=86_400)]
     sensors: tuple[Sensor, ...]
     risk_percent: Annotated[int, Field(ge=1, le=99)]
     telemetry_days: Annotated[int, Field(ge=1, le=3650)]
@@ -514,6 +541,16 @@ class Settings(_Frozen):
             raise ValidationError.from_exception_data("models", wrong)
         return models
 
+    def served(self, model: Model) -> Served:
+        """How one of the models is served: as its entry says, or else as the settings say."""
+        own = {name: getattr(model, name) for name in Served._fields}
+        return Served(**{k: getattr(self, k) if v is None else v for k, v in own.items()})
+
+    @property
+    def rollout_deadline(self) -> int:
+        """Seconds for a rollout: its models are deployed one after the other."""
+        return self.rollout_seconds or DEPLOYMENT_SECONDS * len(self.models)
+
     @property
     def source_project(self) -> str | None:
         """The project whose registry the looked-up models are in."""
@@ -633,6 +670,7 @@ class Settings(_Frozen):
 
 NESTED: Final[Mapping[str, type[_Frozen]]] = {
     "models": Model,
+    "training": Training,
     "autoscaling": Autoscaling,
     "deviceRegistry": DeviceRegistry,
     "drift": Drift,
@@ -680,6 +718,15 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
             yield (
                 f"[{index}].source: the model is in {model.source_region}, the endpoint in "
                 f"{region}; register it in {region} too, or move the endpoint"
+            )
+        least, most = (
+            getattr(model, name) or others.get(name) for name in ("min_replicas", "max_replicas")
+        )
+        own = model.min_replicas or model.max_replicas
+        if own and isinstance(least, int) and isinstance(most, int) and least > most:
+            yield (
+                f"[{index}]: minReplicas, {least}, is more than maxReplicas, {most}; the entry has "
+                "what it leaves out from the settings of all models: give it both"
             )
         if model.artifact and permissions.REGISTER not in others.get("deployer_may", ("register",)):
             yield (
@@ -844,7 +891,8 @@ def _lines(detail: Any, raw: Mapping[str, str]) -> Iterable[str]:
         case "missing":
             yield f"{path}: not set; see its description in Pulumi.yaml"
         case "extra_forbidden":
-            valid = (NESTED[str(first)] if rest else Settings).model_fields
+            groups = (NESTED[part] for part in reversed([first, *rest[:-1]]) if part in NESTED)
+            valid = (next(groups, Settings) if rest else Settings).model_fields
             near = nearest(str(detail["loc"][-1]), [to_camel(name) for name in valid])
             yield f"{path}: {value!r} is for an unknown key; did you mean {near}?"
         case "value_error" if first == "models" and not rest:

@@ -372,23 +372,29 @@ def hours(summary: Summary) -> dict[str, Any]:
     """What the models' machines run, in hours a month; empty where the settings are not known."""
     if not (serving := summary.get("serving")):
         return {}
-    least, most = serving["replicas"]
-    models = serving["traffic"]
-    return {
-        "a_month": HOURS_A_MONTH,
-        "machine": serving["machine_type"],
-        "region": serving["region"],
-        "rows": [
+    usual = [serving["machine_type"], *serving["replicas"]]
+    own = serving.get("own", {})
+    rows, machines, fewest, highest = [], {}, 0, 0
+    for model, traffic in serving["traffic"].items():
+        machine, least, most = own.get(model, usual)
+        machines[machine] = True
+        fewest, highest = fewest + least, highest + most
+        said = "" if machine == usual[0] else f" of {machine}"
+        rows.append(
             {
                 "model": model,
                 "traffic": traffic,
-                "replicas": _range(least, most),
+                "replicas": _range(least, most) + said,
                 "hours": _range(least * HOURS_A_MONTH, most * HOURS_A_MONTH),
             }
-            for model, traffic in models.items()
-        ],
-        "replicas": _range(len(models) * least, len(models) * most),
-        "hours": _range(*(len(models) * it * HOURS_A_MONTH for it in (least, most))),
+        )
+    return {
+        "a_month": HOURS_A_MONTH,
+        "machine": " and ".join(machines),
+        "region": serving["region"],
+        "rows": rows,
+        "replicas": _range(fewest, highest),
+        "hours": _range(fewest * HOURS_A_MONTH, highest * HOURS_A_MONTH),
     }
 
 

@@ -179,6 +179,7 @@ def finish(run: Rehearsal) -> None:
             "machine_type": settings.machine_type,
             "replicas": [settings.min_replicas, settings.max_replicas],
             "traffic": {model.id: model.traffic for model in settings.models},
+            "own": {model.id: settings.served(model)[:3] for model in settings.models},
         },
         "http_requests": stats["total"],
         "refused_hosts": stats["refused_hosts"],

@@ -14,8 +14,9 @@ from components.dashboard import dashboard
 from components.settings import Settings, parse
 from rehearsal.toolchain import ROOT
 from simulator.services.logging.query import compiled
-from tests.components.test_settings import GOOD
+from tests.components.test_settings import GOOD, LOOKED_UP, UPLOADED
 
+OF_THEIR_OWN = json.dumps([{**UPLOADED, "maxReplicas": 4}, LOOKED_UP])
 SENSORS = {"sensors": '["heat"]'}
 
 
@@ -40,8 +41,9 @@ def test_where_the_dashboard_has_a_line_an_alert_is_raised(settings: Settings) -
     settings = settings.model_copy(update={"max_replicas": 3})
     raised = {}
     for alert in alerts.ALERTS:
-        condition = alert.condition(settings).get("condition_threshold", {})
-        raised[condition.get("filter")] = condition.get("threshold_value")
+        for found in alert.conditions(settings):
+            condition = found.get("condition_threshold", {})
+            raised[condition.get("filter")] = condition.get("threshold_value")
     drawn = {}
     for widget in json.loads(dashboard(settings))["gridLayout"]["widgets"]:
         chart = widget["xyChart"]
@@ -50,6 +52,22 @@ def test_where_the_dashboard_has_a_line_an_alert_is_raised(settings: Settings) -
             drawn[widget["title"].split()[0]] = threshold["value"], raised[query["filter"]]
     # A model has its most replicas once it has more than half a replica less.
     assert drawn == {"Milliseconds": (1000, 1000), "Replicas": (3, 2.5), "Seconds": (600, 600)}
+
+
+def test_each_number_of_replicas_that_models_may_have_is_watched(tmp_path: Path) -> None:
+    (tmp_path / "fan.joblib").touch()
+    [alert] = [it for it in alerts.ALERTS if it.name == "replicas"]
+
+    def watched(**own: int) -> dict[str, float]:
+        models = json.dumps([{**UPLOADED, **own}, LOOKED_UP])
+        found = alert.conditions(parse({**GOOD, "models": models}, tmp_path))
+        conditions = [it["condition_threshold"] for it in found]
+        return {it["filter"].partition('7203418"')[2]: it["threshold_value"] for it in conditions}
+
+    name = " AND metric.labels.model_display_name"
+    assert watched() == {"": 1.5}
+    assert watched(maxReplicas=4) == {f'{name}=one_of("fan")': 3.5, f'{name}=one_of("pump")': 1.5}
+    assert watched(minReplicas=2) == {f'{name}=one_of("pump")': 1.5}
 
 
 @pytest.mark.parametrize("alert", alerts.ALERTS, ids=lambda alert: alert.name)
@@ -67,6 +85,7 @@ def test_a_runbook_is_whole(alert: alerts.Alert, settings: Settings) -> None:
         ({}, set()),
         ({"sensors": "[]"}, {"undelivered", "dead-letters"}),
         ({"minReplicas": "2", "maxReplicas": "2"}, {"replicas"}),
+        ({"maxReplicas": "1", "models": OF_THEIR_OWN}, set()),
     ],
 )
 def test_what_cannot_happen_has_no_alert(

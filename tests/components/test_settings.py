@@ -37,6 +37,8 @@ GOOD = {
     "minReplicas": "1",
     "maxReplicas": "2",
     "autoscaling": '{"cpuPercent": 60}',
+    "containerLogging": "true",
+    "rolloutSeconds": "0",
     "sensors": "[]",
     "riskPercent": "50",
     "telemetryDays": "365",
@@ -81,6 +83,22 @@ def test_replicas_follow_cpu_use_and_where_it_is_said_requests(root: Path) -> No
     assert parse(GOOD, root).autoscaling.targets == {CPU_UTILIZATION: 60}
     both = {**GOOD, "autoscaling": '{"requestsPerMinute": 600}'}
     assert parse(both, root).autoscaling.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
+
+
+def test_a_model_is_served_as_its_entry_says_and_else_as_the_settings_do(root: Path) -> None:
+    own = {"machineType": "n1-standard-4", "maxReplicas": 1, "containerLogging": False}
+    own["autoscaling"] = {"requestsPerMinute": 600}
+    given = {**GOOD, "models": json.dumps([UPLOADED, {**LOOKED_UP, **own}])}
+    settings = parse(given, root)
+    usual, canary = map(settings.served, settings.models)
+    assert usual[:3] == ("n1-standard-2", 1, 2) and usual.container_logging
+    assert canary[:3] == ("n1-standard-4", 1, 1) and not canary.container_logging
+    assert canary.autoscaling.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
+
+
+def test_a_rollout_has_half_an_hour_for_each_model_unless_it_is_said(root: Path) -> None:
+    assert parse(GOOD, root).rollout_deadline == 3600
+    assert parse({**GOOD, "rolloutSeconds": "900"}, root).rollout_deadline == 900
 
 
 WATCHED = {**GOOD, "requestLogPercent": "0", "sensors": '["heat", "load"]'}
@@ -290,6 +308,20 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("models", json.dumps([UPLOADED, {**LOOKED_UP, "id": "fan"}]), "'fan' is used 2 times"),
         ("models", json.dumps([{**UPLOADED, "traffic": "x"}]), "models[0].traffic: 'x' is not"),
         ("models", json.dumps([{**UPLOADED, "trafic": 1}]), "did you mean traffic?"),
+        ("rolloutSeconds", "90000", "rolloutSeconds: '90000' is not valid"),
+        ("containerLogging", "some", "containerLogging: 'some' is not valid"),
+        *(
+            ("models", json.dumps([UPLOADED, {**LOOKED_UP, **own}]), said)
+            for own, said in (
+                ({"machineType": "big"}, "models[1].machineType: 'big' is not such as"),
+                ({"minReplicas": 3}, "models[1]: minReplicas, 3, is more than maxReplicas, 2; the"),
+                ({"minReplicas": 0}, "models[1].minReplicas: 0 is not valid"),
+                ({"maxReplicas": 1001}, "models[1].maxReplicas: 1001 is not valid"),
+                ({"autoscaling": {"cpuPercent": 101}}, "models[1].autoscaling.cpuPercent: 101 is"),
+                ({"autoscaling": {"requests": 9}}, "did you mean requestsPerMinute?"),
+                ({"containerLogging": "some"}, "models[1].containerLogging: 'some' is not valid"),
+            )
+        ),
         ("models", json.dumps([{"id": "fan", "traffic": 100}]), "needs either `artifact`"),
         (
             "models",
@@ -338,7 +370,7 @@ def test_what_is_wrong_with_one_model_hides_nothing_of_what_is_wrong_between_mod
         {"id": "fan", "traffic": 5},
     ]
     assert problems(root, models=json.dumps(models), sourceArtifactsBucket="") == [
-        "models[0].replicas: 2 is for an unknown key; did you mean traffic?",
+        "models[0].replicas: 2 is for an unknown key; did you mean maxReplicas?",
         "models[2]: {'id': 'fan', 'traffic': 5} needs either `artifact` (upload) or `source` "
         "(look up)",
         "models: traffic is 90 + 20 + 5 = 115; it has to sum to 100",

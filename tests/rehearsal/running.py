@@ -110,6 +110,10 @@ class Stack:
     def endpoint(self) -> dict[str, Any]:
         return self._vertex(self.settings.endpoint_name)
 
+    def deployed(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.endpoint()["deployedModels"]
+        return found
+
     def model(self) -> dict[str, Any]:
         return self._vertex(colleague.model_name(self.settings))
 

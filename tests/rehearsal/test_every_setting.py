@@ -81,7 +81,16 @@ class Group:
 
 
 def serving(stack: Stack) -> list[dict[str, Any]]:
-    return [deployed["dedicatedResources"] for deployed in stack.endpoint()["deployedModels"]]
+    return [deployed["dedicatedResources"] for deployed in stack.deployed()]
+
+
+OF_ITS_OWN = {
+    "machineType": "n1-standard-2",
+    "minReplicas": 1,
+    "maxReplicas": 1,
+    "autoscaling": {"cpuPercent": 80},
+    "containerLogging": True,
+}
 
 
 CHANGES = (
@@ -157,6 +166,13 @@ CHANGES = (
                     for r in serving(s)
                 ),
             ),
+            Case(
+                "containerLogging",
+                False,
+                {"update ModelRollout"},
+                lambda s: all(it["disableContainerLogging"] for it in s.deployed()),
+            ),
+            Case("rolloutSeconds", 900, set()),
             Case("readinessSeconds", 600, set()),
             Case("riskPercent", 70, {"update Subscription", "update Table"}),
             Case(
@@ -187,6 +203,16 @@ CHANGES = (
                 ),
             ),
         )
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                [models(90, 10)[0], models(90, 10)[1] | OF_ITS_OWN],
+                {"update ModelRollout"},
+                lambda s: sorted(r["maxReplicaCount"] for r in serving(s)) == [1, 3],
+            ),
+        ),
     ),
     Group(
         (

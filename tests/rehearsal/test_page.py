@@ -229,6 +229,20 @@ def test_hours_are_replicas_times_the_hours_of_a_month(summary: dict[str, Any]) 
     assert not re.search(r"[$€£]|\bUSD\b", text_of(summary))
 
 
+def test_a_model_may_run_on_machines_of_its_own(summary: dict[str, Any]) -> None:
+    summary["serving"] |= {
+        "replicas": [2, 10],
+        "own": {"shuttle-baseline": ["n1-standard-4", 1, 1]},
+    }
+    rows = Page(page.html(summary)).table(
+        "Machine-hours a month (730 hours), of n1-standard-2 and n1-standard-4"
+    )
+    assert rows[1:] == [
+        ["shuttle-baseline", "10 %", "1 of n1-standard-4", "730"],
+        ["All models", "", "3 to 11", "2,190 to 8,030"],
+    ]
+
+
 def test_plots_show_the_figures_and_say_them_too(recorded: dict[str, Any], made: Page) -> None:
     said = [given["aria-label"] for tag, given in made.tags if given.get("role") == "img"]
     assert len(said) == 2

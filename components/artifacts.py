@@ -10,6 +10,8 @@ from pathlib import Path
 import pulumi
 import pulumi_gcp as gcp
 
+from components.settings import files
+
 DAY = 24 * 60 * 60
 
 
@@ -24,20 +26,37 @@ class ArtifactsArgs:
 @dataclass(frozen=True)
 class UploadsArgs:
     bucket: pulumi.Input[str]
-    files: Mapping[str, Path]
-    """Model id → the file to upload for it."""
+    files: Mapping[str, Mapping[str, Path]]
+    """Model id → the files to upload for it, by their names in the artifact."""
     training: Mapping[str, Path] = field(default_factory=dict)
     """Model id → what it was trained on, kept for who compares with it."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An uploaded model artifact: the folder that Vertex AI reads, and the file's SHA-256."""
+    """An uploaded model artifact: the folder that Vertex AI reads, and its content's SHA-256."""
 
     uri: pulumi.Output[str]
     sha256: str
     training: pulumi.Output[str] | None = None
     """`gs://` name of what the model was trained on."""
+
+
+def files_of(artifact: Path, image: str) -> Mapping[str, Path]:
+    """The files of an artifact, by the names under which a container with `image` finds them."""
+    if artifact.is_dir():
+        return files(artifact)
+    # Vertex AI's scikit-learn containers look for exactly this file name.
+    return {"model.joblib" if "/prediction/sklearn-" in image else artifact.name: artifact}
+
+
+def digest(files: Mapping[str, Path]) -> str:
+    """SHA-256 of the one file, or of the digests of all with their names."""
+    each = {name: hashlib.sha256(it.read_bytes()).hexdigest() for name, it in files.items()}
+    if len(each) == 1:
+        return next(iter(each.values()))
+    text = "".join(f"{sha256}  {name}\n" for name, sha256 in each.items())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Artifacts(pulumi.ComponentResource):
@@ -76,8 +95,8 @@ class Uploads(pulumi.ComponentResource):
 
     Leaves alone: other objects in the bucket, such as what training stores there.
 
-    An object's name holds the hash of its content, so a new artifact is a new object: the old one
-    stays until no deployed model reads it any more.
+    An object's name holds the hash of the artifact's content, so a new artifact is new objects:
+    the old ones stay until no deployed model reads them any more.
     """
 
     by_model: Mapping[str, Artifact]
@@ -88,24 +107,28 @@ class Uploads(pulumi.ComponentResource):
         super().__init__("predictive-maintenance:components:Uploads", name, None, opts)
         self._bucket = args.bucket
         self.by_model = {
-            id: self._upload(id, path, args.training.get(id)) for id, path in args.files.items()
+            id: self._upload(id, named, args.training.get(id)) for id, named in args.files.items()
         }
         self.register_outputs({})
 
-    def _upload(self, model: str, path: Path, data: Path | None) -> Artifact:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        uploaded = gcp.storage.BucketObject(
-            f"{model}-artifact",
-            bucket=self._bucket,
-            # Vertex AI's scikit-learn containers look for exactly this file name.
-            name=f"models/{model}/{sha256[:12]}/model.joblib",
-            source=pulumi.FileAsset(str(path)),
-            content_type="application/octet-stream",
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        folder = uploaded.name.apply(lambda name: name.rpartition("/")[0])
+    def _upload(self, model: str, files: Mapping[str, Path], data: Path | None) -> Artifact:
+        sha256 = digest(files)
+        folder = f"models/{model}/{sha256[:12]}"
+        uploaded = [
+            gcp.storage.BucketObject(
+                f"{model}-artifact" + (f"-{name}" if len(files) > 1 else ""),
+                bucket=self._bucket,
+                name=f"{folder}/{name}",
+                source=pulumi.FileAsset(str(path)),
+                content_type="application/octet-stream",
+                opts=pulumi.ResourceOptions(parent=self),
+            ).name
+            for name, path in files.items()
+        ]
+        # Known when all of them are there.
+        folder_there = pulumi.Output.all(*uploaded).apply(lambda _: folder)
         return Artifact(
-            pulumi.Output.concat("gs://", self._bucket, "/", folder),
+            pulumi.Output.concat("gs://", self._bucket, "/", folder_there),
             sha256,
             self._store(model, data) if data else None,
         )

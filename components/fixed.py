@@ -75,7 +75,7 @@ BUCKET: Final = "The artifact bucket goes, with all that training stored in it."
 def watched(settings: Settings) -> list[SettingArgs]:
     """What the next `pulumi up` is held to: these settings, and what to do instead of a change."""
     s = settings
-    uploads = ", ".join(model.id for model in s.models if model.artifact)
+    uploads = ", ".join(model.id for model in s.models if model.uploaded)
     source, reviewed = s.source_project, s.preview_member
     pool = s.pool_id if s.federation else ""
     registers = permissions.REGISTER in s.deployer_may

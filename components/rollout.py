@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from components import permissions as table
-from components.artifacts import Uploads, UploadsArgs
+from components.artifacts import Uploads, UploadsArgs, files_of
 from components.devices import Devices, DevicesArgs
 from components.drift import Drift, DriftArgs
 from components.foundation import Ground, Providers
@@ -32,7 +32,11 @@ def declare(
             "uploads",
             UploadsArgs(
                 settings.artifacts_bucket,
-                {it.id: root / it.artifact for it in settings.models if it.artifact},
+                {
+                    it.id: files_of(root / it.artifact, settings.image(it))
+                    for it in settings.models
+                    if it.artifact
+                },
                 {
                     it.id: root / it.training.data
                     for it in settings.models

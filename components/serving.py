@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pulumi
 from components import permissions
 from components.artifacts import Artifact
 from components.settings import Model, Settings
+from vertexops import forms
 from vertexops.sdk import ModelRollout, RegisteredModel
 
 
@@ -23,6 +25,13 @@ class ServingArgs:
     ground: Sequence[pulumi.Resource]
     """What the rollout stands on: on the way down who asks keeps the right to, until nobody
     answers any more."""
+
+
+def image_digest(image: str) -> str:
+    """The SHA-256 of an image that is named by it; of the name of any other, which has then to be
+    another one for other content."""
+    pinned = forms.IMAGE.parse(image)["digest"].removeprefix("sha256:")
+    return pinned or hashlib.sha256(image.encode()).hexdigest()
 
 
 class Serving(pulumi.ComponentResource):
@@ -69,15 +78,17 @@ class Serving(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         if model.source:
             return RegisteredModel(model.id, model=model.source, opts=child)
-        artifact, settings = args.artifacts[model.id], args.settings
+        settings, artifact = args.settings, args.artifacts.get(model.id)
+        image = settings.image(model)
         return RegisteredModel(
             model.id,
             project=settings.project,
             location=settings.region,
             model_id=model.id,
             display_name=model.id,
-            artifact_uri=artifact.uri,
-            artifact_hash=artifact.sha256,
-            container_image_uri=settings.serving_container,
+            artifact_uri=artifact.uri if artifact else None,
+            artifact_hash=artifact.sha256 if artifact else image_digest(image),
+            container_image_uri=image,
+            container=settings.served(model).container.specification or None,
             opts=child,
         )

@@ -34,7 +34,7 @@ from pydantic_core import PydanticCustomError
 
 from components import permissions
 from pulumi_plugin.kinds import ProviderError
-from vertexops import clearblade, forms, schema
+from vertexops import clearblade, containers, forms, schema
 
 # Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
 # fmt: off
@@ -193,6 +193,8 @@ PoolId = Annotated[
     str,
     matches(r"(?!gcp-)[a-z0-9-]{4,32}", "a pool id: 4-32 of a-z, 0-9 and -, and no gcp- first"),
 ]
+Route = Annotated[str, matches(*forms.ROUTE)]
+Image = Annotated[str, matches(*forms.IMAGE)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 
@@ -224,6 +226,62 @@ class Autoscaling(_Frozen):
         }
 
 
+class Probe(_Frozen):
+    """Asks the container for `path`, or runs `command` in it, to see whether it is well."""
+
+    path: Route | None = None
+    command: tuple[str, ...] = ()
+    initial_delay_seconds: Annotated[int, Field(ge=0)] | None = None
+    period_seconds: Annotated[int, Field(ge=1)] | None = None
+    timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    failure_threshold: Annotated[int, Field(ge=1)] | None = None
+    success_threshold: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _looks_in_one_way(self) -> Probe:
+        if bool(self.path) == bool(self.command):
+            raise ValueError(containers.ONE_WAY)
+        return self
+
+
+class Container(_Frozen):
+    """How the image runs; limits are those of the discovery document (ModelContainerSpec).
+
+    `image` is the model's own, in place of servingContainer. What is left out is as Vertex AI has
+    it: it asks port 8080, on paths with the numbers of endpoint and deployed model.
+    """
+
+    image: Image | None = None
+    predict_route: Route | None = None
+    health_route: Route | None = None
+    port: Annotated[int, Field(ge=containers.PORTS[0], le=containers.PORTS[1])] | None = None
+    env: dict[str, str] = {}
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    deployment_timeout_seconds: (
+        Annotated[
+            int,
+            Field(ge=containers.DEPLOYMENT_SECONDS[0], le=containers.DEPLOYMENT_SECONDS[1]),
+        ]
+        | None
+    ) = None
+    startup_probe: Probe | None = None
+    health_probe: Probe | None = None
+
+    @field_validator("env")
+    @classmethod
+    def _fits_a_container(cls, env: dict[str, str]) -> dict[str, str]:
+        if wrong := "; ".join(containers.env_problems(env)):
+            raise ValueError(wrong)
+        return env
+
+    @property
+    def specification(self) -> dict[str, Any]:
+        """All that is set but the image, as `ContainerArgs` names it."""
+        set_ = self.model_dump(mode="json", exclude={"image"}, exclude_defaults=True)
+        return {key: value for key, value in set_.items() if value not in ({}, [])}
+
+
 class Served(NamedTuple):
     """How a model is served."""
 
@@ -232,6 +290,7 @@ class Served(NamedTuple):
     max_replicas: int
     autoscaling: Autoscaling
     container_logging: bool
+    container: Container
 
     @property
     def scales(self) -> bool:
@@ -239,7 +298,8 @@ class Served(NamedTuple):
 
 
 class Model(_Frozen):
-    """A model on the endpoint: uploaded from `artifact` (a path), or looked up as `source`.
+    """A model on the endpoint: uploaded from `artifact` (the path of a file or a folder), or from
+    nothing when an image of its own holds it; or looked up as `source`.
 
     What it says of how it is served takes the place of the setting of that name.
     """
@@ -254,14 +314,28 @@ class Model(_Frozen):
     max_replicas: Replicas | None = None
     autoscaling: Autoscaling | None = None
     container_logging: bool | None = None
+    container: Container | None = None
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Model:
-        if (self.artifact is None) == (self.source is None):
-            raise ValueError("needs either `artifact` (upload) or `source` (look up)")
+        own = self.container is not None and self.container.image is not None
+        if (self.artifact is None) == (self.source is None) and (self.artifact or not own):
+            raise ValueError(
+                "needs either `artifact` (upload) or `source` (look up), or a container with an "
+                "`image` that holds the model"
+            )
+        if self.source and self.container:
+            raise ValueError(
+                "has a `container`, which is for an upload: a version that is looked up keeps the "
+                "one that it was registered with"
+            )
         if self.training and not self.artifact:
             raise ValueError("has `training` data, which is stored beside an `artifact`")
         return self
+
+    @property
+    def uploaded(self) -> bool:
+        return self.source is None
 
     @property
     def source_project(self) -> str:
@@ -376,12 +450,13 @@ class Settings(_Frozen):
     dedicated_endpoint: bool
     request_log_percent: Percent
     source_artifacts_bucket: BucketName | None = None
-    serving_container: str
+    serving_container: Image
     machine_type: MachineType
     max_replicas: Replicas
     min_replicas: Replicas
     autoscaling: Autoscaling
     container_logging: bool
+    container: Container
     models: tuple[Model, ...]
     rollout_seconds: Annotated[int, Field(ge=0, le=86_400)]
     sensors: tuple[Sensor, ...]
@@ -428,6 +503,13 @@ class Settings(_Frozen):
         if minimum > maximum:
             raise ValueError(f"is more than maxReplicas, {maximum}; use 1 to {maximum}")
         return minimum
+
+    @field_validator("container")
+    @classmethod
+    def _is_of_all_models(cls, container: Container) -> Container:
+        if container.image:
+            raise ValueError("has an `image`: servingContainer is the one of all models")
+        return container
 
     @field_validator("sensors")
     @classmethod
@@ -541,6 +623,10 @@ class Settings(_Frozen):
             raise ValidationError.from_exception_data("models", wrong)
         return models
 
+    def image(self, model: Model) -> str:
+        """What an uploaded model runs in."""
+        return (model.container and model.container.image) or self.serving_container
+
     def served(self, model: Model) -> Served:
         """How one of the models is served: as its entry says, or else as the settings say."""
         own = {name: getattr(model, name) for name in Served._fields}
@@ -548,8 +634,13 @@ class Settings(_Frozen):
 
     @property
     def rollout_deadline(self) -> int:
-        """Seconds for a rollout: its models are deployed one after the other."""
-        return self.rollout_seconds or DEPLOYMENT_SECONDS * len(self.models)
+        """Seconds for a rollout: its models are deployed one after the other.
+
+        How long a looked-up model may take is not known beforehand.
+        """
+        each = (self.served(it).container.deployment_timeout_seconds for it in self.models)
+        longest = sum(max(seconds or 0, DEPLOYMENT_SECONDS) for seconds in each)
+        return self.rollout_seconds or longest
 
     @property
     def source_project(self) -> str | None:
@@ -671,6 +762,9 @@ class Settings(_Frozen):
 NESTED: Final[Mapping[str, type[_Frozen]]] = {
     "models": Model,
     "training": Training,
+    "container": Container,
+    "startupProbe": Probe,
+    "healthProbe": Probe,
     "autoscaling": Autoscaling,
     "deviceRegistry": DeviceRegistry,
     "drift": Drift,
@@ -692,6 +786,12 @@ def _readable(given: list[Any], wrong: list[Any]) -> tuple[Model, ...]:
         Model.model_construct(**{key: item[key] for key in item if (index, key) not in unread})
         for index, item in enumerate(fields)
     )
+
+
+def files(artifact: Path) -> dict[str, Path]:
+    """The files of an artifact that is a folder, by their names below it, in their order."""
+    found = sorted(path for path in artifact.rglob("*") if path.is_file())
+    return {path.relative_to(artifact).as_posix(): path for path in found}
 
 
 def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
@@ -728,9 +828,13 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
                 f"[{index}]: minReplicas, {least}, is more than maxReplicas, {most}; the entry has "
                 "what it leaves out from the settings of all models: give it both"
             )
-        if model.artifact and permissions.REGISTER not in others.get("deployer_may", ("register",)):
+        container = model.container
+        what, brought = "artifact", model.artifact
+        if not model.artifact and isinstance(container, Container):
+            what, brought = "container.image", container.image
+        if brought and permissions.REGISTER not in others.get("deployer_may", ("register",)):
             yield (
-                f"[{index}].artifact: {model.artifact!r} cannot be uploaded, for deployerMay has "
+                f"[{index}].{what}: {brought!r} cannot be uploaded, for deployerMay has "
                 "no 'register'; add it, or look the model up with `source`"
             )
 
@@ -856,11 +960,16 @@ def parse(raw: Mapping[str, str], root: Path) -> Settings:
         training = fields.get("training")
         data = training.get("data") if isinstance(training, dict) else None
         for key, path in (("artifact", fields.get("artifact")), ("training.data", data)):
-            if isinstance(path, str) and not (root / path).is_file():
-                problems.append(
-                    f"models[{index}].{key}: {path!r} is no file in {root}; "
-                    "train one (`make model`) or correct the path"
-                )
+            if not isinstance(path, str) or (root / path).is_file():
+                continue
+            if key == "artifact" and any(files(root / path)):
+                continue
+            problems.append(
+                f"models[{index}].{key}: {path!r} is no file in {root}, and no folder with files; "
+                "train one (`make model`) or correct the path"
+                if key == "artifact"
+                else f"models[{index}].{key}: {path!r} is no file in {root}; correct the path"
+            )
     if problems:
         raise SettingsError(problems)
     return settings

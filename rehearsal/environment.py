@@ -93,7 +93,8 @@ class Environment:
 
 
 def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
-    """The environment in `Pulumi.<stack>.yaml`, with the models to upload found in `models`.
+    """The environment in `Pulumi.<stack>.yaml`, with the models to upload found in `models`: the
+    file of each, or its folder where the artifact's path ends with a slash.
 
     Its people and pipelines come in by identity federation (rehearsal/callers.py).
 
@@ -113,7 +114,8 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
             values[key] = callers.member(values[key])
     for model in values["models"]:
         if "artifact" in model:
-            model["artifact"] = str(artifact(models, model["id"]))
+            file = artifact(models, model["id"])
+            model["artifact"] = str(file.parent if model["artifact"].endswith("/") else file)
         if "training" in model:
             model["training"]["data"] = str(training(models, model["id"]))
     settings = parse(raw(values), ROOT)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
+from pulumi_plugin.kinds import Failure
 from pulumi_plugin.shapes import Form
 
 ENDPOINT: Final = Form(
@@ -25,6 +27,18 @@ MODEL: Final = Form(
 MODEL_ID: Final = Form(
     r"[a-z_][a-z0-9_-]{0,62}",
     "a model id: up to 63 of a-z, 0-9, _ and -, first no digit and no -",
+)
+ROUTE: Final = Form(r"/\S*", "a path that begins with /")
+# EnvVar.name, discovery document of aiplatform v1
+VARIABLE: Final = Form(
+    r"[A-Za-z_][A-Za-z0-9_]*",
+    "a C identifier: letters, digits and _, first no digit",
+)
+# ModelContainerSpec.imageUri, discovery document of aiplatform v1
+IMAGE: Final = Form(
+    r"((?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/\s]+)/(?P<repository>[^/\s]+)"
+    r"|([a-z]+\.)?gcr\.io/[^/\s]+)/[^\s@]+(@(?P<digest>sha256:[0-9a-f]{64}))?",
+    "an image in Artifact Registry (REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE) or in gcr.io",
 )
 ACCOUNT: Final = Form(
     r"[a-z0-9-]+@([a-z0-9.:-]+\.iam|developer|appspot)\.gserviceaccount\.com",
@@ -64,3 +78,12 @@ DEVICE: Final = Form(
 TOPIC: Final = Form(
     r"projects/(?P<project>[^/]+)/topics/(?P<id>[^/]+)", "a topic: projects/P/topics/T"
 )
+
+
+def within(value: object, allowed: tuple[float, float], at: str) -> list[Failure]:
+    """What is wrong with the value of the property `at`; only a number can be out of bounds."""
+    least, most = allowed
+    if not isinstance(value, int) or least <= value <= most:
+        return []
+    said = f"{least} to {most}" if most < math.inf else f"at least {least}"
+    return [Failure(at, f"is {value}, not {said}")]

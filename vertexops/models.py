@@ -9,21 +9,24 @@ UpdateModelRequest).
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Protocol
 
 from pulumi_plugin.kinds import Change, Context, Failure, Kind, ProviderError, Resource
 from pulumi_plugin.values import UNKNOWN, Props, changed_keys, is_known
-from vertexops import forms
+from vertexops import containers, forms
 from vertexops.errors import GoogleError, Json, explain
 from vertexops.google import Google
 from vertexops.schema import PACKAGE, REGISTERED_MODEL
 from vertexops.waiting import ATTEMPTS, Clock, Operations, Waiting
 
 DEADLINE = 1800
-REQUIRED = ("modelId", "displayName", "artifactUri", "artifactHash", "containerImageUri")
+REQUIRED = ("modelId", "displayName", "artifactHash", "containerImageUri")
 CONTENT = ("artifactHash", "artifactUri", "containerImageUri")
-REPLACES = ("model", "project", "location", "modelId", *CONTENT)
+# The same, and part of an alias only where it is there: aliases of before it was known stay.
+CONTENT_LATER = ("container",)
+REPLACES = ("model", "project", "location", "modelId", *CONTENT, *CONTENT_LATER)
 DRIFTS = ("displayName", "description", "labels")
 STABLE = ("name", "versionId", "versionName", "createTime")
 
@@ -45,8 +48,12 @@ class Registry(Operations, Protocol):
 
 def content_alias(inputs: Props) -> str:
     """`sha-` and 12 digits of the artifact's digest, then 8 for where and how it is served."""
-    rest = "\n".join(str(inputs.get(key) or "") for key in CONTENT)
-    return f"sha-{inputs['artifactHash'][:12]}-{hashlib.sha256(rest.encode()).hexdigest()[:8]}"
+    parts = [
+        *(str(inputs.get(key) or "") for key in CONTENT),
+        *(json.dumps(inputs[key], sort_keys=True) for key in CONTENT_LATER if inputs.get(key)),
+    ]
+    rest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return f"sha-{inputs['artifactHash'][:12]}-{rest[:8]}"
 
 
 class RegisteredModel(Kind):
@@ -78,6 +85,7 @@ class RegisteredModel(Kind):
         failures += forms.DIGEST.check(inputs.get("artifactHash"), "artifactHash")
         failures += forms.DIRECTORY.check(inputs.get("artifactUri"), "artifactUri")
         failures += forms.ACCOUNT.check(inputs.get("serviceAccount"), "serviceAccount")
+        failures += containers.check(inputs.get("container"))
         aliases = inputs.get("versionAliases", [])
         for i, alias in enumerate(aliases if isinstance(aliases, list) else []):
             at = f"versionAliases[{i}]"
@@ -157,7 +165,7 @@ class RegisteredModel(Kind):
                     labels="labels",
                     artifactUri="artifactUri",
                 ),
-                "containerSpec": {"imageUri": inputs["containerImageUri"]},
+                "containerSpec": _specification(inputs),
                 "versionDescription": f"artifact {inputs['artifactHash']}",
                 "versionAliases": [
                     content_alias(inputs),
@@ -194,11 +202,12 @@ class RegisteredModel(Kind):
 
         Its aliases have moved to the version that was uploaded last.
         """
+        wanted = containers.from_google(_specification(inputs))
         for version in waiting.call(registry.versions, parent):
             same = (
                 version.get("versionDescription") == f"artifact {inputs['artifactHash']}"
-                and version.get("artifactUri") == inputs["artifactUri"]
-                and version.get("containerSpec", {}).get("imageUri") == inputs["containerImageUri"]
+                and version.get("artifactUri", "") == inputs.get("artifactUri", "")
+                and containers.from_google(version.get("containerSpec", {})) == wanted
             )
             if same and not version.get("versionAliases") and not version.get("deployedModels"):
                 name = f"{parent}@{version['versionId']}"
@@ -311,6 +320,10 @@ def _parent(inputs: Props) -> str:
     return "projects/{project}/locations/{location}/models/{modelId}".format(**inputs)
 
 
+def _specification(inputs: Props) -> Json:
+    return containers.to_google(inputs["containerImageUri"], inputs.get("container", {}))
+
+
 def _given(inputs: Props, **names: str) -> Json:
     return {name: inputs[key] for key, name in names.items() if key in inputs}
 
@@ -348,12 +361,14 @@ def _imported(version: Json, parts: dict[str, str]) -> Props | None:
     described = DESCRIBED.fullmatch(version.get("versionDescription", ""))
     if not described:
         return None
+    image, container = containers.from_google(version.get("containerSpec", {}))
     inputs = {
         "project": parts["project"],
         "location": parts["location"],
         "modelId": parts["id"],
-        "artifactUri": version.get("artifactUri", ""),
+        **_given(version, artifactUri="artifactUri"),
         "artifactHash": described[1],
-        "containerImageUri": version.get("containerSpec", {}).get("imageUri", ""),
+        "containerImageUri": image,
+        **({"container": container} if container else {}),
     }
     return _inputs(version, inputs)

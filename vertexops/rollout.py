@@ -296,7 +296,7 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
         at, name = f"models[{i}]", model.get("model")
         failures += forms.ACCOUNT.check(model.get("serviceAccount"), f"{at}.serviceAccount")
         for key, allowed in RANGES.items():
-            failures += _within(model.get(key), allowed, f"{at}.{key}")
+            failures += forms.within(model.get(key), allowed, f"{at}.{key}")
         failures += _check_targets(model, at)
         fewest, many = model.get("minReplicas", 1), model.get("maxReplicas")
         if isinstance(fewest, int) and isinstance(many, int) and many < fewest:
@@ -325,14 +325,6 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
     return failures
 
 
-def _within(value: Any, allowed: tuple[float, float], at: str) -> list[Failure]:
-    least, most = allowed
-    if not isinstance(value, int) or least <= value <= most:
-        return []
-    said = f"{least} to {most}" if most < math.inf else f"at least {least}"
-    return [Failure(at, f"is {value}, not {said}")]
-
-
 def _check_targets(model: Props, at: str) -> list[Failure]:
     targets = model.get("autoscaling")
     if not isinstance(targets, dict):
@@ -347,7 +339,7 @@ def _check_targets(model: Props, at: str) -> list[Failure]:
         elif metric == DUTY_CYCLE and not model.get("acceleratorType"):
             failures.append(Failure(where, "is for models with an acceleratorType"))
         else:
-            failures += _within(target, TARGETS[metric], where)
+            failures += forms.within(target, TARGETS[metric], where)
     return failures
 
 

@@ -106,6 +106,31 @@ TYPES = {
         },
         ("id", "model", "traffic"),
     ),
+    # Discovery document of aiplatform v1, ModelContainerSpec and Probe.
+    "Container": Shape(
+        {
+            "predictRoute": _property(STRING, "Path that predictions are asked for on."),
+            "healthRoute": _property(STRING, "Path that says whether the container is well."),
+            "port": _property(INTEGER, "Port that it listens on; default 8080."),
+            "env": _property(LABELS, "Environment variables."),
+            "command": _property(STRINGS, "In place of the image's ENTRYPOINT."),
+            "args": _property(STRINGS, "In place of the image's CMD."),
+            "deploymentTimeoutSeconds": _property(INTEGER, "At most 7200."),
+            "startupProbe": {"$ref": f"#/types/{NAME}:index:Probe"},
+            "healthProbe": {"$ref": f"#/types/{NAME}:index:Probe"},
+        }
+    ),
+    "Probe": Shape(
+        {
+            "path": _property(STRING, "Path to ask for, on the container's port."),
+            "command": _property(STRINGS, "What to run in the container instead."),
+            "initialDelaySeconds": _property(INTEGER, "Before the first look; default 0."),
+            "periodSeconds": _property(INTEGER, "Between looks; default 10."),
+            "timeoutSeconds": _property(INTEGER, "Until a look has failed; default 1."),
+            "failureThreshold": _property(INTEGER, "Failures in a row that count; default 3."),
+            "successThreshold": _property(INTEGER, "Successes in a row that count; default 1."),
+        }
+    ),
     "MonitoringObjective": Shape(
         {
             "deployedModelId": _property(STRING, "Whose requests; as ModelRollout gives it."),
@@ -164,11 +189,16 @@ RESOURCES = {
                 "displayName": _property(STRING, "Display name of the model."),
                 "description": _property(STRING, "Description of the model."),
                 "labels": _property(LABELS, "Labels of the version."),
-                "artifactUri": _property(STRING, "gs:// directory that holds the artifact."),
+                "artifactUri": _property(
+                    STRING, "gs:// directory that holds the artifact; none where the image does."
+                ),
                 "artifactHash": _property(
-                    STRING, "Hex digest of the artifact: another digest is another version."
+                    STRING,
+                    "Hex digest of the artifact, or of an image that holds it: another digest is "
+                    "another version.",
                 ),
                 "containerImageUri": _property(STRING, "Serving container image."),
+                "container": {"$ref": f"#/types/{NAME}:index:Container"},
                 "versionAliases": _property(STRINGS, "Aliases besides `default` and our own."),
                 "serviceAccount": _property(STRING, "Account that reads the artifact at upload."),
             },

@@ -81,6 +81,42 @@ class _Resource(pulumi.CustomResource):
 
 
 @_args
+class ProbeArgs:
+    """Asks for a path, or runs a command in the container, to see whether it is well."""
+
+    path: pulumi.Input[str] | None = None
+    command: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None
+    initial_delay_seconds: pulumi.Input[int] | None = pulumi.property(
+        "initialDelaySeconds", default=None
+    )
+    period_seconds: pulumi.Input[int] | None = pulumi.property("periodSeconds", default=None)
+    timeout_seconds: pulumi.Input[int] | None = pulumi.property("timeoutSeconds", default=None)
+    failure_threshold: pulumi.Input[int] | None = pulumi.property("failureThreshold", default=None)
+    success_threshold: pulumi.Input[int] | None = pulumi.property("successThreshold", default=None)
+
+
+@_args
+class ContainerArgs:
+    """How an image runs, where it is not as Vertex AI would run it; fixed with the version."""
+
+    predict_route: pulumi.Input[str] | None = pulumi.property("predictRoute", default=None)
+    health_route: pulumi.Input[str] | None = pulumi.property("healthRoute", default=None)
+    port: pulumi.Input[int] | None = None
+    env: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None
+    command: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None
+    args: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None
+    deployment_timeout_seconds: pulumi.Input[int] | None = pulumi.property(
+        "deploymentTimeoutSeconds", default=None
+    )
+    startup_probe: pulumi.Input[pulumi.InputType[ProbeArgs]] | None = pulumi.property(
+        "startupProbe", default=None
+    )
+    health_probe: pulumi.Input[pulumi.InputType[ProbeArgs]] | None = pulumi.property(
+        "healthProbe", default=None
+    )
+
+
+@_args
 class _RegisteredModelArgs:
     model: pulumi.Input[str] | None = None
     project: pulumi.Input[str] | None = None
@@ -94,6 +130,7 @@ class _RegisteredModelArgs:
     container_image_uri: pulumi.Input[str] | None = pulumi.property(
         "containerImageUri", default=None
     )
+    container: pulumi.Input[pulumi.InputType[ContainerArgs]] | None = None
     version_aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = pulumi.property(
         "versionAliases", default=None
     )
@@ -127,6 +164,7 @@ class RegisteredModel(_Resource):
         artifact_uri: pulumi.Input[str] | None = None,
         artifact_hash: pulumi.Input[str] | None = None,
         container_image_uri: pulumi.Input[str] | None = None,
+        container: pulumi.Input[pulumi.InputType[ContainerArgs]] | None = None,
         version_aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         service_account: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -142,6 +180,7 @@ class RegisteredModel(_Resource):
             artifact_uri=artifact_uri,
             artifact_hash=artifact_hash,
             container_image_uri=container_image_uri,
+            container=container,
             version_aliases=version_aliases,
             service_account=service_account,
         )

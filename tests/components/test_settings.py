@@ -1,11 +1,15 @@
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from components.artifacts import digest, files_of
+from components.serving import image_digest
 from components.settings import (
     Settings,
     SettingsError,
+    files,
     parse,
     raw,
     stacks,
@@ -39,6 +43,7 @@ GOOD = {
     "autoscaling": '{"cpuPercent": 60}',
     "containerLogging": "true",
     "rolloutSeconds": "0",
+    "container": "{}",
     "sensors": "[]",
     "riskPercent": "50",
     "telemetryDays": "365",
@@ -99,6 +104,54 @@ def test_a_model_is_served_as_its_entry_says_and_else_as_the_settings_do(root: P
 def test_a_rollout_has_half_an_hour_for_each_model_unless_it_is_said(root: Path) -> None:
     assert parse(GOOD, root).rollout_deadline == 3600
     assert parse({**GOOD, "rolloutSeconds": "900"}, root).rollout_deadline == 900
+
+
+OWN_IMAGE = "us-central1-docker.pkg.dev/iot-staging/serving/pump:3"
+OWN = {"id": "pump-own", "traffic": 90, "container": {"image": OWN_IMAGE}}
+
+
+def test_a_model_may_have_a_container_of_its_own(root: Path) -> None:
+    """What it leaves out is Vertex AI's default, not what the setting says for other images."""
+    usual = {"deploymentTimeoutSeconds": 3600, "env": {"usual_mode": "fast"}}
+    sent = {"deployment_timeout_seconds": 3600, "env": {"usual_mode": "fast"}}
+    given = [{**UPLOADED, "traffic": 0}, OWN, LOOKED_UP]
+    settings = parse({**GOOD, "models": json.dumps(given), "container": json.dumps(usual)}, root)
+    first, second, _ = settings.models
+    assert settings.image(first) == GOOD["servingContainer"]
+    assert settings.served(first).container.specification == sent
+    assert settings.image(second) == OWN_IMAGE
+    assert settings.served(second).container.specification == {}
+    assert settings.rollout_deadline == 3600 + 1800 + 3600
+
+
+def test_an_artifact_may_be_a_folder(root: Path) -> None:
+    (root / "fan" / "assets").mkdir(parents=True)
+    (root / "fan" / "saved_model.pb").touch()
+    (root / "fan" / "assets" / "vocabulary.txt").touch()
+    folder = json.dumps([{**UPLOADED, "artifact": "fan"}, LOOKED_UP])
+    parse({**GOOD, "models": folder}, root)
+    assert list(files(root / "fan")) == ["assets/vocabulary.txt", "saved_model.pb"]
+    (root / "empty").mkdir()
+    empty = json.dumps([{**UPLOADED, "artifact": "empty"}, LOOKED_UP])
+    assert "'empty' is no file in" in problems(root, models=empty)[0]
+
+
+def test_the_content_of_an_artifact_is_that_of_all_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a.bst").write_bytes(b"a")
+    (tmp_path / "b.bst").write_bytes(b"b")
+    one, other = tmp_path / "a.bst", tmp_path / "b.bst"
+    assert digest({"model.joblib": one}) == hashlib.sha256(b"a").hexdigest()
+    both = [{"x": one, "y": other}, {"x": other, "y": one}, {"x": one, "z": other}, {"x": one}]
+    assert len({digest(it) for it in both}) == 4
+    assert list(files_of(one, GOOD["servingContainer"])) == ["model.joblib"]
+    assert list(files_of(one, OWN_IMAGE)) == ["a.bst"]
+    assert list(files_of(tmp_path, GOOD["servingContainer"])) == ["a.bst", "b.bst"]
+
+
+def test_an_image_is_known_by_its_digest_or_by_its_name() -> None:
+    pinned = f"{OWN_IMAGE}@sha256:{'a' * 64}"
+    assert image_digest(pinned) == "a" * 64
+    assert image_digest(OWN_IMAGE) == hashlib.sha256(OWN_IMAGE.encode()).hexdigest()
 
 
 WATCHED = {**GOOD, "requestLogPercent": "0", "sensors": '["heat", "load"]'}
@@ -308,6 +361,31 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("models", json.dumps([UPLOADED, {**LOOKED_UP, "id": "fan"}]), "'fan' is used 2 times"),
         ("models", json.dumps([{**UPLOADED, "traffic": "x"}]), "models[0].traffic: 'x' is not"),
         ("models", json.dumps([{**UPLOADED, "trafic": 1}]), "did you mean traffic?"),
+        ("servingContainer", "sklearn", "'sklearn' is not an image in Artifact Registry"),
+        ("container", json.dumps({"image": OWN_IMAGE}), "servingContainer is the one of all model"),
+        *(
+            ("container", json.dumps(given), said)
+            for given, said in (
+                ({"port": 65536}, "container.port: 65536 is not valid: input should be less than"),
+                ({"predictRoute": "x"}, "container.predictRoute: 'x' is not a path that begins"),
+                ({"deploymentTimeoutSeconds": 7201}, "deploymentTimeoutSeconds: 7201 is not valid"),
+                ({"env": {"A-B": "secret"}}, "is 'A-B', not a C identifier"),
+                ({"env": {"A": 1}}, "container.env.A: 1 is not valid"),
+                ({"startupProbe": {}}, "needs either `path` (to ask for) or `command`"),
+                ({"healthProbe": {"path": "/", "period": 5}}, "did you mean periodSeconds?"),
+                ({"healthProbe": {"path": "/", "timeoutSeconds": 0}}, "timeoutSeconds: 0 is not"),
+                ({"ports": [1]}, "did you mean port?"),
+            )
+        ),
+        *(
+            ("models", json.dumps(given), said)
+            for given, said in (
+                ([{**OWN, "container": {"port": 1}}, LOOKED_UP], "or a container with an `image`"),
+                ([{**OWN, "container": {"image": "x"}}, LOOKED_UP], "models[0].container.image: "),
+                ([UPLOADED, {**LOOKED_UP, "container": {"port": 1}}], "which is for an upload"),
+                ([UPLOADED, {**LOOKED_UP, "artifact": "fan.joblib"}], "needs either `artifact`"),
+            )
+        ),
         ("rolloutSeconds", "90000", "rolloutSeconds: '90000' is not valid"),
         ("containerLogging", "some", "containerLogging: 'some' is not valid"),
         *(
@@ -372,7 +450,7 @@ def test_what_is_wrong_with_one_model_hides_nothing_of_what_is_wrong_between_mod
     assert problems(root, models=json.dumps(models), sourceArtifactsBucket="") == [
         "models[0].replicas: 2 is for an unknown key; did you mean maxReplicas?",
         "models[2]: {'id': 'fan', 'traffic': 5} needs either `artifact` (upload) or `source` "
-        "(look up)",
+        "(look up), or a container with an `image` that holds the model",
         "models: traffic is 90 + 20 + 5 = 115; it has to sum to 100",
         "models: the id 'fan' is used 2 times; give each model its own",
         "models: sourceArtifactsBucket has to name the bucket of the artifacts in iot-models",

@@ -114,8 +114,10 @@ class Stack:
         found: list[dict[str, Any]] = self.endpoint()["deployedModels"]
         return found
 
-    def model(self) -> dict[str, Any]:
-        return self._vertex(colleague.model_name(self.settings))
+    def model(self, id: str = "") -> dict[str, Any]:
+        """One of the stack's uploads, the first one unless `id` says which."""
+        first = colleague.model_name(self.settings)
+        return self._vertex(f"{first.rpartition('/')[0]}/{id}" if id else first)
 
     def table(self, name: str) -> dict[str, Any]:
         """A table of the telemetry."""
@@ -137,7 +139,14 @@ class Stack:
         """Another artifact for each model that the stack uploads."""
         for model in self.settings.models:
             if model.artifact:
-                telemetry.train(Path(model.artifact), depth=12)
+                path = Path(model.artifact)
+                telemetry.train(path / "model.joblib" if path.is_dir() else path, depth=12)
+
+    def add_to_the_artifacts(self, name: str, text: str) -> None:
+        """A file beside what each model was trained to."""
+        for model in self.settings.models:
+            if model.artifact:
+                Path(model.artifact).with_name(name).write_text(text)
 
     def move_the_source(self, bucket: str) -> None:
         """The owner of the looked-up models registers newer versions, from another bucket."""

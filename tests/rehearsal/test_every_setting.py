@@ -84,6 +84,22 @@ def serving(stack: Stack) -> list[dict[str, Any]]:
     return [deployed["dedicatedResources"] for deployed in stack.deployed()]
 
 
+OWN_IMAGE = {
+    "id": "shuttle-own",
+    "traffic": 0,
+    "container": {
+        "image": "us-central1-docker.pkg.dev/iot-staging/serving/shuttle:1",
+        "predictRoute": "/predict",
+        "healthRoute": "/healthz",
+        "port": 7080,
+        "env": {"MODE": "fast", "usual_mode": "$(MODE)"},
+        "command": ["serve"],
+        "args": ["--workers=2"],
+        "deploymentTimeoutSeconds": 7200,
+        "startupProbe": {"path": "/healthz", "failureThreshold": 30},
+        "healthProbe": {"command": ["well"], "periodSeconds": 5},
+    },
+}
 OF_ITS_OWN = {
     "machineType": "n1-standard-2",
     "minReplicas": 1,
@@ -211,6 +227,46 @@ CHANGES = (
                 [models(90, 10)[0], models(90, 10)[1] | OF_ITS_OWN],
                 {"update ModelRollout"},
                 lambda s: sorted(r["maxReplicaCount"] for r in serving(s)) == [1, 3],
+            ),
+        ),
+    ),
+    Group(
+        (
+            Case(
+                "container",
+                {"deploymentTimeoutSeconds": 3600},
+                {"replace RegisteredModel", "update ModelRollout", "update Subscription"},
+                lambda s: s.model()["containerSpec"]["deploymentTimeout"] == "3600s",
+            ),
+        ),
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                [models(90, 10)[0] | {"artifact": "trained/"}, models(90, 10)[1], OWN_IMAGE],
+                {
+                    *("create BucketObject", "delete BucketObject", "replace RegisteredModel"),
+                    *("create RegisteredModel", "update ModelRollout", "update Subscription"),
+                },
+                lambda s: (
+                    [len(s.deployed()), s.model("shuttle-own")["containerSpec"]["ports"]]
+                    == [3, [{"containerPort": 7080}]]
+                ),
+            ),
+        ),
+        before=lambda stack: stack.add_to_the_artifacts("labels.txt", "sound\nfailing\n"),
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                models(90, 10),
+                {
+                    *("create BucketObject", "delete BucketObject", "replace RegisteredModel"),
+                    *("delete RegisteredModel", "update ModelRollout", "update Subscription"),
+                },
+                lambda s: len(s.deployed()) == 2,
             ),
         ),
     ),

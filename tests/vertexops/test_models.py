@@ -80,6 +80,89 @@ def test_the_same_artifact_in_another_container_is_another_version(world: World)
     assert (first, other) == (f"{PARENT}@1", f"{PARENT}@2")
 
 
+CONTAINER = {
+    "predictRoute": "/predict",
+    "healthRoute": "/healthz",
+    "port": 7080,
+    "env": {"MODE": "$(BASE) fast", "BASE": "very"},
+    "command": ["serve"],
+    "args": ["--workers=2"],
+    "deploymentTimeoutSeconds": 3600,
+    "startupProbe": {"path": "/healthz", "initialDelaySeconds": 5, "failureThreshold": 30},
+    "healthProbe": {"command": ["well"], "periodSeconds": 5, "timeoutSeconds": 5},
+}
+
+
+def test_a_container_is_sent_as_google_writes_it_and_imported_again(world: World) -> None:
+    inputs = INPUTS | {"container": CONTAINER}
+    id, _ = world.create(inputs)
+    [(_, body)] = world.vertex.calls
+    assert body["model"]["containerSpec"] == {
+        "imageUri": INPUTS["containerImageUri"],
+        "predictRoute": "/predict",
+        "healthRoute": "/healthz",
+        "ports": [{"containerPort": 7080}],
+        "env": [{"name": "BASE", "value": "very"}, {"name": "MODE", "value": "$(BASE) fast"}],
+        "command": ["serve"],
+        "args": ["--workers=2"],
+        "deploymentTimeout": "3600s",
+        "startupProbe": {
+            "httpGet": {"path": "/healthz", "port": 7080},
+            "initialDelaySeconds": 5,
+            "failureThreshold": 30,
+        },
+        "healthProbe": {"exec": {"command": ["well"]}, "periodSeconds": 5, "timeoutSeconds": 5},
+    }
+    assert world.read(id, {}) == inputs
+    assert world.read(id, inputs) == inputs
+
+
+def test_another_container_is_another_version(world: World) -> None:
+    inputs = INPUTS | {"container": CONTAINER}
+    assert world.kind.diff("", INPUTS, {}, inputs).replaces == ("container",)
+    other = inputs | {"container": CONTAINER | {"port": 7081}}
+    assert len({content_alias(it) for it in (INPUTS, inputs, other)}) == 3
+    assert content_alias(INPUTS | {"container": {}}) == content_alias(INPUTS)
+
+
+def test_an_image_may_hold_its_model(world: World) -> None:
+    inputs = {key: value for key, value in INPUTS.items() if key != "artifactUri"}
+    id, _ = world.create(inputs)
+    [(_, body)] = world.vertex.calls
+    assert "artifactUri" not in body["model"]
+    assert world.read(id, {}) == inputs
+
+
+@pytest.mark.parametrize(
+    ("container", "at", "said"),
+    [
+        ({"predictRoute": "predict"}, ".predictRoute", "is 'predict', not a path that begins wi"),
+        ({"healthRoute": ""}, ".healthRoute", "is '', not a path"),
+        ({"port": 0}, ".port", "is 0, not 1 to 65535"),
+        ({"deploymentTimeoutSeconds": 7201}, ".deploymentTimeoutSeconds", "not 1 to 7200"),
+        ({"env": {"9-x": "1"}}, ".env", "is '9-x', not a C identifier"),
+        ({"env": {f"A{i}": "" for i in range(201)}}, ".env", "are 201 variables, more than 200"),
+        ({"env": {"A": "x" * 131_070}}, ".env", "has A with 131072 bytes, name and value"),
+        ({"env": {f"A{i}": "x" * 131_000 for i in range(5)}}, ".env", "more than 512 KiB"),
+        ({"startupProbe": {}}, ".startupProbe", "needs either `path`"),
+        ({"startupProbe": {"path": "/", "command": ["a"]}}, ".startupProbe", "needs either `path`"),
+        ({"healthProbe": {"path": "x"}}, ".healthProbe.path", "is 'x', not a path"),
+        ({"healthProbe": {"path": "/", "periodSeconds": 0}}, ".healthProbe.periodSeconds", "least"),
+        ({"image": "x"}, ".image", "is not a property of Container"),
+        ("x", "", "is 'x', not a map"),
+    ],
+)
+def test_what_no_container_has(world: World, container: Any, at: str, said: str) -> None:
+    [(where, found)] = world.failures(INPUTS | {"container": container}).items()
+    assert where == f"container{at}" and said in found
+
+
+def test_a_container_that_is_not_known_yet_passes(world: World) -> None:
+    assert world.failures(INPUTS | {"container": UNKNOWN}) == {}
+    unknown = dict.fromkeys(CONTAINER, UNKNOWN)
+    assert world.failures(INPUTS | {"container": unknown}) == {}
+
+
 def test_going_back_to_a_version_that_was_kept_makes_it_the_default_again(world: World) -> None:
     world.create(INPUTS)
     world.create(NEXT)
@@ -330,7 +413,6 @@ def test_one_form_or_the_other(world: World) -> None:
     assert world.failures({}).keys() == {"model"}
     assert world.failures({"modelId": "pump", "artifactHash": "a" * 64}).keys() == {
         "displayName",
-        "artifactUri",
         "containerImageUri",
     }
 

@@ -2,8 +2,8 @@
 
 Refused for now, as nothing here behaves by it: accelerators, reservations, spot and flex-start
 machines, scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of
-predictions and of deployments, access logs, explanations, probes and further ports of a container,
-metadata and schemata of a model. Replicas follow requests (scaling.py), not the use of CPUs.
+predictions, access logs, explanations, liveness probes and further ports of a container, metadata
+and schemata of a model. Replicas follow requests (scaling.py), not the use of CPUs.
 """
 
 from simulator.api.honoured import Table
@@ -36,7 +36,12 @@ HONOURED = Table(
         "Model": "displayName description labels etag versionAliases versionDescription "
         "artifactUri containerSpec encryptionSpec",
         # Beyond the image only for images that cannot run here anyway (models.check_container).
-        "ModelContainerSpec": "imageUri command args env ports predictRoute healthRoute",
+        "ModelContainerSpec": "imageUri command args env ports predictRoute healthRoute "
+        "deploymentTimeout startupProbe healthProbe",
+        "Probe": "exec httpGet initialDelaySeconds periodSeconds timeoutSeconds failureThreshold "
+        "successThreshold",
+        "ProbeExecAction": "command",
+        "ProbeHttpGetAction": "path port",
         "EnvVar": "name value",
         "Port": "containerPort",
         "MergeVersionAliasesRequest": "versionAliases",

@@ -41,6 +41,7 @@ ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 MUTABLE = ("displayName", "description", "labels", "versionDescription")
 UPLOADED = (*MUTABLE, "artifactUri", "containerSpec", "encryptionSpec")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MOST_SECONDS = 7200
 REPOSITORY = re.compile(r"([a-z]+-[a-z]+\d|us|europe|asia)-docker\.pkg\.dev/([^/]+)/([^/]+)/.+")
 
 
@@ -182,12 +183,16 @@ def check_container(spec: dict[str, Any]) -> None:
     """Discovery document, ModelContainerSpec; for the 200 variables docs custom-container.
 
     The pre-built containers run as they are: what would change their behaviour is not simulated.
+    All of them start in time.
     """
-    if is_sklearn(image := spec["imageUri"]) and (others := sorted(spec.keys() - {"imageUri"})):
+    others = sorted(spec.keys() - {"imageUri", "deploymentTimeout"})
+    if is_sklearn(image := spec["imageUri"]) and others:
         raise unimplemented(f"containerSpec.{others[0]} with the pre-built container {image}")
     for port in spec.get("ports", ()):
         if not 1 <= port.get("containerPort", 0) <= 65535:
             raise invalid(f"{port.get('containerPort', 0)} is no valid port of a container.")
+    if float(spec.get("deploymentTimeout", "0s").rstrip("s")) > MOST_SECONDS:
+        raise invalid("The limit for deployment_timeout is 2 hours.")
     variables = [item.get("name", "") for item in spec.get("env", ())]
     if wrong := [name for name in variables if not VARIABLE.fullmatch(name)]:
         raise invalid(f"{wrong[0]} is no valid name of an environment variable.")

@@ -104,8 +104,8 @@ DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle
         (UPLOAD, on_model(metadata={"a": 1}), "model.metadata"),
         (
             UPLOAD,
-            on_model(containerSpec={"imageUri": CUSTOM, "startupProbe": {"periodSeconds": 5}}),
-            "startupProbe",
+            on_model(containerSpec={"imageUri": CUSTOM, "livenessProbe": {"periodSeconds": 5}}),
+            "livenessProbe",
         ),
         (
             UPLOAD,
@@ -139,6 +139,9 @@ def test_a_container_that_does_not_run_here_keeps_what_it_is_given(sandbox: Sand
         "ports": [{"container_port": 7080}],
         "predict_route": "/predict",
         "health_route": "/healthz",
+        "deployment_timeout": {"seconds": 7200},
+        "startup_probe": {"http_get": {"path": "/healthz", "port": 7080}, "failure_threshold": 30},
+        "health_probe": {"exec_": {"command": ["well"]}, "period_seconds": 5},
     }
     uri = sandbox.bucket(**{"model.bst": artifact()})
     model = sandbox.upload(uri, model={"container_spec": given})
@@ -147,6 +150,9 @@ def test_a_container_that_does_not_run_here_keeps_what_it_is_given(sandbox: Sand
     for wrong in ({"ports": [{"container_port": 70_000}]}, {"env": [{"name": "9-x"}]}):
         with pytest.raises(exceptions.BadRequest, match="is no valid"):
             sandbox.upload(uri, "other", model={"container_spec": {**given, **wrong}})
+    late = {**given, "deployment_timeout": {"seconds": 7201}}
+    with pytest.raises(exceptions.BadRequest, match="2 hours"):
+        sandbox.upload(uri, "other", model={"container_spec": late})
 
 
 def test_without_a_machine_type_it_is_googles_default(

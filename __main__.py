@@ -53,7 +53,14 @@ settled = FixedSettings(
 )
 after = pulumi.ResourceOptions(depends_on=[settled])
 platform = Providers(
-    gcp.Provider("platform", project=settings.project, zone=settings.zone, opts=after), vertexops
+    gcp.Provider(
+        "platform",
+        project=settings.project,
+        zone=settings.zone,
+        default_labels=settings.labels or None,
+        opts=after,
+    ),
+    vertexops,
 )
 
 ground = (

@@ -486,6 +486,7 @@ _SETTINGS: Final = {
     table.INFORM: "pulumi config set --path alerts.topic TOPIC",
     table.FEDERATE: "pulumi config set --path federation.repositoryId ID  # and ownerId, "
     "rolloutEnvironment",
+    table.LABEL: "pulumi config set --path labels.KEY VALUE",
     table.FOUNDATION: "pulumi config set --path federation.foundationEnvironment NAME",
     table.WHOLE: "pulumi config set layer whole",
     table.LAYERS: "pulumi config set layer foundation  # and a stack of layer rollout",
@@ -500,6 +501,7 @@ _WHY: Final = {
     table.WATCH: "alerts tell somebody",
     table.INFORM: "alerts have a topic",
     table.FEDERATE: "federation is set",
+    table.LABEL: "labels are set",
     table.WHOLE: "layer is whole",
     table.LAYERS: "layer is foundation or rollout",
     table.FOUNDATION: "federation has a foundationEnvironment",

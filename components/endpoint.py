@@ -46,7 +46,7 @@ class Endpoint(pulumi.ComponentResource):
             dataset_id=LOG_DATASET,
             location=settings.region,
             # Always, for a change of it would be sent to BigQuery as an update, which the platform
-            # has no permission for; `protect` keeps the dataset.
+            # has no permission for without labels; `protect` keeps the dataset.
             delete_contents_on_destroy=True,
             opts=pulumi.ResourceOptions(
                 parent=self, provider=args.platform, protect=settings.protect

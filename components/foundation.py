@@ -128,6 +128,7 @@ def as_deployer(settings: Settings, caller: Providers, deployer: pulumi.Input[st
             "deployer",
             project=settings.project,
             zone=settings.zone,
+            default_labels=settings.labels or None,
             impersonate_service_account=deployer,
         ),
         Provider("deployer-vertexops", impersonate_service_account=deployer),

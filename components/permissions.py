@@ -86,6 +86,7 @@ DRIFT: Final = "drift"
 WATCH: Final = "watch"
 INFORM: Final = "inform"
 FEDERATE: Final = "federate"
+LABEL: Final = "label"
 FOUNDATION: Final = "foundation"
 WHOLE: Final = "whole"
 LAYERS: Final = "layers"
@@ -103,6 +104,7 @@ FOLLOWING: Final = {
     WATCH: "somebody is told of incidents",
     INFORM: "incidents are published on a topic",
     FEDERATE: "GitHub jobs come in by federation",
+    LABEL: "what there is carries labels",
     FOUNDATION: "a GitHub environment declares the foundation",
     WHOLE: "one stack declares all of it",
     LAYERS: "foundation and rollout are two stacks",
@@ -315,6 +317,10 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read the log dataset",    "bigquery datasets.get",                     "bigquery.datasets.get"),
         ("read endpoint grants",    "aiplatform endpoints.getIamPolicy",         "aiplatform.endpoints.getIamPolicy"),
         ("grant on the endpoint",   "aiplatform endpoints.setIamPolicy",         "aiplatform.endpoints.setIamPolicy"),
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("label the log dataset",   "bigquery datasets.update",                  "bigquery.datasets.update"),
+        when=LABEL,
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("create the bucket",       "storage buckets.insert",                    "storage.buckets.create"),

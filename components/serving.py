@@ -86,6 +86,7 @@ class Serving(pulumi.ComponentResource):
             location=settings.region,
             model_id=model.id,
             display_name=model.id,
+            labels=settings.labels or None,
             artifact_uri=artifact.uri if artifact else None,
             artifact_hash=artifact.sha256 if artifact else image_digest(image),
             container_image_uri=image,

@@ -195,6 +195,14 @@ PoolId = Annotated[
 ]
 Route = Annotated[str, matches(*forms.ROUTE)]
 Image = Annotated[str, matches(*forms.IMAGE)]
+# What all services take that they are given to: docs storage/docs/tags-and-labels. Vertex AI takes
+# 64 characters (discovery document, Model.labels).
+LabelKey = Annotated[
+    str, matches(r"[a-z][a-z0-9_-]{0,62}", "a label's key: up to 63 of a-z, 0-9, _ and -, a first")
+]
+LabelValue = Annotated[
+    str, matches(r"[a-z0-9_-]{0,63}", "a label's value: up to 63 of a-z, 0-9, _ and -")
+]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
 
@@ -448,6 +456,7 @@ class Settings(_Frozen):
     role_prefix: str
     endpoint_id: EndpointId
     dedicated_endpoint: bool
+    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
     request_log_percent: Percent
     source_artifacts_bucket: BucketName | None = None
     serving_container: Image
@@ -659,6 +668,7 @@ class Settings(_Frozen):
             permissions.WATCH: self.alerts.told,
             permissions.INFORM: self.alerts.topic,
             permissions.FEDERATE: self.federation,
+            permissions.LABEL: self.labels,
             permissions.FOUNDATION: self.federation and self.federation.foundation_environment,
             permissions.WHOLE: self.layer == "whole",
             permissions.LAYERS: self.layer != "whole",

@@ -18,6 +18,7 @@ from components import permissions as table
 from components import telemetry as stack
 from components.alerts import SERVICE
 from components.dashboard import DENIALS
+from components.endpoint import LOG_DATASET
 from rehearsal import colleague, lifecycle
 from rehearsal import environment as environments
 from rehearsal.environment import OWNER, Environment
@@ -177,6 +178,9 @@ def _by_hand(run: Rehearsal) -> Iterator[Change]:
         model = colleague.model_name(settings)
         at = f"{colleague.api(settings)}/{model}?updateMask=displayName"
         yield "PATCH", at, {"name": model, "displayName": BY_HAND}
+    if labels := settings.labels:
+        log = f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{LOG_DATASET}"
+        yield "PATCH", log, {"labels": dict.fromkeys(labels, "by-hand")}
     if run.routes:
         yield from _of_telemetry(project)
     if run.federates:

@@ -2,8 +2,8 @@
 
 A version made by us carries an alias derived from its content, so that a run after a crash adopts
 what the first one uploaded; and its description holds the whole digest, so that an import knows it.
-Display name and description belong to the model, labels to the version (model_service.proto,
-UpdateModelRequest).
+Display name and description belong to the model, labels to either (model_service.proto,
+UpdateModelRequest): those of a program are given to the version.
 """
 
 from __future__ import annotations
@@ -260,12 +260,27 @@ class RegisteredModel(Kind):
     def _patch(
         self, registry: Registry, name: str, inputs: Props, present: Props, waiting: Waiting
     ) -> None:
-        """Bring display name and description of the model, then labels of the version, in line."""
-        for target, keys in ((name.partition("@")[0], DRIFTS[:2]), (name, DRIFTS[2:])):
+        """Bring display name and description of the model, then labels of the version, in line.
+
+        Google shows a version with the labels of its model too, and both alike: what is still
+        there once the version has the right ones is the model's.
+        """
+        parent = name.partition("@")[0]
+        for target, keys in ((parent, DRIFTS[:2]), (name, DRIFTS[2:])):
             changed = [key for key in keys if inputs.get(key) != present.get(key)]
             if changed:
-                model = {"name": target} | {key: inputs[key] for key in changed if key in inputs}
-                waiting.call(registry.update_model, model, ",".join(changed))
+                self._set(registry, target, inputs, changed, waiting)
+        wanted = inputs.get("labels") or {}
+        if wanted != (present.get("labels") or {}):
+            shown = waiting.call(registry.model, name).get("labels") or {}
+            if shown != wanted:
+                self._set(registry, parent, inputs, ["labels"], waiting)
+
+    def _set(
+        self, registry: Registry, target: str, inputs: Props, keys: list[str], waiting: Waiting
+    ) -> None:
+        model = {"name": target} | {key: inputs[key] for key in keys if key in inputs}
+        waiting.call(registry.update_model, model, ",".join(keys))
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         if "model" in inputs:

@@ -33,6 +33,7 @@ GOOD = {
     "rolePrefix": "predictiveMaintenance",
     "endpointId": "7203418",
     "dedicatedEndpoint": "false",
+    "labels": "{}",
     "requestLogPercent": "100",
     "models": json.dumps([UPLOADED, LOOKED_UP]),
     "sourceArtifactsBucket": "iot-models-artifacts",
@@ -247,6 +248,11 @@ def test_an_endpoint_that_google_numbered_can_be_taken_over(root: Path) -> None:
     assert parse({**GOOD, "endpointId": number}, root).endpoint_name.endswith(f"/{number}")
 
 
+def test_labels_are_a_capability(root: Path) -> None:
+    settings = parse({**GOOD, "labels": '{"team": "pumps"}'}, root)
+    assert settings.labels == {"team": "pumps"} and "label" in settings.capabilities
+
+
 def test_settings_cannot_be_changed(root: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(GOOD, root).project = "other"
@@ -384,6 +390,17 @@ def test_settings_cannot_be_changed(root: Path) -> None:
                 ([{**OWN, "container": {"image": "x"}}, LOOKED_UP], "models[0].container.image: "),
                 ([UPLOADED, {**LOOKED_UP, "container": {"port": 1}}], "which is for an upload"),
                 ([UPLOADED, {**LOOKED_UP, "artifact": "fan.joblib"}], "needs either `artifact`"),
+            )
+        ),
+        *(
+            ("labels", json.dumps(given), said)
+            for given, said in (
+                ({"Team": "x"}, "labels.Team.[key]: 'Team' is not a label's key: up to 63 of a-z"),
+                ({"1": "x"}, "is not a label's key"),
+                ({"team": "A b"}, "labels.team: 'A b' is not a label's value: up to 63 of a-z"),
+                ({"team": "x" * 64}, "is not a label's value"),
+                ({"team": 1}, "labels.team: 1 is not valid"),
+                ({f"a{i}": "" for i in range(65)}, "at most 64 items"),
             )
         ),
         ("rolloutSeconds", "90000", "rolloutSeconds: '90000' is not valid"),

@@ -205,6 +205,21 @@ CHANGES = (
     Group(
         (
             Case(
+                "labels",
+                {"team": "pumps"},
+                {
+                    *("update gcp", "update AiEndpoint", "update Bucket", "update Dataset"),
+                    *("update Table", "update Topic", "update Subscription"),
+                    "update RegisteredModel",
+                },
+                lambda s: all(it["labels"]["team"] == "pumps" for it in (s.endpoint(), s.model())),
+            ),
+        ),
+        before=lambda stack: stack.give_the_platform(table.LABEL),
+    ),
+    Group(
+        (
+            Case(
                 "servingContainer",
                 CONTAINER,
                 {"replace RegisteredModel", "update ModelRollout", "update Subscription"},

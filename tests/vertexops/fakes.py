@@ -46,6 +46,7 @@ class FakeVertex:
         self.clock, self.quota = clock, quota
         self.endpoints: dict[str, Json] = {}
         self.models: dict[str, dict[str, Json]] = {}
+        self.model_labels: dict[str, dict[str, str]] = {}
         self.jobs: dict[str, Json] = {}
         self.operations: dict[str, tuple[float, Callable[[], Json]]] = {}
         self.done: dict[str, Json] = {}
@@ -204,7 +205,8 @@ class FakeVertex:
         parent, _, version = name.partition("@")
         for number, info in self.models.get(parent, {}).items():
             if (version or "default") in (number, *info["versionAliases"]):
-                return {"name": parent, **info}
+                labels = self.model_labels.get(parent, {}) | info.get("labels", {})
+                return {"name": parent, **info, **({"labels": labels} if labels else {})}
         raise GoogleError(404, "NOT_FOUND", f"Model `{name}` not found.")
 
     def versions(self, name: str) -> list[Json]:
@@ -239,10 +241,19 @@ class FakeVertex:
 
     def update_model(self, model: Json, mask: str) -> None:
         self._called("update_model", model, mask)
+        """UpdateModelRequest, 1-6."""
         parent, _, version = model["name"].partition("@")
+        keys = set(mask.split(","))
+        if not keys <= ({"versionDescription"} if version else {"displayName", "description"}) | {
+            "labels"
+        }:
+            raise GoogleError(400, "FAILED_PRECONDITION", "mismatch of names and fields")
+        if "labels" in keys and not version:
+            self.model_labels[parent] = model.get("labels", {})
+            keys.remove("labels")
         for number, info in self.models[parent].items():
             if version in ("", number):
-                info |= {key: model.get(key, "") for key in mask.split(",")}
+                info |= {key: model.get(key, {} if key == "labels" else "") for key in keys}
 
     def merge_aliases(self, name: str, aliases: list[str]) -> None:
         self._called("merge_aliases", name, aliases)

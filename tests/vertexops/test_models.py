@@ -297,6 +297,28 @@ def test_names_and_labels_change_in_place(world: World) -> None:
     assert world.kind.diff("", INPUTS, {}, dict(INPUTS)).updates == ()
 
 
+def test_a_label_of_the_model_shows_and_goes(world: World) -> None:
+    inputs = INPUTS | {"labels": {"team": "pumps"}}
+    id, outputs = world.create(inputs)
+    world.vertex.model_labels[PARENT] = {"stage": "test"}
+    now = world.read(id, inputs)
+    assert now == inputs | {"labels": {"team": "pumps", "stage": "test"}}
+    world.vertex.calls.clear()
+    world.kind.update(id, now, outputs, inputs, world.context)
+    asked = [(model["name"], mask) for _, model, mask in world.vertex.calls]
+    assert asked == [(f"{PARENT}@1", "labels"), (PARENT, "labels")]
+    assert world.read(id, inputs) == inputs
+
+
+def test_a_label_of_the_version_changes_there_alone(world: World) -> None:
+    inputs = INPUTS | {"labels": {"team": "pumps"}}
+    id, outputs = world.create(inputs)
+    world.vertex.calls.clear()
+    world.kind.update(id, inputs, outputs, INPUTS, world.context)
+    assert [model["name"] for _, model, _ in world.vertex.calls] == [f"{PARENT}@1"]
+    assert world.read(id, INPUTS) == INPUTS
+
+
 def test_drift_shows_and_aliases_of_others_do_not(world: World) -> None:
     id, _ = world.create(INPUTS)
     world.vertex.models[PARENT]["1"] |= {"displayName": "renamed"}

@@ -32,14 +32,17 @@ from simulator.services.vertex.state import (
     project_of,
     region_of,
     require_key,
+    update_paths,
 )
 
 method = Methods()
 
 MODEL_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
-MUTABLE = ("displayName", "description", "labels", "versionDescription")
-UPLOADED = (*MUTABLE, "artifactUri", "containerSpec", "encryptionSpec")
+# model_service.proto, UpdateModelRequest, 4; labels are of either.
+OF_MODELS = ("displayName", "description", "labels")
+OF_VERSIONS = ("versionDescription", "labels")
+UPLOADED = (*OF_MODELS, "versionDescription", "artifactUri", "containerSpec", "encryptionSpec")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MOST_SECONDS = 7200
 REPOSITORY = re.compile(r"([a-z]+-[a-z]+\d|us|europe|asia)-docker\.pkg\.dev/([^/]+)/([^/]+)/.+")
@@ -56,9 +59,12 @@ def shown(call: Call, model: Model, version: str) -> dict[str, Any]:
     """A version as `models.get` answers it."""
     vertex = call.cloud[Vertex]
     info = model.versions[version]
+    # Which of two values a label then has is not documented.
+    labels = model.labels | info.get("labels", {})
     answer = {
         "name": vertex.numbered(model.name),
         **info,
+        **({"labels": labels} if labels else {}),
         "createTime": model.created,
         "updateTime": info["versionUpdateTime"],
         # As for every model with a container of its own.
@@ -283,9 +289,31 @@ def list_versions(call: Call) -> Result:
     reads="updateMask",
 )
 def patch_model(call: Call) -> Result:
-    model, version = call.cloud[Vertex].model(call.params["name"])
+    """model_service.proto, UpdateModelRequest, 1-6: a name with a version is about its fields, any
+    other about the model's. The words of the precondition error are ours.
+
+    A model's names are kept with each of its versions, for each is shown with them.
+    """
+    name = call.params["name"].removesuffix("@-")
+    model, version = call.cloud[Vertex].model(name)
+    mask = call.params.get("updateMask")
+    mutable, others = (OF_VERSIONS, OF_MODELS) if "@" in name else (OF_MODELS, OF_VERSIONS)
+    if wrong := sorted(update_paths(mask) & set(others) - set(mutable)):
+        raise failed_precondition(
+            f"The field `{wrong[0]}` cannot be updated by the name {call.params['name']}."
+        )
     _change(call, model, version)
-    apply_mask(model.versions[version], call.body, call.params.get("updateMask"), MUTABLE)
+    if "@" in name:
+        apply_mask(model.versions[version], call.body, mask, mutable)
+        return shown(call, model, version)
+    changed: dict[str, Any] = {"labels": model.labels}
+    apply_mask(changed, call.body, mask, mutable)
+    model.labels = changed.pop("labels", {})
+    gone = update_paths(mask) - changed.keys()
+    for info in model.versions.values():
+        info |= changed
+        for key in gone & {"displayName", "description"}:
+            info.pop(key, None)
     return shown(call, model, version)
 
 

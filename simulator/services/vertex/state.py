@@ -38,6 +38,8 @@ class Model:
     created: str
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     uploaded: int = 0
+    # Each version is shown with these, too.
+    labels: dict[str, str] = field(default_factory=dict)
 
     def version_with(self, alias: str) -> str | None:
         for number, info in self.versions.items():

@@ -228,6 +228,31 @@ def test_a_model_changes_by_mask_only(sandbox: Sandbox, model: str) -> None:
         sandbox.models().update_model(model=change, update_mask={"paths": ["artifact_uri"]})
 
 
+def test_labels_of_a_model_and_of_its_version_are_shown_together(
+    sandbox: Sandbox, model: str
+) -> None:
+    client = sandbox.models()
+
+    def update(name: str, **fields: Any) -> dict[str, str]:
+        mask = {"paths": list(fields)}
+        return dict(client.update_model(model={"name": name, **fields}, update_mask=mask).labels)
+
+    assert update(model, labels={"team": "pumps"}) == {"team": "pumps"}
+    both = {"team": "pumps", "stage": "test"}
+    assert update(f"{model}@1", labels={"stage": "test"}) == both
+    assert update(f"{model}@1", labels={}) == {"team": "pumps"}
+    assert update(f"{model}@-", labels={}) == {}
+    update(model, display_name="renamed", description="")
+    assert client.get_model(name=f"{model}@1").display_name == "renamed"
+    for name, fields in (
+        (f"{model}@1", {"display_name": "x"}),
+        (model, {"version_description": "x"}),
+        (model, {"labels": {}, "version_description": "x"}),
+    ):
+        with pytest.raises(exceptions.BadRequest, match="cannot be updated by the name"):
+            update(name, **fields)
+
+
 def test_models_are_listed_by_filter_order_and_page(sandbox: Sandbox) -> None:
     uri = sandbox.bucket()
     for name, env in (("b", "prod"), ("a", "staging"), ("c", "prod")):

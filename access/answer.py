@@ -307,11 +307,9 @@ class Explanation:
         if on in (table.PROJECT, table.SOURCE_PROJECT):
             command = f"projects add-iam-policy-binding {project} --condition=None"
             return "gcp.projects.IAMMember", here, command
-        if on in (table.ARTIFACTS, table.SOURCE_ARTIFACTS):
+        if on in (table.ARTIFACTS, table.SOURCE_ARTIFACTS, table.REGISTRY_ARTIFACTS):
             named = re.search(r"(?:gs://|buckets/)([\w.-]+)", self.denial.resource)
-            mine = settings and (
-                settings.source_artifacts_bucket if in_source else settings.artifacts_bucket
-            )
+            mine = settings and settings.buckets[on]
             bucket = mine or (named and named[1]) or "BUCKET"
             return (
                 "gcp.storage.BucketIAMMember",
@@ -478,6 +476,8 @@ _SETTINGS: Final = {
     table.REGISTER: "pulumi config set --path 'deployerMay[0]' register",
     table.RETIRE: "pulumi config set --path 'deployerMay[1]' retire",
     table.SOURCE: "pulumi config set --path 'models[0].source' MODEL",
+    table.OWN_REGISTRY: "pulumi config set --path 'models[0].source' MODEL",
+    table.OWN_BUCKET: "pulumi config set registryArtifactsBucket BUCKET",
     table.REVIEW: "pulumi config set previewMember MEMBER",
     table.INVITE: "pulumi config set previewMember MEMBER",
     table.ROUTE: "pulumi config set --path 'sensors[0]' SENSOR",
@@ -493,7 +493,9 @@ _SETTINGS: Final = {
 }
 _WHY: Final = {
     **{name: f"deployerMay has {name}" for name in table.CAPABILITIES},
-    table.SOURCE: "a model has a `source`",
+    table.SOURCE: "a model has a `source` in another project",
+    table.OWN_REGISTRY: "a model has a `source` in the stack's own project",
+    table.OWN_BUCKET: "registryArtifactsBucket is set, and a model is from its own registry",
     table.REVIEW: "previewMember or federation is set",
     table.INVITE: "previewMember is set",
     table.ROUTE: "sensors are named",

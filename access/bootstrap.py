@@ -95,6 +95,6 @@ def _given(settings: Settings) -> Iterator[str]:
     for model in settings.models:
         if model.source:
             yield f"# - {model.source}"
-    if settings.source_artifacts_bucket:
-        yield f"# - gs://{settings.source_artifacts_bucket}, with its artifacts"
+    for bucket in filter(None, (settings.source_artifacts_bucket, settings.own_bucket)):
+        yield f"# - gs://{bucket}, with its artifacts"
     yield "# - a backend for Pulumi's state, such as a bucket that only the platform may read"

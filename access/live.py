@@ -126,9 +126,7 @@ class Live:
             return (f"//cloudresourcemanager.googleapis.com/{name}",)
         if on == table.ENDPOINT:
             return (f"//aiplatform.googleapis.com/{settings.endpoint_name}",)
-        if on in (table.ARTIFACTS, table.SOURCE_ARTIFACTS):
-            own = on == table.ARTIFACTS
-            bucket = settings.artifacts_bucket if own else settings.source_artifacts_bucket
+        if bucket := settings.buckets.get(on):
             return (f"//storage.googleapis.com/projects/_/buckets/{bucket}",)
         if on == table.TABLES:
             return (f"//bigquery.googleapis.com/{project}/datasets/{telemetry.DATASET}",)

@@ -287,7 +287,7 @@ def _denied(live: Live, identity: str, place: str, permission: str) -> bool:
 
 
 def models(live: Live, asked: Asked) -> Findings:
-    """The deployer sees the models; those of another project lie where they can be read."""
+    """The deployer sees the models; those that are looked up lie where they can be read."""
     if table.REGISTER in live.settings.capabilities:
         yield from _tried("the registry, as the deployer", live, _registry)
     for model in live.settings.models:
@@ -306,7 +306,7 @@ def _registry(live: Live) -> Findings:
 
 
 def _looked_up(live: Live, model: Model) -> Findings:
-    about, bucket = str(model.source), live.settings.source_artifacts_bucket
+    about, bucket = str(model.source), live.settings.bucket_of(model)
     found = _found(live.become(table.DEPLOYER), f"{live.vertex}/v1/{model.source}")
     if found is None:
         where = f"--project={model.source_project} --region={model.source_region}"
@@ -318,7 +318,9 @@ def _looked_up(live: Live, model: Model) -> Findings:
     else:
         moved = artifact.removeprefix("gs://").partition("/")[0]
         text = f"its artifact is in {moved}, the grants are on {bucket}"
-        yield Finding(about, FAIL, text, (f"pulumi config set sourceArtifactsBucket {moved}", UP))
+        own = model.source_project == live.settings.project
+        key = "registryArtifactsBucket" if own else "sourceArtifactsBucket"
+        yield Finding(about, FAIL, text, (f"pulumi config set {key} {moved}", UP))
 
 
 def regions(live: Live, asked: Asked) -> Findings:
@@ -328,6 +330,8 @@ def regions(live: Live, asked: Asked) -> Findings:
         places.append(f"{STORAGE}/b/{settings.artifacts_bucket}")
     if settings.source_artifacts_bucket:
         places.append(f"{STORAGE}/b/{settings.source_artifacts_bucket}")
+    if settings.own_bucket:
+        places.append(f"{STORAGE}/b/{settings.own_bucket}")
     if settings.sensors:
         places.append(f"{BIGQUERY}/projects/{settings.project}/datasets/{DATASET}")
     for url in places:

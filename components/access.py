@@ -186,10 +186,16 @@ class Access(pulumi.ComponentResource):
                 member=member,
                 opts=child,
             )
-        if role.on in (table.ARTIFACTS, table.SOURCE_ARTIFACTS):
-            bucket = self._settings.source_artifacts_bucket if in_source else self._bucket
+        buckets = {
+            table.ARTIFACTS: self._bucket,
+            table.SOURCE_ARTIFACTS: self._settings.source_artifacts_bucket,
+            table.REGISTRY_ARTIFACTS: self._settings.own_bucket,
+        }
+        if role.on in buckets:
+            # Two buckets of one project may have the same role.
+            logical = f"{name}-registry" if role.on == table.REGISTRY_ARTIFACTS else name
             return gcp.storage.BucketIAMMember(
-                name, bucket=bucket or "", role=granted, member=member, opts=child
+                logical, bucket=buckets[role.on] or "", role=granted, member=member, opts=child
             )
         if role.on in (table.TOPIC, table.DEAD_LETTERS):
             return gcp.pubsub.TopicIAMMember(

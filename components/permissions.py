@@ -59,6 +59,7 @@ PROJECT: Final = "project"
 SOURCE_PROJECT: Final = "source project"
 ARTIFACTS: Final = "artifact bucket"
 SOURCE_ARTIFACTS: Final = "source artifact bucket"
+REGISTRY_ARTIFACTS: Final = "registry artifact bucket"
 ENDPOINT: Final = "endpoint"
 DEPLOYER_ACCOUNT: Final = "deployer account"
 PREVIEW_ACCOUNT: Final = "preview account"
@@ -79,6 +80,8 @@ IN_SOURCE: Final = frozenset({SOURCE_PROJECT, SOURCE_ARTIFACTS})
 REGISTER: Final = "register"
 RETIRE: Final = "retire"
 SOURCE: Final = "source"
+OWN_REGISTRY: Final = "own-registry"
+OWN_BUCKET: Final = "own-bucket"
 REVIEW: Final = "review"
 INVITE: Final = "invite"
 ROUTE: Final = "route"
@@ -97,6 +100,8 @@ CAPABILITIES: Final = {
 """What an environment may let its deployer do."""
 FOLLOWING: Final = {
     SOURCE: "a model lives in another project",
+    OWN_REGISTRY: "a model is looked up in this project's own registry",
+    OWN_BUCKET: "its artifact is in a bucket that the stack does not make",
     REVIEW: "pull requests are previewed",
     INVITE: "previewMember previews them",
     ROUTE: "telemetry is routed to predictions",
@@ -212,6 +217,10 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("load a model from the source project", "aiplatform models.get",        "aiplatform.models.get"),
         when=SOURCE,
     ),
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("look a model up",         "aiplatform models.get",                     "aiplatform.models.get"),
+        when=OWN_REGISTRY,
+    ),
     *_rows(PLATFORM, "tokenCreator", DEPLOYER_ACCOUNT,
         ("become the deployer",     "iamcredentials generateAccessToken",        "iam.serviceAccounts.getAccessToken"),
     ),
@@ -240,6 +249,11 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("load the model artifact", "storage objects.get",                       "storage.objects.get"),
         ("find the model artifact", "storage objects.list",                      "storage.objects.list"),
         when=SOURCE,
+    ),
+    *_rows(SERVING, "artifactReader", REGISTRY_ARTIFACTS,
+        ("load the model artifact", "storage objects.get",                       "storage.objects.get"),
+        ("find the model artifact", "storage objects.list",                      "storage.objects.list"),
+        when=OWN_BUCKET,
     ),
     *_rows(AGENT, "artifactReader", SOURCE_ARTIFACTS,
         # Same-project artifacts need no grant: the agent's own role reads them.
@@ -329,6 +343,11 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
         ("grant on the bucket",     "storage buckets.setIamPolicy",              "storage.buckets.setIamPolicy"),
         when=REGISTER,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("read the registry bucket's grants", "storage buckets.getIamPolicy",    "storage.buckets.getIamPolicy"),
+        ("grant on the registry bucket", "storage buckets.setIamPolicy",         "storage.buckets.setIamPolicy"),
+        when=OWN_BUCKET,
     ),
     *_either((PLATFORM, "platform", PROJECT), (DEPLOYER, "artifactKeeper", ARTIFACTS),
         ("store the artifact",      "storage objects.insert",                    "storage.objects.create"),
@@ -501,6 +520,14 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("read bucket grants",      "storage buckets.getIamPolicy",              "storage.buckets.getIamPolicy"),
         ("check the artifact",      "storage objects.get",                       "storage.objects.get"),
         when=f"{REVIEW} {REGISTER}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("look a model up",         "aiplatform models.get",                     "aiplatform.models.get"),
+        when=f"{REVIEW} {OWN_REGISTRY}",
+    ),
+    *_rows(PREVIEW, "previewer", PROJECT,
+        ("read the registry bucket's grants", "storage buckets.getIamPolicy",    "storage.buckets.getIamPolicy"),
+        when=f"{REVIEW} {OWN_BUCKET}",
     ),
     *_rows(PREVIEW, "previewer", PROJECT,
         ("read the schema",         "pubsub schemas.get",                        "pubsub.schemas.get"),

@@ -459,6 +459,7 @@ class Settings(_Frozen):
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
     request_log_percent: Percent
     source_artifacts_bucket: BucketName | None = None
+    registry_artifacts_bucket: BucketName | None = None
     serving_container: Image
     machine_type: MachineType
     max_replicas: Replicas
@@ -653,14 +654,43 @@ class Settings(_Frozen):
 
     @property
     def source_project(self) -> str | None:
-        """The project whose registry the looked-up models are in."""
-        return next((model.source_project for model in self.models if model.source), None)
+        """The other project whose registry looked-up models are in."""
+        projects = (model.source_project for model in self.models if model.source)
+        return next((project for project in projects if project != self.project), None)
+
+    @property
+    def own_registry(self) -> bool:
+        """Whether models are looked up in the stack's own project."""
+        return any(model.source_project == self.project for model in self.models)
+
+    @property
+    def own_bucket(self) -> str:
+        """Where their artifacts are, if not in the stack's artifact bucket; empty for that."""
+        named = self.registry_artifacts_bucket if self.own_registry else None
+        return named if named and named != self.artifacts_bucket else ""
+
+    @property
+    def buckets(self) -> dict[str, str]:
+        """What the table calls a bucket with artifacts → its name; empty where there is none."""
+        return {
+            permissions.ARTIFACTS: self.artifacts_bucket,
+            permissions.SOURCE_ARTIFACTS: self.source_artifacts_bucket or "",
+            permissions.REGISTRY_ARTIFACTS: self.own_bucket,
+        }
+
+    def bucket_of(self, model: Model) -> str:
+        """Where the artifact of a looked-up model is."""
+        if model.source_project == self.project:
+            return self.own_bucket or self.artifacts_bucket
+        return self.source_artifacts_bucket or ""
 
     @property
     def capabilities(self) -> frozenset[str]:
         """What the roles of this environment have to cover."""
         follows: dict[str, object] = {
             permissions.SOURCE: self.source_project,
+            permissions.OWN_REGISTRY: self.own_registry,
+            permissions.OWN_BUCKET: self.own_bucket,
             permissions.REVIEW: self.preview_member or self.federation,
             permissions.INVITE: self.preview_member,
             permissions.ROUTE: self.sensors,
@@ -815,11 +845,20 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
     ids = [model.id for model in models if "id" in model.model_fields_set]
     for id in sorted({id for id in ids if ids.count(id) > 1}):
         yield f": the id {id!r} is used {ids.count(id)} times; give each model its own"
-    projects = sorted({model.source_project for model in models if model.source})
+    own = others.get("project")
+    projects = sorted({model.source_project for model in models if model.source} - {own})
     if len(projects) > 1:
         yield f": sources are in {' and '.join(projects)}; one source project is supported"
-    if others.get("project") in projects:
-        yield f": {projects[0]!r} is the stack's own project; `source` is for models of another"
+    registered = any(model.source and model.source_project == own for model in models)
+    if (
+        registered
+        and not others.get("registry_artifacts_bucket", "unread")
+        and permissions.REGISTER not in others.get("deployer_may", ("register",))
+    ):
+        yield (
+            ": registryArtifactsBucket has to name the bucket of the artifacts in the registry of "
+            f"{own}: without 'register' in deployerMay the stack has none of its own"
+        )
     if projects and not others.get("source_artifacts_bucket", "unread"):
         yield f": sourceArtifactsBucket has to name the bucket of the artifacts in {projects[0]}"
     region = others.get("region")
@@ -832,8 +871,8 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
         least, most = (
             getattr(model, name) or others.get(name) for name in ("min_replicas", "max_replicas")
         )
-        own = model.min_replicas or model.max_replicas
-        if own and isinstance(least, int) and isinstance(most, int) and least > most:
+        said = model.min_replicas or model.max_replicas
+        if said and isinstance(least, int) and isinstance(most, int) and least > most:
             yield (
                 f"[{index}]: minReplicas, {least}, is more than maxReplicas, {most}; the entry has "
                 "what it leaves out from the settings of all models: give it both"

@@ -35,6 +35,9 @@ BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.
 """APIs that have to be on before the first `pulumi up` can switch on the others."""
 
 
+OF_A_REGISTRY: Final = ("aiplatform.googleapis.com", "storage.googleapis.com")
+"""APIs that are on where somebody registered models before the stack is."""
+
 CLEARBLADE_FILE: Final = "clearblade.json"
 """What ClearBlade gives out for the stack's project, in the sandbox."""
 
@@ -164,6 +167,7 @@ BESIDE: Final = (
     ({table.WATCH}, ONCALL, "monitoring.viewer", "pubsub.editor"),
     ({table.WATCH}, OWNER, "resourcemanager.projectIamAdmin"),
     ({table.REGISTER}, SCIENTIST, "aiplatform.user"),
+    ({table.OWN_BUCKET}, SCIENTIST, "aiplatform.user", "storage.admin"),
 )
 """People beside the stack, and their roles on its project where it does one of these."""
 
@@ -172,7 +176,11 @@ def seed(environment: Environment) -> dict[str, Any]:
     """What exists before the stack does: projects, and the platform identity's own role."""
     settings = environment.settings
     projects: list[tuple[str, str, tuple[str, ...]]] = [
-        (settings.project, NUMBER, BEFORE_THE_STACK)
+        (
+            settings.project,
+            NUMBER,
+            (*BEFORE_THE_STACK, *(OF_A_REGISTRY if settings.own_bucket else ())),
+        )
     ]
     if settings.source_project:
         projects.append((settings.source_project, "200000000002", SERVICES))
@@ -259,7 +267,8 @@ def beginnings(environment: Environment) -> dict[str, Any]:
     """What a cloud is made from and holds before the stack; equal where one would do for both."""
     settings = environment.settings
     sources = [[model.id, model.source] for model in settings.models if model.source]
-    where = [settings.source_artifacts_bucket, settings.region, settings.serving_container]
+    buckets = [settings.source_artifacts_bucket, settings.own_bucket]
+    where = [*buckets, settings.region, settings.serving_container]
     return {"seed": seed(environment), "sources": [*sources, where] if sources else []}
 
 
@@ -269,23 +278,29 @@ def agent(api: str) -> str:
 
 
 def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:
-    """Train, store and register the looked-up models in their project, as its owner would."""
+    """Train, store and register the looked-up models in their project, as its owner would; not
+    those whose artifacts are in the stack's own bucket, which is not there yet."""
     settings = environment.settings
-    sources = [model for model in settings.models if model.source]
+    sources = [
+        model
+        for model in settings.models
+        if model.source and settings.bucket_of(model) != settings.artifacts_bucket
+    ]
     if not sources:
         return
-    scientist, bucket = sandbox.google(SCIENTIST), settings.source_artifacts_bucket
-    scientist.call(
-        "POST",
-        f"https://storage.googleapis.com/storage/v1/b?project={settings.source_project}",
-        {
-            "name": bucket,
-            "location": settings.region,
-            "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
-        },
-    )
+    scientist = sandbox.google(SCIENTIST)
+    for project, bucket in {(it.source_project, settings.bucket_of(it)) for it in sources}:
+        scientist.call(
+            "POST",
+            f"https://storage.googleapis.com/storage/v1/b?project={project}",
+            {
+                "name": bucket,
+                "location": settings.region,
+                "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
+            },
+        )
     for model in sources:
-        _register(model, settings, scientist, artifact(models, model.id))
+        register(model, settings, scientist, artifact(models, model.id))
 
 
 def renewed(environment: Environment, sandbox: Sandbox, models: Path) -> Environment:
@@ -297,14 +312,15 @@ def renewed(environment: Environment, sandbox: Sandbox, models: Path) -> Environ
     for model in environment.settings.models:
         path = artifact(newer, model.id, depth=12)
         if model.source:
-            _register(model, environment.settings, sandbox.google(SCIENTIST), path, again=True)
+            register(model, environment.settings, sandbox.google(SCIENTIST), path, again=True)
     return load(environment.stack, newer, **environment.overrides)
 
 
-def _register(
+def register(
     model: Model, settings: Settings, scientist: Google, path: Path, again: bool = False
 ) -> None:
-    bucket, folder = settings.source_artifacts_bucket, f"models/{model.id}{'-2' if again else ''}"
+    """Store and register a looked-up model, the version that is its default from now on."""
+    bucket, folder = settings.bucket_of(model), f"models/{model.id}{'-2' if again else ''}"
     scientist.call(
         "POST",
         f"https://storage.googleapis.com/upload/storage/v1/b/{bucket}/o"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.artifacts import digest, files_of
+from components.permissions import DEPLOYER, SERVING, roles
 from components.serving import image_digest
 from components.settings import (
     Settings,
@@ -246,6 +247,38 @@ def test_an_endpoint_that_google_numbered_can_be_taken_over(root: Path) -> None:
     """What a program chooses has 10 digits at most; Google's own numbers are int64."""
     number = str(2**63 - 1)
     assert parse({**GOOD, "endpointId": number}, root).endpoint_name.endswith(f"/{number}")
+
+
+def registered(**given: str) -> dict[str, str]:
+    own = {**LOOKED_UP, "source": LOOKED_UP["source"].replace("iot-models", "iot-staging")}
+    models = json.dumps([{**own, "traffic": 100}])
+    return {**GOOD, "models": models, "sourceArtifactsBucket": "", **given}
+
+
+def test_a_model_of_the_projects_own_registry_takes_no_source_project(root: Path) -> None:
+    settings = parse(registered(), root)
+    assert settings.source_project is None and settings.own_bucket == ""
+    assert settings.bucket_of(settings.models[0]) == "iot-staging-model-artifacts"
+    assert settings.capabilities == {"register", "retire", "own-registry", "whole"}
+    elsewhere = parse(registered(registryArtifactsBucket="pipelines", deployerMay="[]"), root)
+    assert elsewhere.own_bucket == elsewhere.bucket_of(elsewhere.models[0]) == "pipelines"
+    assert elsewhere.capabilities == {"own-registry", "own-bucket", "whole"}
+    deployer, serving = (
+        {role.on: role.permissions for role in roles(elsewhere.capabilities) if role.identity == it}
+        for it in (DEPLOYER, SERVING)
+    )
+    assert "aiplatform.models.get" in deployer["project"]
+    assert "aiplatform.models.upload" not in deployer["project"]
+    assert serving == {"registry artifact bucket": ("storage.objects.get", "storage.objects.list")}
+
+
+def test_a_bucket_without_models_of_the_own_registry_is_granted_nothing(root: Path) -> None:
+    assert parse({**GOOD, "registryArtifactsBucket": "pipelines"}, root).own_bucket == ""
+
+
+def test_artifacts_of_the_own_registry_have_to_be_somewhere(root: Path) -> None:
+    [said] = problems(root, **registered(deployerMay="[]"))
+    assert said.startswith("models: registryArtifactsBucket has to name the bucket of the artifac")
 
 
 def test_labels_are_a_capability(root: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components import permissions as table
-from components.settings import Settings
+from components.settings import Model, Settings
 from components.telemetry import DATASET
 from rehearsal import colleague, telemetry, toolchain
 from rehearsal import environment as environments
@@ -155,6 +155,20 @@ class Stack:
         scientist.call("POST", address, {"name": bucket, "location": self.settings.region})
         moved = self.settings.model_copy(update={"source_artifacts_bucket": bucket})
         environments.renewed(replace(self.environment, settings=moved), self.sandbox, self.folder)
+
+    def register_in_own_project(self, id: str, bucket: str) -> None:
+        """A pipeline registers a model in the stack's own project, with its artifact in `bucket`,
+        which it makes where the stack has none of that name."""
+        settings, api = self.settings, "https://storage.googleapis.com/storage/v1/b"
+        if bucket != settings.artifacts_bucket:
+            body = {"name": bucket, "location": settings.region}
+            self.owner.call("POST", f"{api}?project={settings.project}", body)
+        path = environments.artifact(self.folder, id)
+        source = f"projects/{settings.project}/locations/{settings.region}/models/{id}"
+        there = settings.model_copy(update={"registry_artifacts_bucket": bucket})
+        model = Model(id=id, traffic=0, source=source)
+        there = there.model_copy(update={"models": (model,)})
+        environments.register(model, there, self.owner, path)
 
     def give_the_platform(self, *capabilities: str) -> None:
         """What an owner does before `deployerMay` grows: the platform's role grows first."""

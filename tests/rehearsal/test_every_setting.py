@@ -100,6 +100,14 @@ OWN_IMAGE = {
         "healthProbe": {"command": ["well"], "periodSeconds": 5},
     },
 }
+PIPELINES = "iot-staging-pipelines"
+
+
+def from_own_registry(id: str, version: str = "@default") -> dict[str, Any]:
+    location = "projects/iot-staging/locations/us-central1"
+    return {"id": id, "source": f"{location}/models/{id}{version}", "traffic": 10}
+
+
 OF_ITS_OWN = {
     "machineType": "n1-standard-2",
     "minReplicas": 1,
@@ -282,6 +290,46 @@ CHANGES = (
                     *("delete RegisteredModel", "update ModelRollout", "update Subscription"),
                 },
                 lambda s: len(s.deployed()) == 2,
+            ),
+        ),
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                [*models(80, 10), from_own_registry("shuttle-trained")],
+                {"create RegisteredModel", "update ModelRollout", "update Subscription"},
+                lambda s: len(s.deployed()) == 3,
+            ),
+        ),
+        before=lambda stack: stack.register_in_own_project(
+            "shuttle-trained", stack.settings.artifacts_bucket
+        ),
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                [*models(80, 10), from_own_registry("shuttle-piped", "@1")],
+                {
+                    *("create RegisteredModel", "delete RegisteredModel"),
+                    *("update ModelRollout", "update Subscription"),
+                },
+                lambda s: {it["displayName"] for it in s.deployed()} >= {"shuttle-piped"},
+            ),
+            Case("registryArtifactsBucket", PIPELINES, {"create BucketIAMMember"}),
+        ),
+        before=lambda stack: stack.register_in_own_project("shuttle-piped", PIPELINES),
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                models(90, 10),
+                {
+                    *("delete RegisteredModel", "delete BucketIAMMember"),
+                    *("update ModelRollout", "update Subscription"),
+                },
             ),
         ),
     ),

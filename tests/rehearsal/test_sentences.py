@@ -22,6 +22,7 @@ from standin.google import error_of
 NAMED = {
     table.ARTIFACTS: lambda it: f"projects/_/buckets/{it.artifacts_bucket}/objects/m/model.joblib",
     table.SOURCE_ARTIFACTS: lambda it: f"projects/_/buckets/{it.source_artifacts_bucket}/objects/m",
+    table.REGISTRY_ARTIFACTS: lambda it: f"projects/_/buckets/{it.own_bucket}/objects/m",
     table.ENDPOINT: lambda it: it.endpoint_name,
     table.DEPLOYER_ACCOUNT: lambda it: it.account_name(table.DEPLOYER),
     table.PREVIEW_ACCOUNT: lambda it: it.account_name(table.PREVIEW),

@@ -50,6 +50,21 @@ VERTEX_REGIONS: Final = (
     "us-east7", "us-south1", "us-west1", "us-west2", "us-west3", "us-west4", "us-west8",
 )
 # fmt: on
+# Those of them that the table of serving CPUs does not list, nor any other of it (docs
+# gemini-enterprise-agent-platform/machine-learning/quotas): a model could not be deployed there.
+WITHOUT_SERVING: Final = frozenset(
+    {"asia-southeast3", "europe-north2", "europe-west10", "europe-west15", "us-central2"}
+    | {"us-east7", "us-west8"}
+)
+# docs gemini-enterprise-agent-platform/machine-learning/predictions/configure-compute. Of which
+# sizes there are, that page was not read whole.
+MACHINE_SERIES: Final = (
+    *("e2-standard", "e2-highmem", "e2-highcpu", "n1-standard", "n1-highmem", "n1-highcpu"),
+    *("n2-standard", "n2-highmem", "n2-highcpu", "n2d-standard", "n2d-highmem", "n2d-highcpu"),
+    *("c2-standard", "c2d-standard", "c2d-highmem", "c2d-highcpu", "c3-highcpu"),
+)
+ACCELERATED: Final = re.compile(r"(a[234]x?|g[24]|ct\w+)-.*")
+"""Machine types that come with GPUs or TPUs (the same page)."""
 
 READING: Final = ("device", "time", "risk")
 """Columns that a reading or its prediction has beside the sensors."""
@@ -112,6 +127,28 @@ def _region(value: str) -> str:
     if value not in VERTEX_REGIONS:
         near = nearest(value, VERTEX_REGIONS)
         raise ValueError(f"is not a region that Vertex AI serves; the nearest name is {near}")
+    if value in WITHOUT_SERVING:
+        near = nearest(value, set(VERTEX_REGIONS) - WITHOUT_SERVING)
+        raise ValueError(
+            "is a region for which Google lists no serving CPUs (Vertex AI's page of quotas); the "
+            f"nearest name of one with some is {near}"
+        )
+    return value
+
+
+def _machine(value: str) -> str:
+    if ACCELERATED.fullmatch(value):
+        raise ValueError(
+            "comes with accelerators, which this stack does not deploy: pre-built scikit-learn "
+            "containers cannot use them (Vertex AI, configure-compute)"
+        )
+    series, _, size = value.rpartition("-")
+    if series not in MACHINE_SERIES or not size.isdigit():
+        near = nearest(series or value, MACHINE_SERIES)
+        raise ValueError(
+            "is no machine that Vertex AI lists for serving (configure-compute), such as "
+            f"n1-standard-2; the nearest series is {near}"
+        )
     return value
 
 
@@ -154,15 +191,18 @@ Member = Annotated[
         "a member such as user:ana@example.com, serviceAccount:…, group:… or principal://…",
     ),
 ]
-# gcp-facts/05_terraform_pulumi.md
+# endpoints.create, endpointId, in the discovery document of aiplatform v1. The gcp plugin's text
+# has digits alone, and 10 of them (gcp-facts/05_terraform_pulumi.md); that it refuses others was
+# not found. Google's own numbers are int64.
 EndpointId = Annotated[
     str,
     matches(
-        r"[1-9][0-9]{0,18}",
-        "1-10 digits without a leading zero, or the longer number that Google gave an endpoint",
+        r"[1-9][0-9]{0,8}|[1-9][0-9]{15,18}|[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
+        "1-9 digits without a leading zero, or up to 63 of a-z, 0-9 and -, a letter first and no - "
+        "last, or the longer number that Google gave an endpoint",
     ),
 ]
-MachineType = Annotated[str, matches(r"[a-z]\w*-[a-z0-9]+(-[a-z0-9]+)*", "such as n1-standard-2")]
+MachineType = Annotated[str, AfterValidator(_machine)]
 Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
 RegisteredId = Annotated[str, matches(*forms.REGISTERED_ID)]
 Threshold = Annotated[float, Field(gt=0, le=1)]

@@ -244,7 +244,7 @@ def test_who_previews_is_a_member_or_a_job(
 
 
 def test_an_endpoint_that_google_numbered_can_be_taken_over(root: Path) -> None:
-    """What a program chooses has 10 digits at most; Google's own numbers are int64."""
+    """What a program chooses has 9 digits at most; Google's own numbers are int64."""
     number = str(2**63 - 1)
     assert parse({**GOOD, "endpointId": number}, root).endpoint_name.endswith(f"/{number}")
 
@@ -286,6 +286,11 @@ def test_labels_are_a_capability(root: Path) -> None:
     assert settings.labels == {"team": "pumps"} and "label" in settings.capabilities
 
 
+def test_an_endpoint_may_have_a_name_that_people_can_read(root: Path) -> None:
+    name = parse({**GOOD, "endpointId": "pump-failures"}, root).endpoint_name
+    assert name.endswith("/endpoints/pump-failures")
+
+
 def test_settings_cannot_be_changed(root: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(GOOD, root).project = "other"
@@ -300,7 +305,14 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("accountPrefix", "Bad_", "'Bad_deployer'; Google wants 6-30 of a-z"),
         ("accountPrefix", "p" * 25, "Google wants 6-30"),
         ("rolePrefix", "no-dash", "'no-dashDeployer'; Google wants 3-64 letters"),
-        ("endpointId", "0123", "endpointId: '0123' is not 1-10 digits without a leading zero"),
+        *(
+            ("endpointId", id, f"endpointId: '{id}' is not 1-9 digits without a leading zero, or")
+            for id in ("0123", "1234567890", "7-pumps", "pumps-", "Pumps", "p" * 64)
+        ),
+        *(
+            ("region", region, "is a region for which Google lists no serving CPUs (Vertex AI's p")
+            for region in ("us-west8", "europe-west10")
+        ),
         ("requestLogPercent", "101", "requestLogPercent: '101' is not valid"),
         ("sensors", '["heat", "heat"]', "sensors: ['heat', 'heat'] names heat twice"),
         ("sensors", '["device"]', "names device twice, or as device and time and risk are"),
@@ -386,7 +398,14 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("autoscaling", "60", "autoscaling: '60' is not valid"),
         ("maxReplicas", "many", "maxReplicas: 'many' is not valid"),
         ("protect", "maybe", "protect: 'maybe' is not valid"),
-        ("machineType", "big", "machineType: 'big' is not such as n1-standard-2"),
+        ("machineType", "big", "machineType: 'big' is no machine that Vertex AI lists for servin"),
+        ("machineType", "n1-standrad-4", "the nearest series is n1-standard"),
+        ("machineType", "c3-standard-4", "the nearest series is c2-standard"),
+        ("machineType", "n1-standard", "is no machine"),
+        *(
+            ("machineType", kind, "comes with accelerators, which this stack does not deploy: pre")
+            for kind in ("g2-standard-4", "a2-highgpu-1g", "ct5lp-hightpu-1t")
+        ),
         ("deployerMay", '["fly"]', "deployerMay[0]: 'fly' is not valid"),
         ("deployerMay", '["retire"]', "deployerMay has no 'register'"),
         (
@@ -441,7 +460,7 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         *(
             ("models", json.dumps([UPLOADED, {**LOOKED_UP, **own}]), said)
             for own, said in (
-                ({"machineType": "big"}, "models[1].machineType: 'big' is not such as"),
+                ({"machineType": "big"}, "models[1].machineType: 'big' is no machine"),
                 ({"minReplicas": 3}, "models[1]: minReplicas, 3, is more than maxReplicas, 2; the"),
                 ({"minReplicas": 0}, "models[1].minReplicas: 0 is not valid"),
                 ({"maxReplicas": 1001}, "models[1].maxReplicas: 1001 is not valid"),
@@ -483,7 +502,7 @@ def test_a_missing_key_is_named(root: Path) -> None:
 
 
 def test_everything_wrong_is_reported_at_once(root: Path) -> None:
-    found = problems(root, region="x", protect="x", minReplicas="5", endpointId="x", colour="x")
+    found = problems(root, region="x", protect="x", minReplicas="5", endpointId="X", colour="x")
     assert {problem.partition(":")[0] for problem in found} == {
         "region", "protect", "minReplicas", "endpointId", "colour",
     }  # fmt: skip

@@ -402,7 +402,7 @@ CHANGES = (
         (
             Case(
                 "endpointId",
-                "42",
+                "shuttle-failures",
                 {
                     *("replace AiEndpoint", "replace AiEndpointIamMember", "replace ModelRollout"),
                     "update Subscription",

@@ -25,8 +25,9 @@ MACHINE_FAMILIES = {
     "e2-highmem": (2, 4, 8, 16),
     "e2-highcpu": (2, 4, 8, 16, 32),
     "c2-standard": (4, 8, 16, 30, 60),
-    "c3-standard": (4, 8, 22, 44, 88),
 }
+# The same page lists these too, in an edition that was not read whole.
+LISTED = re.compile(r"(c2d-\w+|c3-highcpu|n2d-high(mem|cpu))-\d+|n2-\w+-(96|128)")
 CPUS = {f"{family}-{size}": size for family, sizes in MACHINE_FAMILIES.items() for size in sizes}
 DEFAULT_MACHINE = "n1-standard-2"
 # They come with GPUs or TPUs (the same page).
@@ -62,7 +63,7 @@ def sized(resources: dict[str, Any]) -> dict[str, Any]:
     if not 0 <= int(resources.get("requiredReplicaCount", 0)) <= least:
         raise invalid("required_replica_count must be from 1 to min_replica_count.")
     machine = resources.get("machineSpec", {}).get("machineType") or DEFAULT_MACHINE
-    if ACCELERATED.fullmatch(machine):
+    if ACCELERATED.fullmatch(machine) or LISTED.fullmatch(machine):
         raise unimplemented(f"Machine type {machine}")
     if machine not in CPUS:
         raise invalid(f'Machine type "{machine}" is not supported.')

@@ -82,6 +82,7 @@ DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle
             "deployedModel.dedicatedResources.machineSpec.reservationAffinity",
         ),
         (DEPLOY, on_machine(machineType="g2-standard-4"), "g2-standard-4"),
+        (DEPLOY, on_machine(machineType="c3-highcpu-4"), "c3-highcpu-4"),
         (DEPLOY, on_resources(spot=True), "spot"),
         (DEPLOY, scaling(DUTY_CYCLE), "duty_cycle"),
         (DEPLOY, on_deployed(enableAccessLogging=True), "enableAccessLogging"),

@@ -476,6 +476,7 @@ _SETTINGS: Final = {
     table.REGISTER: "pulumi config set --path 'deployerMay[0]' register",
     table.RETIRE: "pulumi config set --path 'deployerMay[1]' retire",
     table.SOURCE: "pulumi config set --path 'models[0].source' MODEL",
+    table.PULL: "pulumi config set servingContainer IMAGE",
     table.OWN_REGISTRY: "pulumi config set --path 'models[0].source' MODEL",
     table.OWN_BUCKET: "pulumi config set registryArtifactsBucket BUCKET",
     table.REVIEW: "pulumi config set previewMember MEMBER",
@@ -494,6 +495,7 @@ _SETTINGS: Final = {
 _WHY: Final = {
     **{name: f"deployerMay has {name}" for name in table.CAPABILITIES},
     table.SOURCE: "a model has a `source` in another project",
+    table.PULL: "an image is in another project's repository",
     table.OWN_REGISTRY: "a model has a `source` in the stack's own project",
     table.OWN_BUCKET: "registryArtifactsBucket is set, and a model is from its own registry",
     table.REVIEW: "previewMember or federation is set",

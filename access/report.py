@@ -94,6 +94,8 @@ USUAL: Final = {
     "predictor": "roles/aiplatform.user",
     "modelReader": "roles/aiplatform.viewer",
     # docs iam/docs/service-account-permissions
+    # docs artifact-registry/docs/access-control
+    "imageReader": "roles/artifactregistry.reader",
     "tokenCreator": "roles/iam.serviceAccountTokenCreator",
     "accountUser": "roles/iam.serviceAccountUser",
     # docs pubsub/docs/access-control, create-bigquery-subscription; storage/docs/access-control

@@ -76,7 +76,8 @@ def watched(settings: Settings) -> list[SettingArgs]:
     """What the next `pulumi up` is held to: these settings, and what to do instead of a change."""
     s = settings
     uploads = ", ".join(model.id for model in s.models if model.uploaded)
-    source, reviewed = s.source_project, s.preview_member
+    source, reviewed = s.source_project if s.looks_up else None, s.preview_member
+    pulled = f"pulled from {s.source_project}" if s.repositories else ""
     pool = s.pool_id if s.federation else ""
     registers = permissions.REGISTER in s.deployer_may
     dedicated = str(s.dedicated_endpoint).lower()
@@ -108,6 +109,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
         _watch("alerts", "watched" if s.alerts.told else "", unretired if s.alerts.told else ""),
         *([_watch("alerts.topic", s.alerts.topic, unretired)] if s.alerts.topic else []),
         _watch("models", f"looked up in {source}" if source else "", unretired if source else ""),
+        _watch("container", pulled, unretired if pulled else ""),
         _watch(
             "deployerMay",
             "register" if registers else "",

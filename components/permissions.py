@@ -75,11 +75,13 @@ TABLES: Final = "telemetry dataset"
 INCIDENTS: Final = "incident topic"
 
 IN_SOURCE: Final = frozenset({SOURCE_PROJECT, SOURCE_ARTIFACTS})
-"""Resources that belong to the project where models are trained; their roles are declared there."""
+"""Resources that belong to the project where models are trained, and images built; their roles are
+declared there."""
 
 REGISTER: Final = "register"
 RETIRE: Final = "retire"
 SOURCE: Final = "source"
+PULL: Final = "pull"
 OWN_REGISTRY: Final = "own-registry"
 OWN_BUCKET: Final = "own-bucket"
 REVIEW: Final = "review"
@@ -100,6 +102,7 @@ CAPABILITIES: Final = {
 """What an environment may let its deployer do."""
 FOLLOWING: Final = {
     SOURCE: "a model lives in another project",
+    PULL: "an image is in a repository of another project",
     OWN_REGISTRY: "a model is looked up in this project's own registry",
     OWN_BUCKET: "its artifact is in a bucket that the stack does not make",
     REVIEW: "pull requests are previewed",
@@ -260,6 +263,13 @@ NEEDS: Final[tuple[Need, ...]] = (
         ("copy the model artifact", "storage objects.get",                       "storage.objects.get"),
         ("find the model artifact", "storage objects.list",                      "storage.objects.list"),
         when=SOURCE,
+    ),
+    # docs vertex-ai/docs/general/custom-service-account: images are pulled by the agent, whoever
+    # uploads. The permission is the one that a denial names (gcp-facts/01, "Image pulls"). On the
+    # project, for the gcp plugin's grants on a repository were never recorded.
+    *_rows(AGENT, "imageReader", SOURCE_PROJECT,
+        ("pull the image",          "aiplatform models.upload",                  "artifactregistry.repositories.downloadArtifacts"),
+        when=PULL,
     ),
     *_rows(TRAINING, "artifactWriter", ARTIFACTS,
         ("store a trained model",   "storage objects.insert",                    "storage.objects.create"),
@@ -501,6 +511,24 @@ NEEDS: Final[tuple[Need, ...]] = (
     *_rows(PLATFORM, "platform", SOURCE_PROJECT,
         ("delete a role",           "iam projects.roles.delete",                 "iam.roles.delete"),
         when=f"{SOURCE} {RETIRE}",
+    ),
+    *_rows(PLATFORM, "platform", SOURCE_PROJECT,
+        ("read the image project's grants", "cloudresourcemanager projects.getIamPolicy", "resourcemanager.projects.getIamPolicy"),
+        ("let images be pulled",    "cloudresourcemanager projects.setIamPolicy", "resourcemanager.projects.setIamPolicy"),
+        ("create the image role",   "iam projects.roles.create",                 "iam.roles.create"),
+        ("read the image role",     "iam projects.roles.get",                    "iam.roles.get"),
+        ("change the image role",   "iam projects.roles.patch",                  "iam.roles.update"),
+        ("bring the image role back", "iam projects.roles.undelete",             "iam.roles.undelete"),
+        when=PULL,
+    ),
+    *_rows(PLATFORM, "platform", SOURCE_PROJECT,
+        ("delete the image role",   "iam projects.roles.delete",                 "iam.roles.delete"),
+        when=f"{PULL} {RETIRE}",
+    ),
+    *_rows(PREVIEW, "sourcePreviewer", SOURCE_PROJECT,
+        ("read the image project's grants", "cloudresourcemanager projects.getIamPolicy", "resourcemanager.projects.getIamPolicy"),
+        ("read the image role",     "iam projects.roles.get",                    "iam.roles.get"),
+        when=f"{REVIEW} {PULL}",
     ),
     *_rows(PREVIEW, "previewer", PROJECT,
         ("see which APIs are on",   "serviceusage services.list",                "serviceusage.services.list"),

@@ -11,7 +11,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -89,6 +89,11 @@ NOT_AS_THE_CALLER: Final = (
 
 SECRET: Final = frozenset({"clearbladeCredentials"})
 """Keys whose value is text as it is, and is never shown."""
+
+PUBLIC_IMAGES: Final = frozenset(
+    {"vertex-ai", "vertex-ai-restricted", "deeplearning-platform-release"}
+)
+"""Google lets anybody pull from these (docs, pre-built and Deep Learning containers)."""
 
 DEPLOYMENT_SECONDS: Final = 1800
 """How long one model may take to be deployed."""
@@ -328,6 +333,25 @@ class Container(_Frozen):
         """All that is set but the image, as `ContainerArgs` names it."""
         set_ = self.model_dump(mode="json", exclude={"image"}, exclude_defaults=True)
         return {key: value for key, value in set_.items() if value not in ({}, [])}
+
+
+class Repository(NamedTuple):
+    """A repository of images."""
+
+    project: str
+    location: str
+    id: str
+
+    @property
+    def name(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/repositories/{self.id}"
+
+
+def private_repository(image: str) -> Repository | None:
+    """Where an image is, if not everybody may pull from there; images in gcr.io are not told."""
+    parts = forms.IMAGE.parse(image)
+    repository = Repository(parts["project"], parts["location"], parts["repository"])
+    return repository if repository.project not in {"", *PUBLIC_IMAGES} else None
 
 
 class Served(NamedTuple):
@@ -694,9 +718,22 @@ class Settings(_Frozen):
 
     @property
     def source_project(self) -> str | None:
-        """The other project whose registry looked-up models are in."""
-        projects = (model.source_project for model in self.models if model.source)
+        """The other project whose registry looked-up models are in, or whose images are pulled."""
+        projects = [model.source_project for model in self.models if model.source]
+        projects += [repository.project for repository in self.repositories]
         return next((project for project in projects if project != self.project), None)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether models are looked up in another project."""
+        return any(it.source and it.source_project != self.project for it in self.models)
+
+    @property
+    def repositories(self) -> tuple[Repository, ...]:
+        """Those of another project that images are pulled from."""
+        images = (self.image(model) for model in self.models if model.uploaded)
+        found = dict.fromkeys(filter(None, map(private_repository, images)))
+        return tuple(it for it in found if it.project != self.project)
 
     @property
     def own_registry(self) -> bool:
@@ -728,7 +765,8 @@ class Settings(_Frozen):
     def capabilities(self) -> frozenset[str]:
         """What the roles of this environment have to cover."""
         follows: dict[str, object] = {
-            permissions.SOURCE: self.source_project,
+            permissions.SOURCE: self.looks_up,
+            permissions.PULL: self.repositories,
             permissions.OWN_REGISTRY: self.own_registry,
             permissions.OWN_BUCKET: self.own_bucket,
             permissions.REVIEW: self.preview_member or self.federation,
@@ -874,6 +912,15 @@ def files(artifact: Path) -> dict[str, Path]:
     return {path.relative_to(artifact).as_posix(): path for path in found}
 
 
+def _repositories(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterator[Repository]:
+    """Where images are pulled from, as far as they can be read."""
+    for model in models:
+        own = model.container.image if isinstance(model.container, Container) else None
+        image = own or others.get("serving_container")
+        if not model.source and image and (found := private_repository(image)):
+            yield found
+
+
 def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
     """What is wrong between models, and between them and the settings in `others`."""
     shares = [int(model.traffic) for model in models if "traffic" in model.model_fields_set]
@@ -887,8 +934,10 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
         yield f": the id {id!r} is used {ids.count(id)} times; give each model its own"
     own = others.get("project")
     projects = sorted({model.source_project for model in models if model.source} - {own})
-    if len(projects) > 1:
-        yield f": sources are in {' and '.join(projects)}; one source project is supported"
+    pulled = {it.project for it in _repositories(models, others)} - {own}
+    if len(elsewhere := sorted({*projects, *pulled})) > 1:
+        what = "sources and images" if pulled else "sources"
+        yield f": {what} are in {' and '.join(elsewhere)}; one source project is supported"
     registered = any(model.source and model.source_project == own for model in models)
     if (
         registered

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from access.recover import Look
 from components import permissions as table
@@ -37,6 +38,8 @@ BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.
 
 OF_A_REGISTRY: Final = ("aiplatform.googleapis.com", "storage.googleapis.com")
 """APIs that are on where somebody registered models before the stack is."""
+
+ARTIFACT_REGISTRY: Final = "https://artifactregistry.googleapis.com/v1"
 
 CLEARBLADE_FILE: Final = "clearblade.json"
 """What ClearBlade gives out for the stack's project, in the sandbox."""
@@ -183,7 +186,8 @@ def seed(environment: Environment) -> dict[str, Any]:
         )
     ]
     if settings.source_project:
-        projects.append((settings.source_project, "200000000002", SERVICES))
+        images = (urlsplit(ARTIFACT_REGISTRY).netloc,) if settings.repositories else ()
+        projects.append((settings.source_project, "200000000002", (*SERVICES, *images)))
     platform = [role for role in table.roles(settings.capabilities) if role.key == table.PLATFORM]
     held = {
         settings.project_of(role.on in table.IN_SOURCE): sorted(role.permissions)
@@ -269,7 +273,8 @@ def beginnings(environment: Environment) -> dict[str, Any]:
     sources = [[model.id, model.source] for model in settings.models if model.source]
     buckets = [settings.source_artifacts_bucket, settings.own_bucket]
     where = [*buckets, settings.region, settings.serving_container]
-    return {"seed": seed(environment), "sources": [*sources, where] if sources else []}
+    found = [*sources, *([repository.name] for repository in settings.repositories)]
+    return {"seed": seed(environment), "sources": [*found, where] if found else []}
 
 
 def agent(api: str) -> str:
@@ -278,17 +283,22 @@ def agent(api: str) -> str:
 
 
 def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:
-    """Train, store and register the looked-up models in their project, as its owner would; not
+    """Train, store and register the looked-up models in their project, as its owner would, who
+    has repositories of images there too; not
     those whose artifacts are in the stack's own bucket, which is not there yet."""
     settings = environment.settings
+    if not settings.source_project and not settings.own_bucket:
+        return
+    scientist = sandbox.google(SCIENTIST)
+    for repository in settings.repositories:
+        parent, _, id = repository.name.rpartition("/")
+        address = f"{ARTIFACT_REGISTRY}/{parent}?repositoryId={id}"
+        scientist.finish(scientist.call("POST", address, {"format": "DOCKER"}), ARTIFACT_REGISTRY)
     sources = [
         model
         for model in settings.models
         if model.source and settings.bucket_of(model) != settings.artifacts_bucket
     ]
-    if not sources:
-        return
-    scientist = sandbox.google(SCIENTIST)
     for project, bucket in {(it.source_project, settings.bucket_of(it)) for it in sources}:
         scientist.call(
             "POST",

@@ -19,6 +19,7 @@ from components import telemetry as stack
 from components.alerts import SERVICE
 from components.dashboard import DENIALS
 from components.endpoint import LOG_DATASET
+from components.settings import Settings
 from rehearsal import colleague, lifecycle
 from rehearsal import environment as environments
 from rehearsal.environment import OWNER, Environment
@@ -84,8 +85,7 @@ def earlier_life(run: Rehearsal, stage: Stage) -> None:
     """The environment was there before: roles that were deleted with it are still known."""
     settings = run.environment.settings
     roles = [settings.role_name("deployer")]
-    if settings.source_project:
-        roles.append(settings.role_name("artifactReader", in_source=True))
+    roles += [settings.role_name(key, in_source=True) for key in _in_source(settings)]
     for role in roles:
         parent, _, id = role.partition("/roles/")
         _own(run, parent)
@@ -98,6 +98,12 @@ def earlier_life(run: Rehearsal, stage: Stage) -> None:
         owner.call("DELETE", f"{IAM}/{role}")
     run.sandbox.renew()
     stage.note = f"{len(roles)} soft-deleted roles"
+
+
+def _in_source(settings: Settings) -> list[str]:
+    """Keys of roles that stand for all of the stack's in another project."""
+    keys = {table.SOURCE: "artifactReader", table.PULL: "imageReader"}
+    return [key for capability, key in keys.items() if capability in settings.capabilities]
 
 
 def _own(run: Rehearsal, project: str) -> None:
@@ -169,8 +175,8 @@ def _by_hand(run: Rehearsal) -> Iterator[Change]:
     settings, owner = run.environment.settings, run.sandbox.google(OWNER)
     project = f"projects/{settings.project}"
     yield "PATCH", f"{IAM}/{settings.role_name('deployer')}?updateMask=title", {"title": BY_HAND}
-    if settings.source_project:
-        reader = settings.role_name("artifactReader", in_source=True)
+    for key in _in_source(settings):
+        reader = settings.role_name(key, in_source=True)
         yield "PATCH", f"{IAM}/{reader}?updateMask=title", {"title": BY_HAND}
     if run.registers:
         bucket = f"https://storage.googleapis.com/storage/v1/b/{settings.artifacts_bucket}"

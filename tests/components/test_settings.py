@@ -272,6 +272,25 @@ def test_a_model_of_the_projects_own_registry_takes_no_source_project(root: Path
     assert serving == {"registry artifact bucket": ("storage.objects.get", "storage.objects.list")}
 
 
+def test_an_image_of_another_project_is_pulled_from_its_repository(root: Path) -> None:
+    elsewhere = OWN_IMAGE.replace("iot-staging", "iot-models")
+    pulled = {**OWN, "container": {"image": elsewhere}}
+    settings = parse({**GOOD, "models": json.dumps([pulled, LOOKED_UP])}, root)
+    [repository] = settings.repositories
+    assert repository.name == "projects/iot-models/locations/us-central1/repositories/serving"
+    assert {"source", "pull"} <= settings.capabilities
+    alone = parse({**GOOD, "models": json.dumps([{**pulled, "traffic": 100}])}, root)
+    assert alone.source_project == "iot-models"
+    assert "pull" in alone.capabilities and "source" not in alone.capabilities
+    own = parse({**GOOD, "models": json.dumps([OWN, LOOKED_UP])}, root)
+    assert own.repositories == () and "pull" not in own.capabilities
+    far = {**OWN, "container": {"image": OWN_IMAGE.replace("iot-staging", "images-far")}}
+    [said] = problems(root, models=json.dumps([far, LOOKED_UP]))
+    assert said.endswith(
+        "sources and images are in images-far and iot-models; one source project is supported"
+    )
+
+
 def test_a_bucket_without_models_of_the_own_registry_is_granted_nothing(root: Path) -> None:
     assert parse({**GOOD, "registryArtifactsBucket": "pipelines"}, root).own_bucket == ""
 

@@ -170,6 +170,18 @@ class Stack:
         there = there.model_copy(update={"models": (model,)})
         environments.register(model, there, self.owner, path)
 
+    def make_a_repository(self, project: str, id: str) -> None:
+        """Of images, in another project, as its owner."""
+        usage, service = "https://serviceusage.googleapis.com/v1", "artifactregistry.googleapis.com"
+        address = f"{usage}/projects/{project}/services/{service}:enable"
+        self.owner.finish(self.owner.call("POST", address, {}), usage)
+        self.sandbox.wait(600)
+        self.sandbox.renew()
+        registry = environments.ARTIFACT_REGISTRY
+        at = f"{registry}/projects/{project}/locations/{self.settings.region}/repositories"
+        made = self.owner.call("POST", f"{at}?repositoryId={id}", {"format": "DOCKER"})
+        self.owner.finish(made, registry)
+
     def give_the_platform(self, *capabilities: str) -> None:
         """What an owner does before `deployerMay` grows: the platform's role grows first."""
         for role in table.roles({*self.settings.capabilities, *capabilities}):

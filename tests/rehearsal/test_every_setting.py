@@ -100,6 +100,13 @@ OWN_IMAGE = {
         "healthProbe": {"command": ["well"], "periodSeconds": 5},
     },
 }
+
+
+def image_of(project: str) -> dict[str, Any]:
+    image = f"us-central1-docker.pkg.dev/{project}/serving/shuttle:1"
+    return {"id": "shuttle-own", "traffic": 0, "container": {"image": image}}
+
+
 PIPELINES = "iot-staging-pipelines"
 
 
@@ -371,6 +378,35 @@ CHANGES = (
             Case("protect", False, {"update Bucket"}),
         ),
         before=lambda stack: stack.give_the_platform(table.REGISTER, table.RETIRE, table.ROUTE),
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                [*models(90, 10), image_of(SOURCE)],
+                {
+                    *("create IAMMember", "create IAMCustomRole", "create RegisteredModel"),
+                    *("update ModelRollout", "update Subscription"),
+                },
+                lambda s: len(s.deployed()) == 3,
+            ),
+        ),
+        before=lambda stack: (
+            stack.make_a_repository(SOURCE, "serving"),
+            stack.give_the_platform(table.RETIRE, table.PULL),
+        )[-1],
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                models(90, 10),
+                {
+                    *("delete IAMMember", "delete IAMCustomRole", "delete RegisteredModel"),
+                    *("update ModelRollout", "update Subscription"),
+                },
+            ),
+        ),
     ),
     Group(
         (

@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -177,6 +178,32 @@ class Environment:
 
     config: Config = field(default_factory=Config)
     access: Access | None = None
+
+    @cached_property
+    def identities(self) -> Mapping[str, str]:
+        """Service accounts that the stack knows: member → the identity's name."""
+        found = self.access.identities.items() if self.access else ()
+        return {identity.member: name for name, identity in found if identity.member}
+
+    @cached_property
+    def needs(self) -> Mapping[str, frozenset[str]]:
+        """What the stack says that each identity needs."""
+        found = self.access.identities.items() if self.access else ()
+        return {name: frozenset(identity.needs) for name, identity in found}
+
+    @cached_property
+    def wide_needs(self) -> Mapping[str, frozenset[str]]:
+        """The same, on whole projects."""
+        found = self.access.identities.items() if self.access else ()
+        return {
+            name: frozenset(p for p, places in identity.needs.items() if {*places} & {*PROJECTS})
+            for name, identity in found
+        }
+
+    @cached_property
+    def everybodys(self) -> frozenset[str]:
+        """What any of them needs, or the list that stands for that."""
+        return frozenset(self.config.needed).union(*self.needs.values())
 
 
 @dataclass

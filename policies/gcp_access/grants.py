@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 from . import cel, roles
@@ -185,15 +185,18 @@ KINDS: Final = {
 
 
 def _level(resource: Resource) -> str:
-    if level := MODULES.get(resource.module):
-        return level
-    type_ = resource.kind.rpartition(":")[2]
+    if resource.package not in GOOGLES:
+        return _stranger(resource.props)
+    return MODULES.get(resource.module) or _level_by_name(resource.kind)
+
+
+@cache
+def _level_by_name(kind: str) -> str:
+    type_ = kind.rpartition(":")[2]
     for name, level in LEVELS.items():
-        if resource.module == "gcp:iam" and type_ == f"{name}accesspolicy":
+        if type_.startswith((f"{name}iam", f"{name}accesspolicy")):
             return level
-        if resource.package in GOOGLES and type_.startswith(f"{name}iam"):
-            return level
-    return RESOURCE if resource.package in GOOGLES else _stranger(resource.props)
+    return RESOURCE
 
 
 def _stranger(props: Props) -> str:

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from . import powers, roles
-from .config import PROJECTS, Config, Environment
+from .config import Config, Environment
 from .grants import GOOGLES_OWN, Grant, custom_permissions, custom_role_name
 from .lookup import Lookup
 from .view import UNKNOWN, CannotJudge, Resource
@@ -155,7 +155,7 @@ class Judge:
         if only is not None and limited is not None:
             role = f"{role} (which may grant {powers.some(only) or 'nothing'})"
             held = limited
-        needed = self.everybodys if member is None else self.needs(who, grant)
+        needed = self.environment.everybodys if member is None else self.needs(who, grant)
         whose = "stack" if member is None and self.strict else who
         return _judgement(str(role), held, needed, whose)
 
@@ -172,45 +172,25 @@ class Judge:
 
     def identity(self, member: str) -> str:
         """The name that the stack's access file has for a service account; empty for others."""
-        access = self.environment.access
-        return self._identities.get(member, "") if access else ""
-
-    @cached_property
-    def _identities(self) -> dict[str, str]:
-        access = self.environment.access
-        found = access.identities.items() if access else ()
-        return {identity.member: name for name, identity in found if identity.member}
+        return self.environment.identities.get(member, "")
 
     def needs_of(self, member: str) -> frozenset[str]:
         """All that the stack says of an account; nothing of one that it does not know."""
-        access, identity = self.environment.access, self.identity(member)
-        return frozenset(access.identities[identity].needs) if access and identity else frozenset()
+        return self.environment.needs.get(self.identity(member), frozenset())
 
     def needs(self, identity: str, grant: Grant) -> frozenset[str]:
         """What the stack says that an identity needs there, or the list that stands for that."""
-        access = self.environment.access
-        if access is None:
-            return frozenset(self.config.needed)
-        if identity not in access.identities:
-            return frozenset()
-        return frozenset(
-            permission
-            for permission, places in access.identities[identity].needs.items()
-            if not grant.wide or set(places) & set(PROJECTS)
-        )
-
-    @cached_property
-    def everybodys(self) -> frozenset[str]:
-        """What any identity of the stack needs."""
-        access = self.environment.access
-        found = access.identities.values() if access else ()
-        return frozenset(self.config.needed).union(*(identity.needs for identity in found))
+        if self.environment.access is None:
+            return self.environment.everybodys
+        by = self.environment.wide_needs if grant.wide else self.environment.needs
+        return by.get(identity, frozenset())
 
 
 _judgement = lru_cache(maxsize=1024)(Judgement)
 """A stack grants few roles often, and several rules look at each grant."""
 
 
+@lru_cache(maxsize=4096)
 def is_googles(member: str) -> bool:
     """Whether a member is one of Google's own agents."""
     return member == GOOGLES_OWN or bool(GOOGLES_AGENT.fullmatch(member))

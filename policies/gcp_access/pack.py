@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from .config import Configs, Environment, Waiver, schema
 from .grants import Grant, granted
 from .judge import Declared, Judge
 from .lookup import Lookup
-from .rules.rule import Context, Rule, today
+from .rules.rule import SEVERITIES, Context, Rule, today
 from .stack import Stack
 from .view import Resource, plain
 
@@ -58,7 +59,7 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """As the pack reports it."""
+        """As the pack reports it, but for the fix."""
         if self.failed:
             return self.said
         if self.waiver:
@@ -67,8 +68,25 @@ class Finding:
                 f"{self.rule.id} is waived for {self.resource.where} until {until}. "
                 f"It says: {self.said}"
             )
-        fix = self.rule.remedy.replace("\n", "\n    ")
-        return f"{self.rule.id} ({self.rule.severity}) {self.said}\n  Fix:\n    {fix}"
+        return f"{self.rule.id} ({self.rule.severity}) {self.said}"
+
+
+def reported(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    """Messages, each with its URN: all that is found in a resource in one, worst first, each fix
+    once; waivers, and rules that failed, by themselves."""
+    together: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.waiver or finding.failed:
+            yield finding.message, finding.resource.urn
+        else:
+            together.setdefault(finding.resource.urn, []).append(finding)
+    for urn, found in together.items():
+        found.sort(key=lambda one: SEVERITIES.index(one.rule.severity))
+        lines: list[str] = []
+        for remedy, alike in groupby(found, lambda one: one.rule.remedy):
+            lines += [one.message for one in alike]
+            lines.append("  Fix:\n    " + remedy.replace("\n", "\n    "))
+        yield "\n".join(lines), urn
 
 
 @dataclass
@@ -78,7 +96,8 @@ class Pack:
     rules: tuple[Rule, ...]
     configs: Configs
     lookup: Lookup = field(default_factory=Lookup)
-    _seen: dict[str, Resource] = field(default_factory=dict)
+    seen: dict[str, Resource] = field(default_factory=dict)
+    """By URN: the inputs that the resource policies were shown."""
     _pending: dict[str, dict[str, Rule]] = field(default_factory=dict)
     _declared: Declared = field(default_factory=Declared)
     _waived: set[Waiver] = field(default_factory=set)
@@ -92,7 +111,7 @@ class Pack:
         later.
         """
         environment = self.configs.of(resource.program)
-        self._seen[resource.urn] = resource
+        self.seen[resource.urn] = resource
         if resource.package in environment.config.harmless_packages:
             return []
         self._declared.note(resource)
@@ -161,7 +180,7 @@ class Pack:
 
         Inputs as the resource policies saw them: among outputs an unset flag is unknown.
         """
-        found = {one.urn: self._seen.get(one.urn, one) for one, _ in given}
+        found = {one.urn: self.seen.get(one.urn, one) for one, _ in given}
         for one, depends in given:
             resource = found[one.urn]
             resource.depends.clear()
@@ -252,10 +271,12 @@ def resource_of(given: ResourceValidationArgs | PolicyResource) -> Resource:
     )
 
 
-def _whole(args: StackValidationArgs) -> list[tuple[Resource, Mapping[str, Sequence[str]]]]:
+def _whole(
+    args: StackValidationArgs, seen: Mapping[str, Resource]
+) -> list[tuple[Resource, Mapping[str, Sequence[str]]]]:
     return [
         (
-            resource_of(one),
+            seen.get(one.urn) or resource_of(one),
             {name: [r.urn for r in of] for name, of in one.property_dependencies.items()},
         )
         for one in args.resources
@@ -286,16 +307,16 @@ def policies(pack: Pack) -> list[Policy]:
     """`google-cloud` blocks and `google-cloud-advice` advises; -stack and -stack-advice too."""
     updating = os.environ.get("PULUMI_DRY_RUN") == "false"
     resource = _once(lambda args: pack.resource(resource_of(args), updating=updating))
-    stack = _once(lambda args: pack.stack(_whole(args)))
+    stack = _once(lambda args: pack.stack(_whole(args, pack.seen)))
 
     def speaking(
         judged: Callable[[Any, bool], list[Finding]], blocks: bool
     ) -> Callable[[Any, ReportViolation], None]:
         def validate(args: Any, report: ReportViolation) -> None:
             pack.configs.give(args.get_config())
-            for finding in judged(args, blocks):
-                if finding.mandatory == blocks:
-                    report(finding.message, finding.resource.urn)
+            found = [one for one in judged(args, blocks) if one.mandatory == blocks]
+            for message, urn in reported(found):
+                report(message, urn)
 
         return validate
 

@@ -17,10 +17,10 @@ from typing import Final
 
 from .config import DEFAULT, Configs
 from .pack import Finding, Pack
+from .rules.rule import SEVERITIES
 from .stored import Stored
 from .view import Resource
 
-SEVERITIES: Final = ("critical", "high", "medium", "low")
 WIDTH: Final = 80
 PARTIAL: Final = (
     "The preview was made without --show-sames: what does not change was not judged, and what is "

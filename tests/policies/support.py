@@ -36,6 +36,8 @@ PACK = ROOT / "policies"
 PROGRAM = "predictive-maintenance"
 """The Pulumi project whose stacks are configured in policies/config."""
 PLUGINS = Path(__file__).parent / "anything"
+SAID_BY = re.compile(r"^[A-Z]\d+ (?=\()", re.MULTILINE)
+"""Where a rule begins to speak; what is found in one resource is one message."""
 REFERENCE = re.compile(r"\$\{([\w-]+)\.(\w+)\}")
 
 
@@ -181,8 +183,11 @@ def note(event: EngineEvent, outcome: Outcome) -> None:
     if found := event.policy_event:
         urn = found.resource_urn or ""
         name = urn.rpartition("::")[2]
-        violation = Violation(found.enforcement_level, name, found.message.strip())
-        outcome.violations.append(violation)
+        about, _, told = found.message.strip().partition("\n")
+        starts = [rule.start() for rule in SAID_BY.finditer(told)] or [0]
+        outcome.violations += [
+            Violation(found.enforcement_level, name, f"{about}\n{told[start:]}") for start in starts
+        ]
     elif (said := event.diagnostic_event) and not said.ephemeral:
         outcome.said.append(said.message.strip())
     elif (made := event.res_outputs_event) and made.metadata.op.value == "create":

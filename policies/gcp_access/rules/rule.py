@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from ..config import Config, Environment
 from ..grants import Grant
@@ -21,7 +21,9 @@ Example = Mapping[str, tuple[str, Mapping[str, Any]]]
 IN_30_DAYS: Final = "<30 days from today>T00:00:00Z"
 """In an example, a time that is always to come."""
 
-Severity = Literal["low", "medium", "high", "critical"]
+Severity = Literal["critical", "high", "medium", "low"]
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
+"""Worst first."""
 Each = Literal["grant", "resource", "stack"]
 
 

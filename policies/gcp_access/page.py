@@ -59,7 +59,9 @@ names, places, people or permission table for granted. *Strict* rules come on to
 stack needs (`python -m access needs STACK` writes it), and each says why it is not in the baseline.
 
 A *mandatory* rule blocks, unless the environment's configuration says `"enforcement": "advisory"`;
-then it advises. *Advisory* rules never block.
+then it advises. *Advisory* rules never block. What is found in one resource is one message, worst
+first, each fix once; so it is in `python policies report FILE`, which writes text, Markdown or
+SARIF.
 
 Roles are judged by what they hold: Google's own from a catalogue of all of them, the stack's own
 from what it declares, and others from Google's API where credentials are in a file (an answer is

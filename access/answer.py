@@ -284,6 +284,8 @@ class Explanation:
             return f"serviceAccount:service-NUMBER@gcp-sa-{AGENT_DOMAINS[identity]}.{_ACCOUNTS}"
         if settings and identity == table.PLATFORM:
             return settings.platform_member
+        if settings and identity == table.CALLER and len(settings.callers) == 1:
+            return settings.callers[0]
         if settings and identity == table.REVIEWER:
             return settings.preview_member or "MEMBER"
         if identity in table.ACCOUNTS:
@@ -354,6 +356,10 @@ class Explanation:
         if self.denial.principal:
             principal = self.denial.principal
             member = principal if ":" in principal else _as_member(principal)
+        settings, callers = self.settings, [it for it in self.needs if it.identity == table.CALLER]
+        if settings and callers and self.full_resource_name.endswith(settings.endpoint_name):
+            key = f"callers[{len(settings.callers)}]"
+            return [f"pulumi config set --path '{key}' {member}  # may ask this endpoint"], []
         kind, on, command = self._granting(permission, project)
         name = re.sub(r"\W+(\w)", lambda found: found[1].upper(), permission)
         custom = roles.support_level(permission) == "SUPPORTED"
@@ -481,6 +487,7 @@ _SETTINGS: Final = {
     table.OWN_BUCKET: "pulumi config set registryArtifactsBucket BUCKET",
     table.REVIEW: "pulumi config set previewMember MEMBER",
     table.INVITE: "pulumi config set previewMember MEMBER",
+    table.CALL: "pulumi config set --path 'callers[0]' MEMBER",
     table.ROUTE: "pulumi config set --path 'sensors[0]' SENSOR",
     table.DRIFT: "pulumi config set --path drift.intervalHours 24",
     table.WATCH: "pulumi config set --path 'alerts.emails[0]' ADDRESS",
@@ -500,6 +507,7 @@ _WHY: Final = {
     table.OWN_BUCKET: "registryArtifactsBucket is set, and a model is from its own registry",
     table.REVIEW: "previewMember or federation is set",
     table.INVITE: "previewMember is set",
+    table.CALL: "callers name somebody",
     table.ROUTE: "sensors are named",
     table.DRIFT: "drift is set",
     table.WATCH: "alerts tell somebody",

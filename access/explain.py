@@ -555,7 +555,8 @@ def identity_of(principal: str, settings: Settings | None = None) -> str:
     if agent := _AGENT.fullmatch(email):
         return _AGENTS[agent[1]]
     if settings:
-        members = {settings.platform_member: table.PLATFORM}
+        members = dict.fromkeys(settings.callers, table.CALLER)
+        members[settings.platform_member] = table.PLATFORM
         if settings.preview_member:
             members[settings.preview_member] = table.REVIEWER
         for member, identity in members.items():
@@ -574,7 +575,12 @@ def who(denial: Denial, settings: Settings | None = None) -> Who:
     if denial.principal:
         return Who(identity_of(denial.principal, settings), BY_TEXT)
     account = _account(denial.resource, settings)
-    there = _about(account, lines_of(denial.permission))
+    there = [
+        need
+        for need in _about(account, lines_of(denial.permission))
+        # Callers are whom the settings name.
+        if table.CALL not in need.when or (settings and table.CALL in settings.capabilities)
+    ]
     candidates = list(dict.fromkeys(need.identity for need in there))
     if account:
         on = [need.identity for need in there if _OWN.get(need.on) == account]

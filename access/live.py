@@ -105,7 +105,13 @@ class Live:
             return self.settings.federated(identity, self.number)
         if identity == table.PLATFORM:
             return self.settings.platform_member
+        if identity == table.CALLER:
+            return self.settings.callers[0]
         return self.settings.preview_member or ""
+
+    def members(self, identity: str) -> tuple[str, ...]:
+        """Everybody who is that identity."""
+        return self.settings.callers if identity == table.CALLER else (self.member(identity),)
 
     def become(self, identity: str) -> Google:
         """Calls as an account of the stack; by its credentials' owner where that is who asks."""
@@ -152,7 +158,8 @@ class Live:
         for role in table.roles(settings.capabilities):
             name = settings.role_name(role.key, role.on in table.IN_SOURCE)
             for place in self.places(role.on):
-                yield Grant(role.identity, name, self.member(role.identity), place)
+                for member in self.members(role.identity):
+                    yield Grant(role.identity, name, member, place)
         (project,) = self.places(table.PROJECT)
         yield Grant(table.AGENT, AGENT_ROLES[table.AGENT], self.member(table.AGENT), project)
         if settings.sensors:
@@ -201,9 +208,12 @@ class Live:
                     condition = entry.get("condition", {}).get("expression", "")
                     yield Binding(entry["role"], member, condition)
 
-    def held(self, identity: str, place: str, permissions: Iterable[str]) -> dict[str, bool]:
+    def held(
+        self, identity: str, place: str, permissions: Iterable[str], member: str = ""
+    ) -> dict[str, bool]:
         """Which of `permissions` an identity holds there: by its own word where it can be become,
-        else by Policy Troubleshooter's. Raises CannotTell.
+        else by Policy Troubleshooter's. `member` says who, where several are that identity. Raises
+        CannotTell.
         """
         service, _ = _parts(place)
         why = f"nobody can be {identity} but itself"
@@ -214,7 +224,7 @@ class Live:
             except GoogleError as error:
                 why = f"you cannot become {identity}: {error}"
         try:
-            return {name: self._troubleshot(identity, place, name) for name in permissions}
+            return {name: self._troubleshot(identity, place, name, member) for name in permissions}
         except CannotTell as error:
             raise CannotTell(f"{why}; and {error}") from error
 
@@ -237,9 +247,9 @@ class Live:
                 )
         return frozenset(who.request(verb, url, body).get("permissions", ()))
 
-    def _troubleshot(self, identity: str, place: str, permission: str) -> bool:
+    def _troubleshot(self, identity: str, place: str, permission: str, member: str) -> bool:
         """Raises CannotTell."""
-        answer = self.troubleshoot(identity, place, permission)
+        answer = self.troubleshoot(identity, place, permission, member)
         state = answer.get("overallAccessState", "")
         if state in ("CAN_ACCESS", "CANNOT_ACCESS"):
             return bool(state == "CAN_ACCESS")
@@ -248,9 +258,11 @@ class Live:
             "roles/iam.securityReviewer and roles/iam.denyReviewer on the organisation"
         )
 
-    def troubleshoot(self, identity: str, place: str, permission: str) -> dict[str, Any]:
+    def troubleshoot(
+        self, identity: str, place: str, permission: str, member: str = ""
+    ) -> dict[str, Any]:
         """Policy Troubleshooter's answer. Raises CannotTell."""
-        member = self.member(identity)
+        member = member or self.member(identity)
         if not member.startswith(SUPPORTED):
             raise CannotTell(
                 f"Policy Troubleshooter knows Google Accounts and service accounts, not {member}; "

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any, Final, NamedTuple
 
 from access import sentences as said
@@ -255,31 +255,32 @@ def _remove(place: str, role: str, member: str) -> tuple[str, ...]:
 def permissions(live: Live, asked: Asked) -> Findings:
     """What each identity holds by its own word, whatever else there is above and beside."""
     for role in table.roles(live.settings.capabilities):
-        for place in live.places(role.on):
-            about = f"{role.identity} on {place}"
-            yield from _judged(about, _held, live, role, place, about)
+        members = live.settings.callers if role.identity == table.CALLER else ("",)
+        for place, member in product(live.places(role.on), members):
+            about = f"{role.identity} {member}".strip() + f" on {place}"
+            yield from _judged(about, _held, live, role, place, about, member)
 
 
-def _held(live: Live, role: table.Role, place: str, about: str) -> Findings:
-    found = live.held(role.identity, place, role.permissions)
+def _held(live: Live, role: table.Role, place: str, about: str, member: str) -> Findings:
+    found = live.held(role.identity, place, role.permissions, member)
     lacks = [permission for permission, has in found.items() if not has]
     if not lacks:
         yield Finding(about)
-    elif _denied(live, role.identity, place, lacks[0]):
+    elif _denied(live, role.identity, place, lacks[0], member):
         project = f"cloudresourcemanager.googleapis.com/projects/{live.settings.project}"
         fix = f"gcloud iam policies list --kind=denypolicies --attachment-point={project}"
         yield Finding(about, FAIL, f"a deny policy keeps {_some(lacks)} from it", (fix,))
     else:
-        principal = live.member(role.identity).removeprefix("serviceAccount:")
+        principal = (member or live.member(role.identity)).removeprefix("serviceAccount:")
         denial = Denial(said.PERMISSION, "", lacks[0], place, principal)
         fixes = Explanation(denial, live.settings).fix["gcloud"]
         yield Finding(about, FAIL, f"lacks {_some(lacks)}", tuple(fixes))
 
 
-def _denied(live: Live, identity: str, place: str, permission: str) -> bool:
+def _denied(live: Live, identity: str, place: str, permission: str, member: str) -> bool:
     """Whether a deny policy keeps it away, as far as that can be seen."""
     try:
-        answer = live.troubleshoot(identity, place, permission)
+        answer = live.troubleshoot(identity, place, permission, member)
     except CannotTell:
         return False
     state = answer.get("denyPolicyExplanation", {}).get("denyAccessState")
@@ -504,13 +505,20 @@ def _still(live: Live, found: Explanation) -> Findings:
     about = f"{identity} was refused {permission or 'something'} on {place or 'something'}"
     if found.need:
         try:
-            if live.held(identity, place, [permission])[permission]:
+            if live.held(identity, place, [permission], _member(live, found))[permission]:
                 return
         except CannotTell as error:
             yield Finding(about, UNKNOWN, f"nor whether that has passed: {error}")
             return
     text = "; ".join(filter(None, (found.note, found.denial.text)))
     yield Finding(about, FAIL, text, tuple(found.fix["gcloud"]))
+
+
+def _member(live: Live, found: Explanation) -> str:
+    """Which of callers was refused; empty for others, who are one each."""
+    principal, there = found.denial.principal, live.settings.callers
+    there = there if found.who.identity == table.CALLER else ()
+    return next((it for it in there if principal in (it, it.partition(":")[2])), "")
 
 
 def test_endpoint(live: Live, asked: Asked) -> Findings:

@@ -17,17 +17,17 @@ LOG_DATASET = "predictive_maintenance"
 class EndpointArgs:
     settings: Settings
     platform: pulumi.ProviderResource
-    """Declares the request log and the grant on the endpoint; the endpoint is the deployer's
+    """Declares the request log and the grants on the endpoint; the endpoint is the deployer's
     work."""
 
 
 class Endpoint(pulumi.ComponentResource):
-    """Owns: the endpoint without its models, the request log's dataset, and the grant to predict.
+    """Owns: the endpoint without its models, the request log's dataset, and the grants to predict.
 
     Leaves alone: models and traffic, which are the rollout's (`Serving`); the log table, which
     Vertex AI creates.
 
-    It belongs to the foundation, for it carries a grant: who rolls out may change no access, and
+    It belongs to the foundation, for it carries grants: who rolls out may change no access, and
     Vertex AI takes no condition on a name by which a grant on the project could be kept to one
     endpoint (docs iam/docs/conditions-resource-attributes).
     """
@@ -91,6 +91,16 @@ class Endpoint(pulumi.ComponentResource):
             member=settings.member(permissions.TELEMETRY),
             opts=pulumi.ResourceOptions(parent=self, provider=args.platform),
         )
+        for caller in settings.callers:
+            gcp.vertex.AiEndpointIamMember(
+                f"caller-{caller}",
+                endpoint=endpoint.name,
+                project=settings.project,
+                location=settings.region,
+                role=settings.role_name("predictor"),
+                member=caller,
+                opts=pulumi.ResourceOptions(parent=self, provider=args.platform),
+            )
         self.id = endpoint.id
         self.dedicated_dns = endpoint.dedicated_endpoint_dns
         self.register_outputs({"endpoint": self.id})

@@ -22,6 +22,7 @@ TRAINING: Final = "training"
 TELEMETRY: Final = "telemetry"
 PREVIEW: Final = "preview"
 REVIEWER: Final = "reviewer"
+CALLER: Final = "caller"
 DEVICE: Final = "device"
 MAINTENANCE: Final = "maintenance"
 AGENT: Final = "vertex agent"
@@ -39,6 +40,7 @@ IDENTITIES: Final = {
     TELEMETRY: "asks the endpoint for predictions on device telemetry",
     PREVIEW: "reads what a preview with refresh compares; cannot change anything",
     REVIEWER: "runs previews of pull requests, as the preview account",
+    CALLER: "asks the endpoint for predictions beside telemetry: each of `callers`",
     DEVICE: "publishes the readings of devices",
     MAINTENANCE: "takes the readings at risk, for whoever maintains the devices",
     AGENT: "Vertex AI's own service agent of the stack's project",
@@ -52,7 +54,9 @@ IDENTITIES: Final = {
 AGENTS: Final = (AGENT, PUBSUB_AGENT, MONITORING_AGENT)
 FEDERATED: Final = (PULL_REQUESTS, ROLLOUT_JOBS, FOUNDATION_JOBS)
 """Identities that come in through the stack's own identity pool."""
-ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (PLATFORM, REVIEWER, *AGENTS, *FEDERATED))
+NAMED: Final = (PLATFORM, REVIEWER, CALLER)
+"""Whom the settings name."""
+ACCOUNTS: Final = tuple(i for i in IDENTITIES if i not in (*NAMED, *AGENTS, *FEDERATED))
 """Identities that are service accounts of the stack."""
 
 PROJECT: Final = "project"
@@ -86,6 +90,7 @@ OWN_REGISTRY: Final = "own-registry"
 OWN_BUCKET: Final = "own-bucket"
 REVIEW: Final = "review"
 INVITE: Final = "invite"
+CALL: Final = "call"
 ROUTE: Final = "route"
 DRIFT: Final = "drift"
 WATCH: Final = "watch"
@@ -107,6 +112,7 @@ FOLLOWING: Final = {
     OWN_BUCKET: "its artifact is in a bucket that the stack does not make",
     REVIEW: "pull requests are previewed",
     INVITE: "previewMember previews them",
+    CALL: "others than telemetry ask for predictions",
     ROUTE: "telemetry is routed to predictions",
     DRIFT: "what the endpoint is asked is watched for drift",
     WATCH: "somebody is told of incidents",
@@ -282,6 +288,17 @@ NEEDS: Final[tuple[Need, ...]] = (
         # docs pubsub/docs/smts/ai-inference-smt, "Service account permissions"
         ("find the model to ask",   "pubsub AI inference: endpoints.get",        "aiplatform.endpoints.get"),
         when=ROUTE,
+    ),
+    *_rows(CALLER, "predictor", ENDPOINT,
+        ("predict",                 "aiplatform endpoints.predict",              "aiplatform.endpoints.predict"),
+        when=CALL,
+    ),
+    *_rows(CALLER, "predictor", ENDPOINT,
+        # The role is telemetry's too. Google's client reads the endpoint to find a dedicated address
+        # (google-cloud-aiplatform, Endpoint.predict); where the role has no more than predict, the
+        # address is the output dedicatedDns.
+        ("find the endpoint's address", "aiplatform endpoints.get",              "aiplatform.endpoints.get"),
+        when=f"{CALL} {ROUTE}",
     ),
     *_rows(DEVICE, "devicePublisher", TOPIC,
         ("publish a reading",       "pubsub topics.publish",                     "pubsub.topics.publish"),

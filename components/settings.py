@@ -541,6 +541,7 @@ class Settings(_Frozen):
     order_by_device: bool
     drift: Drift | None
     device_members: tuple[Member, ...]
+    callers: tuple[Member, ...]
     device_registry: Annotated[DeviceRegistry, BeforeValidator(_kind_alone)]
     clearblade_credentials: Annotated[SecretStr, AfterValidator(_credentials)] | None = None
     alerts: Alerts
@@ -633,6 +634,21 @@ class Settings(_Frozen):
                 "regions in which it may store the message"
             )
         return regions
+
+    @field_validator("callers")
+    @classmethod
+    def _are_others(cls, callers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """A grant that is declared twice would go when one of the two does."""
+        if twice := sorted({it for it in callers if callers.count(it) > 1}):
+            raise ValueError(f"names {', '.join(twice)} twice; once is enough")
+        prefix, project = info.data.get("account_prefix"), info.data.get("project")
+        own = [f"{prefix}{it}@{project}.iam.gserviceaccount.com" for it in permissions.ACCOUNTS]
+        if mine := [it for it in callers if it.partition(":")[2] in own]:
+            raise ValueError(
+                f"names {', '.join(mine)}, which the stack makes: its telemetry account asks "
+                "already, the others have other work. Name others' accounts, people or groups"
+            )
+        return callers
 
     @field_validator("device_registry")
     @classmethod
@@ -771,6 +787,7 @@ class Settings(_Frozen):
             permissions.OWN_BUCKET: self.own_bucket,
             permissions.REVIEW: self.preview_member or self.federation,
             permissions.INVITE: self.preview_member,
+            permissions.CALL: self.callers,
             permissions.ROUTE: self.sensors,
             permissions.DRIFT: self.drift,
             permissions.WATCH: self.alerts.told,

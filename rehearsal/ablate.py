@@ -35,6 +35,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from access import sentences as said
@@ -149,6 +150,7 @@ def holders(environment: Environment) -> dict[str, str]:
     """Member → identity, as grants name them: a group where a group was named, a kind of jobs."""
     settings = environment.settings
     named = {table.PLATFORM: settings.platform_member, table.REVIEWER: settings.preview_member}
+    named[table.CALLER] = next(iter(settings.callers), None)
     named |= {it: settings.federated(it, environments.NUMBER) for it in environment.jobs}
     return {named.get(who) or member: who for who, member in environment.members.items()}
 
@@ -311,6 +313,9 @@ def _live(run: Rehearsal, trial: Trial, before: Mapping[str, list[str]]) -> None
     if run.registers:
         trial.play("store a model", lambda _: _asked(lambda: workloads.store(run, Stage())))
     trial.play("predict", lambda _: _asked(lambda: predictor(run)(telemetry.unseen(1)[0])))
+    if run.shared:
+        ask = partial(workloads.answer_callers, run, Stage())
+        trial.play("answer callers", lambda _: _asked(ask))
     if run.routes:
         trial.play("route telemetry", lambda _: _asked(lambda: _route(run)))
     if run.federates:

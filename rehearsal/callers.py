@@ -108,6 +108,11 @@ class Caller:
         """Of the project that the pool is in; empty for a pool of an organization."""
         return self.pool.split("/")[1] if self.pool.startswith("projects/") else ""
 
+    @property
+    def token_type(self) -> str:
+        """Of the token that its provider gives it."""
+        return f"urn:ietf:params:oauth:token-type:{'jwt' if self.number else 'id_token'}"
+
     def token_request(self) -> Mapping[str, Any]:
         """What the simulator's `/subject-token` takes; who is seeded, the issuer knows."""
         asked = {"issuer": self.issuer, "subject": self.subject}
@@ -122,12 +127,10 @@ class Caller:
 
     def credentials(self, token_file: str, impersonate: str = "") -> dict[str, Any]:
         """An `external_account` file as `gcloud iam … create-cred-config` writes it."""
-        workforce = not self.number
-        kind = "id_token" if workforce else "jwt"
         content: dict[str, Any] = {
             "type": "external_account",
             "audience": self.audience,
-            "subject_token_type": f"urn:ietf:params:oauth:token-type:{kind}",
+            "subject_token_type": self.token_type,
             "token_url": "https://sts.googleapis.com/v1/token",
             "credential_source": {"file": token_file},
         }
@@ -173,9 +176,9 @@ def caller(member: str, name: str) -> Caller:
         mapping = {"google.subject": "assertion.sub"}
         return Caller(found["id"], pool, name, {}, mapping, member.removeprefix("serviceAccount:"))
     raise UnknownCaller(
-        f"{member!r} cannot be rehearsed as platformMember or previewMember; name a user:, a "
-        "group:, a serviceAccount: of a project, or a principal:// or principalSet:// of an "
-        "identity pool"
+        f"{member!r} cannot be rehearsed as platformMember, previewMember or one of callers; "
+        "name a user:, a group:, a serviceAccount: of a project, or a principal:// or "
+        "principalSet:// of an identity pool"
     )
 
 

@@ -81,9 +81,17 @@ class Environment:
         }
 
     @property
+    def callers(self) -> tuple[Caller, ...]:
+        """Who asks for predictions beside the telemetry account, as the settings name them."""
+        there = enumerate(self.settings.callers, 1)
+        return tuple(callers.caller(member, f"caller-{number}") for number, member in there)
+
+    @property
     def members(self) -> dict[str, str]:
-        """Identity → member, for everybody that the permission table knows and who is there."""
+        """Identity → member, for everybody that the permission table knows and who is there; of
+        the callers the first."""
         return {
+            **({table.CALLER: self.callers[0].member} if self.callers else {}),
             **{identity: self.settings.member(identity) for identity in table.ACCOUNTS},
             table.PLATFORM: self.platform.member,
             **{identity: job.member for identity, job in self.jobs.items()},
@@ -118,6 +126,7 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
     for key in ("platformMember", "previewMember"):
         if values.get(key):
             values[key] = callers.member(values[key])
+    values["callers"] = [callers.member(member) for member in values["callers"]]
     for model in values["models"]:
         if "artifact" in model:
             file = artifact(models, model["id"])
@@ -210,11 +219,12 @@ def seed(environment: Environment) -> dict[str, Any]:
     ]
     registrar = clearblade(settings.project)
     reviewer = environment.reviewer if settings.preview_member else None
-    who = (environment.platform, *filter(None, (reviewer,)))
+    entering = (environment.platform, *filter(None, (reviewer,)), *environment.callers)
+    who = tuple({caller.member: caller for caller in entering}.values())
     homes = {caller.home for caller in who}
-    entering = callers.seed(who, {number: id for id, number, _ in projects})
+    let_in = callers.seed(who, {number: id for id, number, _ in projects})
     return {
-        **entering,
+        **let_in,
         "organization": {"id": "1"},
         "projects": [
             *(
@@ -226,10 +236,10 @@ def seed(environment: Environment) -> dict[str, Any]:
                 }
                 for id, number, apis in projects
             ),
-            *entering.get("projects", ()),
+            *let_in.get("projects", ()),
         ],
         "roles": [{"name": names[project], "permissions": held[project]} for project in held],
-        "grants": [*grants, *entering.get("grants", ())],
+        "grants": [*grants, *let_in.get("grants", ())],
         "clearblade": [
             {
                 "project": registrar["project"],

@@ -11,7 +11,7 @@ from rehearsal.callers import Caller
 from rehearsal.environment import NUMBER
 from rehearsal.report import Stage, StageFailed
 from rehearsal.run import Rehearsal
-from rehearsal.sandbox import GoogleError, Sandbox
+from rehearsal.sandbox import Google, GoogleError, Sandbox
 from vertexops.google import SCOPE
 
 STS: Final = "https://sts.googleapis.com/v1/token"
@@ -60,19 +60,26 @@ def come_in(run: Rehearsal, stage: Stage) -> None:
     stage.note = f"{len(jobs)} kinds of jobs became {became} accounts; {refused} attempts refused"
 
 
-def exchanged(sandbox: Sandbox, job: Caller) -> str:
-    """What Google's token service gives for the job's token. Raises GoogleError."""
-    subject = sandbox.control("POST", "/subject-token", job.token_request())["subject_token"]
+def exchanged(sandbox: Sandbox, caller: Caller) -> str:
+    """What Google's token service gives for the caller's token. Raises GoogleError."""
+    subject = sandbox.control("POST", "/subject-token", caller.token_request())["subject_token"]
     asked = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-        "audience": job.audience,
+        "audience": caller.audience,
         "scope": SCOPE,
         "requested_token_type": f"{TYPES}access_token",
         "subject_token": subject,
-        "subject_token_type": f"{TYPES}jwt",
+        "subject_token_type": caller.token_type,
     }
     answer = sandbox.anybody().call("POST", STS, urlencode(asked).encode(), FORM)
     return str(answer["access_token"])
+
+
+def entered(sandbox: Sandbox, caller: Caller) -> Google:
+    """Calls as a caller that came in, or as the account that it becomes. Raises GoogleError."""
+    if caller.account:
+        return sandbox.google(caller.account)
+    return sandbox.bearer(exchanged(sandbox, caller))
 
 
 def becomes(sandbox: Sandbox, token: str, account: str) -> bool:

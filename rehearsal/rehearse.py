@@ -52,6 +52,7 @@ STEPS: Final = (
     Step("store a model", workloads.store, lambda run: run.registers),
     Step("list what is there", inventory.take, aside=True),
     Step("predict", workloads.predict, aside=True),
+    Step("answer callers", workloads.answer_callers, lambda run: run.shared, aside=True),
     Step("publish telemetry", routing.publish, lambda run: run.routes, aside=True),
     Step("come in from GitHub", federating.come_in, lambda run: run.federates),
     # Devices and their predictions go on while somebody works on the stack.

@@ -60,6 +60,11 @@ class Rehearsal(World):
         return table.REGISTER in self.environment.settings.capabilities
 
     @property
+    def shared(self) -> bool:
+        """Whether others than the telemetry account ask for predictions."""
+        return table.CALL in self.environment.settings.capabilities
+
+    @property
     def routes(self) -> bool:
         """Whether the stack routes telemetry to predictions."""
         return table.ROUTE in self.environment.settings.capabilities

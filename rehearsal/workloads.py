@@ -12,12 +12,18 @@ from typing import Any, Final
 
 from components import permissions as table
 from rehearsal import telemetry
+from rehearsal.federating import entered
 from rehearsal.report import Stage, StageFailed
 from rehearsal.run import Rehearsal
 from rehearsal.sandbox import Google, GoogleError
 
 PREDICTIONS: Final = 1_024
 CLIENTS: Final = 8
+
+STRANGER: Final = "stranger@example.com"
+"""Is in the company, and has nothing to do with the stack."""
+
+DENIAL: Final = "Permission 'aiplatform.endpoints.predict' denied on resource"
 
 BINS: Final = 10
 """Parts of the range of a risk, in the report."""
@@ -63,6 +69,29 @@ def predict(run: Rehearsal, stage: Stage) -> None:
         raise StageFailed(f"ROC AUC is {quality:.3f}; the model has to be above {GOOD_ENOUGH}")
 
 
+def answer_callers(run: Rehearsal, stage: Stage) -> None:
+    """Each of `callers` gets a prediction; somebody else is refused as Google refuses him."""
+    settings = run.environment.settings
+    vertex = f"https://{settings.region}-aiplatform.googleapis.com/v1"
+    reading = telemetry.unseen(1)[0]
+    for caller in run.environment.callers:
+        google = entered(run.sandbox, caller)
+        try:
+            if run.routes:  # the role has it only there; Google's client reads the address so
+                google.call("GET", f"{vertex}/{settings.endpoint_name}")
+            predictor(run, by=google)(reading)
+        except GoogleError as error:
+            raise StageFailed(f"{caller.member} was refused", str(error)) from error
+    try:
+        predictor(run, by=run.sandbox.google(STRANGER))(reading)
+    except GoogleError as error:
+        if error.status != 403 or DENIAL not in str(error):
+            raise StageFailed(f"{STRANGER} was not denied but got", str(error)) from error
+    else:
+        raise StageFailed(f"{STRANGER} got a prediction, and is none of callers")
+    stage.note = f"{len(run.environment.callers)} got a prediction; a stranger was refused"
+
+
 def told(risks: Sequence[float], labels: Sequence[float], percent: int) -> dict[str, Any]:
     """Predicted risks by what came of the readings, and how many of each are above `percent`."""
     by_label: dict[str, list[float]] = {"sound": [], "failing": []}
@@ -83,15 +112,18 @@ def counted(risks: Iterable[float]) -> list[int]:
     return found
 
 
-def predictor(run: Rehearsal, *, whole: bool = False) -> Callable[[list[list[float]]], Any]:
+def predictor(
+    run: Rehearsal, *, whole: bool = False, by: Google | None = None
+) -> Callable[[list[list[float]]], Any]:
     """A function that sends readings, rows of 9 sensor values, and gets their risks back.
 
-    With `whole` it gets Google's whole answer, which says what model it came from.
+    With `whole` it gets Google's whole answer, which says what model it came from. It asks as the
+    telemetry account unless `by` is somebody else.
     """
     settings, outputs = run.environment.settings, run.engine.outputs()
     if "endpoint" not in outputs:
         raise StageFailed("there is no endpoint to ask; the stack is not up")
-    google: Google = run.sandbox.google(settings.email(table.TELEMETRY))
+    google = by or run.sandbox.google(settings.email(table.TELEMETRY))
     host = outputs.get("dedicatedDns") or f"{settings.region}-aiplatform.googleapis.com"
     url = f"https://{host}/v1/{outputs['endpoint']}:predict"
 

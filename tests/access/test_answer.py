@@ -43,6 +43,9 @@ def settings(request: pytest.FixtureRequest) -> Settings:
     return settings_of(request.param, ROOT)
 
 
+CALLERS = ("user:ben@example.com", "serviceAccount:report@iot-other.iam.gserviceaccount.com")
+
+
 def denied(permission: str, resource: str = "projects/p", who: str = "") -> str:
     needs = f"{who} does not have {permission} access to {resource}. " if who else ""
     return (
@@ -61,6 +64,8 @@ def member(need: table.Need, settings: Settings) -> str:
             return settings.platform_member.partition(":")[2]
         case table.REVIEWER:
             return (settings.preview_member or "").partition(":")[2]
+        case table.CALLER:
+            return settings.callers[0].partition(":")[2]
         case table.AGENT:
             return "service-123456789012@gcp-sa-aiplatform.iam.gserviceaccount.com"
         case table.PUBSUB_AGENT:
@@ -80,7 +85,7 @@ def test_each_line_is_answered_with_its_identity_and_a_fix(
     settings: Settings, show: Callable[[str], None]
 ) -> None:
     """Whoever is named, the answer is of his lines, and the fix gives him what he lacks."""
-    settings = settings.model_copy(update={"federation": GITHUB})
+    settings = settings.model_copy(update={"federation": GITHUB, "callers": CALLERS})
     for need in table.NEEDS:
         data = answered(denied(need.permission, who=member(need, settings)), settings)
         assert data["identity"] == need.identity
@@ -109,6 +114,28 @@ def test_a_capability_that_the_settings_lack_is_part_of_the_fix() -> None:
     prod, staging = (answered(text, settings_of(name, ROOT)) for name in ("prod", "staging"))
     assert "deployerMay" in prod["fix"]["pulumi"][0]
     assert "deployerMay" not in "\n".join(staging["fix"]["pulumi"])
+
+
+@pytest.mark.parametrize("callers", [(), CALLERS])
+def test_somebody_who_may_not_ask_is_told_to_be_one_of_callers(callers: tuple[str, ...]) -> None:
+    """On this stack's endpoint; of another one no setting of it says anything."""
+    stack = settings_of("staging", ROOT).model_copy(update={"callers": callers})
+    for member in CALLERS:
+        who = member.partition(":")[2]
+        text = denied("aiplatform.endpoints.predict", stack.endpoint_name, who)
+        data = answered(text, stack)
+        assert data["identity"] == (table.CALLER if callers else "")
+        (first, *_) = data["fix"]["pulumi"]
+        if not callers:
+            assert first.startswith(f"pulumi config set --path 'callers[0]' {member} ")
+        else:
+            assert f'member="{member}"' in "".join(data["fix"]["pulumi"])
+    other = stack.endpoint_name.replace(stack.endpoint_id, "42")
+    elsewhere = denied("aiplatform.endpoints.predict", other, "eve@example.com")
+    assert "callers[" not in "".join(answered(elsewhere, stack)["fix"]["pulumi"])
+    assert answered(denied("aiplatform.endpoints.predict"), stack)["identity"] == (
+        "" if callers else table.TELEMETRY
+    )
 
 
 @pytest.mark.parametrize("prefix", ["pm-", "edge-iot-", "pm"])

@@ -156,6 +156,19 @@ def test_the_platform_asks_for_itself() -> None:
     assert PLATFORM not in str(there.own.asked)
 
 
+def test_each_of_callers_is_looked_at() -> None:
+    people = ("user:ben@example.com", "serviceAccount:report@iot-other.iam.gserviceaccount.com")
+    troubleshot = {"overallAccessState": "CANNOT_ACCESS"}
+    there = live({"projects/iot-staging": {"name": "projects/1"}, ":troubleshoot": troubleshot})
+    there.settings = SETTINGS.model_copy(update={"callers": people})
+    role = SETTINGS.role_name("predictor")
+    granted = [it for it in there.grants() if it.identity == table.CALLER]
+    assert [(it.role, it.member) for it in granted] == [(role, member) for member in people]
+    assert {it.on for it in granted} == {f"//aiplatform.googleapis.com/{SETTINGS.endpoint_name}"}
+    mine = [it for it in found(checks.permissions, there) if it.about.startswith("caller ")]
+    assert [(it.state, it.about.split()[1]) for it in mine] == [(FAIL, member) for member in people]
+
+
 def test_a_dataset_lists_who_has_access() -> None:
     access = [
         {"role": "projects/p/roles/r", "userByEmail": "x@gcp-sa-pubsub.iam.gserviceaccount.com"},

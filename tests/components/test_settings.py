@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.artifacts import digest, files_of
-from components.permissions import DEPLOYER, SERVING, roles
+from components.permissions import DEPLOYER, SERVING, declared_roles, roles
 from components.serving import image_digest
 from components.settings import (
     Settings,
@@ -54,6 +54,7 @@ GOOD = {
     "orderByDevice": "true",
     "drift": "{}",
     "deviceMembers": "[]",
+    "callers": "[]",
     "deviceRegistry": '{"kind": "none"}',
     "alerts": "{}",
     "protect": "false",
@@ -300,6 +301,20 @@ def test_artifacts_of_the_own_registry_have_to_be_somewhere(root: Path) -> None:
     assert said.startswith("models: registryArtifactsBucket has to name the bucket of the artifac")
 
 
+def test_who_else_asks_is_a_capability_and_grows_no_role(root: Path) -> None:
+    asked = json.dumps(["group:dashboards@example.com", "serviceAccount:a@iot-other.iam.g.com"])
+    for sensors in ("[]", '["heat"]'):
+        usual = parse({**GOOD, "sensors": sensors}, root)
+        shared = parse({**GOOD, "sensors": sensors, "callers": asked}, root)
+        assert shared.capabilities - usual.capabilities == {"call"}
+        before, after = (declared_roles(it.capabilities) for it in (usual, shared))
+        assert before == after
+        more = set(roles(shared.capabilities)) - set(roles(usual.capabilities))
+        assert {(it.identity, it.key, it.on) for it in more} == {
+            ("caller", "predictor", "endpoint")
+        }
+
+
 def test_labels_are_a_capability(root: Path) -> None:
     settings = parse({**GOOD, "labels": '{"team": "pumps"}'}, root)
     assert settings.labels == {"team": "pumps"} and "label" in settings.capabilities
@@ -339,6 +354,13 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("riskPercent", "0", "riskPercent: '0' is not valid"),
         ("telemetryRegions", '["us-east1"]', "lacks us-central1, where the endpoint is"),
         ("deviceMembers", '["pump"]', "deviceMembers[0]: 'pump' is not a member"),
+        ("callers", '["allUsers"]', "callers[0]: 'allUsers' is not a member such as user:ana@exam"),
+        ("callers", json.dumps(["user:a@b.c"] * 2), "names user:a@b.c twice; once is enough"),
+        *(
+            ("callers", f'["serviceAccount:pm-{of}@iot-staging.iam.gserviceaccount.com"]', said)
+            for of in ("telemetry", "device")
+            for said in ("which the stack makes: its telemetry account asks already",)
+        ),
         *(
             ("deviceRegistry", json.dumps({"kind": name}), "is no registry any more: Google's IoT")
             for name in ("iotcore", "cloudiot", "iot", "Cloud IoT Core", "cloudiot.googleapis.com")

@@ -177,3 +177,25 @@ def test_unknown_values_stop_only_the_rules_that_need_them() -> None:
     type_, inputs = on_bucket("roles/storage.objectViewer", "allUsers")
     hidden = {**inputs, "role": UNKNOWN_STRING_VALUE, "condition": UNKNOWN_STRING_VALUE}
     assert ids(pack().resource(given(type_, hidden))) == {"G1"}
+
+
+@pytest.mark.parametrize(
+    ("member", "rules"),
+    [
+        ("serviceAccount:dashboard@elsewhere.iam.gserviceaccount.com", set()),
+        ("group:maintenance@example.com", set()),
+        ("user:ana@example.com", {"G10"}),
+        ("group:maintenance@elsewhere.example", {"G11"}),
+    ],
+)
+def test_who_else_may_ask_the_endpoint_is_judged_as_the_how_to_says(
+    member: str, rules: set[str]
+) -> None:
+    judge, id = pack(), "predictiveMaintenancePredictor"
+    held = ["aiplatform.endpoints.get", "aiplatform.endpoints.predict"]
+    role = {"roleId": id, "project": "iot-prod", "title": "Predictor", "permissions": held}
+    judge.resource(given("gcp:projects/iAMCustomRole:IAMCustomRole", role, name="predictor"))
+    grant = {"endpoint": "9150266", "project": "iot-prod", "location": "europe-west4"}
+    type_ = "gcp:vertex/aiEndpointIamMember:AiEndpointIamMember"
+    grant |= {"role": f"projects/iot-prod/roles/{id}", "member": member}
+    assert ids(judge.resource(given(type_, grant))) == rules

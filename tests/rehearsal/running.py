@@ -16,9 +16,11 @@ from components.settings import Model, Settings
 from components.telemetry import DATASET
 from rehearsal import colleague, telemetry, toolchain
 from rehearsal import environment as environments
+from rehearsal.callers import Caller
 from rehearsal.crash import hold
 from rehearsal.engine import Engine, Outcome
 from rehearsal.environment import Environment
+from rehearsal.federating import entered
 from rehearsal.sandbox import GoogleError, Sandbox
 
 OWNER = "owner@example.com"
@@ -118,6 +120,13 @@ class Stack:
         """One of the stack's uploads, the first one unless `id` says which."""
         first = colleague.model_name(self.settings)
         return self._vertex(f"{first.rpartition('/')[0]}/{id}" if id else first)
+
+    def predicted(self, caller: Caller) -> bool:
+        """Whether somebody who came in gets a prediction."""
+        _, host, name = route(self.settings)
+        body = {"instances": telemetry.unseen(1)[0]}
+        google = entered(self.sandbox, caller)
+        return bool(google.call("POST", f"https://{host}/v1/{name}:predict", body)["predictions"])
 
     def table(self, name: str) -> dict[str, Any]:
         """A table of the telemetry."""

@@ -215,6 +215,12 @@ CHANGES = (
             Case("backlogDays", 3, {"update Subscription"}),
             Case("telemetryRegions", ["us-central1", "us-east1"], {"update Topic"}),
             Case("deviceMembers", ["user:broker@example.com"], {"create TopicIAMMember"}),
+            Case(
+                "callers",
+                ["group:platform@example.com"],
+                {"create AiEndpointIamMember"},
+                lambda s: s.predicted(s.environment.platform),
+            ),
         )
     ),
     Group(

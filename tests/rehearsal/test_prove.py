@@ -44,11 +44,14 @@ def test_every_role_is_tight_where_github_comes_in() -> None:
         "foundationEnvironment": "staging-foundation",
     }
     platform = "serviceAccount:pm-platform@iot-staging.iam.gserviceaccount.com"
+    report = "serviceAccount:report@iot-other.iam.gserviceaccount.com"
     others = (f"federation={json.dumps(github)}", "previewMember=''", f"platformMember={platform}")
+    others += (f"callers={json.dumps(['group:dashboards@example.com', report])}",)
     code, output, summary = play("prove", "staging", *(p for o in others for p in ("--set", o)))
     assert code == 0, output
     assert (summary["spare"], summary["missing"]) == ([], [])
-    assert set(table.FEDERATED) <= summary["identities"].keys()
+    assert {*table.FEDERATED, table.CALLER} <= summary["identities"].keys()
+    assert "2 got a prediction; a stranger was refused" in output
     assert {"come in from GitHub", "come back too early"} <= set(summary["stages"])
     assert "3 kinds of jobs became 5 accounts; 16 attempts refused" in output
 

@@ -63,6 +63,9 @@ class Serving(pulumi.ComponentResource):
                     "service_account": settings.email(permissions.SERVING),
                     "display_name": model.id,
                     "disable_container_logging": not served.container_logging or None,
+                    "required_replicas": served.required,
+                    "spot": served.spot or None,
+                    "enable_access_logging": served.access_logging or None,
                 }
                 for model, served in ((it, settings.served(it)) for it in settings.models)
             ],

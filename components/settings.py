@@ -95,6 +95,8 @@ PUBLIC_IMAGES: Final = frozenset(
 )
 """Google lets anybody pull from these (docs, pre-built and Deep Learning containers)."""
 
+REQUIRED: Final = "google-cloud-aiplatform, required_replica_count"
+
 DEPLOYMENT_SECONDS: Final = 1800
 """How long one model may take to be deployed."""
 
@@ -250,6 +252,7 @@ LabelValue = Annotated[
 ]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Replicas = Annotated[int, Field(ge=1, le=1000)]
+Required = Annotated[int, Field(ge=0, le=1000)]
 
 
 class _Frozen(BaseModel):
@@ -363,6 +366,15 @@ class Served(NamedTuple):
     autoscaling: Autoscaling
     container_logging: bool
     container: Container
+    required_replicas: int
+    spot: bool
+    access_logging: bool
+
+    @property
+    def required(self) -> int | None:
+        """Replicas that a deployment succeeds with; None for all of the fewest."""
+        some = 0 < self.required_replicas < self.min_replicas
+        return self.required_replicas if some else None
 
     @property
     def scales(self) -> bool:
@@ -387,6 +399,9 @@ class Model(_Frozen):
     autoscaling: Autoscaling | None = None
     container_logging: bool | None = None
     container: Container | None = None
+    required_replicas: Required | None = None
+    spot: bool | None = None
+    access_logging: bool | None = None
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Model:
@@ -528,8 +543,11 @@ class Settings(_Frozen):
     machine_type: MachineType
     max_replicas: Replicas
     min_replicas: Replicas
+    required_replicas: Required
+    spot: bool
     autoscaling: Autoscaling
     container_logging: bool
+    access_logging: bool
     container: Container
     models: tuple[Model, ...]
     rollout_seconds: Annotated[int, Field(ge=0, le=86_400)]
@@ -578,6 +596,17 @@ class Settings(_Frozen):
         if minimum > maximum:
             raise ValueError(f"is more than maxReplicas, {maximum}; use 1 to {maximum}")
         return minimum
+
+    @field_validator("required_replicas")
+    @classmethod
+    def _within_minimum(cls, required: int, info: ValidationInfo) -> int:
+        minimum = info.data.get("min_replicas", required)
+        if required > minimum:
+            raise ValueError(
+                f"is more than minReplicas, {minimum} ({REQUIRED}); use 1 to {minimum}, or 0 for "
+                "all of them"
+            )
+        return required
 
     @field_validator("container")
     @classmethod
@@ -977,6 +1006,15 @@ def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Ite
         least, most = (
             getattr(model, name) or others.get(name) for name in ("min_replicas", "max_replicas")
         )
+        own = model.required_replicas
+        required = others.get("required_replicas") if own is None else own
+        said = model.min_replicas or own
+        if said and isinstance(least, int) and isinstance(required, int) and required > least:
+            yield (
+                f"[{index}]: requiredReplicas, {required}, is more than minReplicas, {least} "
+                f"({REQUIRED}); the entry has what it leaves out from the settings of all models: "
+                "give it both"
+            )
         said = model.min_replicas or model.max_replicas
         if said and isinstance(least, int) and isinstance(most, int) and least > most:
             yield (

@@ -42,6 +42,9 @@ GOOD = {
     "machineType": "n1-standard-2",
     "minReplicas": "1",
     "maxReplicas": "2",
+    "requiredReplicas": "0",
+    "spot": "false",
+    "accessLogging": "false",
     "autoscaling": '{"cpuPercent": 60}',
     "containerLogging": "true",
     "rolloutSeconds": "0",
@@ -102,6 +105,22 @@ def test_a_model_is_served_as_its_entry_says_and_else_as_the_settings_do(root: P
     assert usual[:3] == ("n1-standard-2", 1, 2) and usual.container_logging
     assert canary[:3] == ("n1-standard-4", 1, 1) and not canary.container_logging
     assert canary.autoscaling.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
+
+
+def test_a_deployment_waits_for_all_of_the_fewest_replicas_or_for_those_that_are_said(
+    root: Path,
+) -> None:
+    own = {"minReplicas": 2, "requiredReplicas": 1, "spot": True, "accessLogging": True}
+    given = {**GOOD, "minReplicas": "2", "models": json.dumps([UPLOADED, {**LOOKED_UP, **own}])}
+    settings = parse({**given, "requiredReplicas": "2"}, root)
+    usual, canary = map(settings.served, settings.models)
+    assert (usual.required, usual.spot, usual.access_logging) == (None, False, False)
+    assert (canary.required, canary.spot, canary.access_logging) == (1, True, True)
+    reset = {**LOOKED_UP, "minReplicas": 1, "requiredReplicas": 0}
+    settings = parse(
+        {**given, "requiredReplicas": "1", "models": json.dumps([UPLOADED, reset])}, root
+    )
+    assert [settings.served(it).required for it in settings.models] == [1, None]
 
 
 def test_a_rollout_has_half_an_hour_for_each_model_unless_it_is_said(root: Path) -> None:
@@ -497,6 +516,15 @@ def test_settings_cannot_be_changed(root: Path) -> None:
             )
         ),
         ("rolloutSeconds", "90000", "rolloutSeconds: '90000' is not valid"),
+        (
+            "requiredReplicas",
+            "2",
+            "requiredReplicas: '2' is more than minReplicas, 1 (google-cloud-aiplatform, required_"
+            "replica_count); use 1 to 1, or 0 for all of them",
+        ),
+        ("requiredReplicas", "-1", "requiredReplicas: '-1' is not valid"),
+        ("spot", "some", "spot: 'some' is not valid"),
+        ("accessLogging", "some", "accessLogging: 'some' is not valid"),
         ("containerLogging", "some", "containerLogging: 'some' is not valid"),
         *(
             ("models", json.dumps([UPLOADED, {**LOOKED_UP, **own}]), said)
@@ -504,6 +532,10 @@ def test_settings_cannot_be_changed(root: Path) -> None:
                 ({"machineType": "big"}, "models[1].machineType: 'big' is no machine"),
                 ({"minReplicas": 3}, "models[1]: minReplicas, 3, is more than maxReplicas, 2; the"),
                 ({"minReplicas": 0}, "models[1].minReplicas: 0 is not valid"),
+                ({"requiredReplicas": 2}, "models[1]: requiredReplicas, 2, is more than minRepl"),
+                ({"requiredReplicas": -1}, "models[1].requiredReplicas: -1 is not valid"),
+                ({"spot": "some"}, "models[1].spot: 'some' is not valid"),
+                ({"accessLogging": "some"}, "models[1].accessLogging: 'some' is not valid"),
                 ({"maxReplicas": 1001}, "models[1].maxReplicas: 1001 is not valid"),
                 ({"autoscaling": {"cpuPercent": 101}}, "models[1].autoscaling.cpuPercent: 101 is"),
                 ({"autoscaling": {"requests": 9}}, "did you mean requestsPerMinute?"),

@@ -121,6 +121,8 @@ OF_ITS_OWN = {
     "maxReplicas": 1,
     "autoscaling": {"cpuPercent": 80},
     "containerLogging": True,
+    "spot": False,
+    "accessLogging": False,
 }
 
 
@@ -181,6 +183,12 @@ CHANGES = (
                 2,
                 {"update ModelRollout"},
                 lambda s: [r["minReplicaCount"] for r in serving(s)] == [2, 2],
+            ),
+            Case(
+                "requiredReplicas",
+                1,
+                {"update ModelRollout"},
+                lambda s: [r["requiredReplicaCount"] for r in serving(s)] == [1, 1],
             ),
             Case(
                 "maxReplicas",
@@ -253,6 +261,18 @@ CHANGES = (
                 lambda s: (
                     [r["machineSpec"]["machineType"] for r in serving(s)] == ["n1-standard-4"] * 2
                 ),
+            ),
+            Case(
+                "spot",
+                True,
+                {"update ModelRollout"},
+                lambda s: [r["spot"] for r in serving(s)] == [True, True],
+            ),
+            Case(
+                "accessLogging",
+                True,
+                {"update ModelRollout"},
+                lambda s: all(it["enableAccessLogging"] for it in s.deployed()),
             ),
         )
     ),

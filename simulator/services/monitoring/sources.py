@@ -62,11 +62,11 @@ def samples(
 
 # Few are different, of many thousand predictions.
 @lru_cache(maxsize=4096)
-def _labels(deployed_id: str, names: tuple[str, str], **more: str) -> Labels:
+def _labels(deployed_id: str, names: tuple[str, str], spot: bool, **more: str) -> Labels:
     model, endpoint = names
     labels = {
         "deployed_model_id": deployed_id,
-        "spot": "false",
+        "spot": str(spot).lower(),
         "model_display_name": model,
         "endpoint_display_name": endpoint,
     }
@@ -85,7 +85,7 @@ def _place(endpoint: str) -> Labels:
 
 
 def _sample(event: Served | Scaled, time: float, value: float, **labels: str) -> Sample:
-    named = _labels(event.deployed_id, event.names, **labels)
+    named = _labels(event.deployed_id, event.names, event.spot, **labels)
     return Sample(time, named, ENDPOINT[0], _place(event.endpoint), value)
 
 

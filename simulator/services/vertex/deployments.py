@@ -33,7 +33,10 @@ method = Methods()
 
 DEPLOYED_ID = re.compile(r"[0-9]{1,10}")
 RESOURCES = ("dedicatedResources", "automaticResources", "sharedResources")
-KEPT = ("displayName", "serviceAccount", "disableContainerLogging", "disableExplanations")
+KEPT = (
+    *("displayName", "serviceAccount", "disableContainerLogging", "disableExplanations"),
+    "enableAccessLogging",
+)
 MUTABLE_FLAGS = ("disableContainerLogging",)
 
 

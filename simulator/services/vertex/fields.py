@@ -1,9 +1,9 @@
 """What Vertex AI acts on in its requests, v1 and v1beta1; the rest is refused with its name.
 
-Refused for now, as nothing here behaves by it: accelerators, reservations, spot and flex-start
-machines, scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of
-predictions, access logs, explanations, liveness probes and further ports of a container, metadata
-and schemata of a model. Replicas follow requests (scaling.py), not the use of CPUs.
+Refused for now, as nothing here behaves by it: accelerators, reservations, flex-start machines,
+scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of predictions,
+explanations, liveness probes and further ports of a container, metadata and schemata of a model.
+Replicas follow requests (scaling.py), not the use of CPUs.
 """
 
 from simulator.api.honoured import Table
@@ -22,10 +22,13 @@ HONOURED = Table(
         "UndeployModelRequest": "deployedModelId trafficSplit",
         "MutateDeployedModelRequest": "deployedModel updateMask",
         # No container here writes logs and no model explains itself, so both may be switched off.
+        # That requests are to be logged is kept: what such an entry looks like was not found.
         "DeployedModel": "id model displayName serviceAccount dedicatedResources "
-        "automaticResources sharedResources disableContainerLogging disableExplanations",
+        "automaticResources sharedResources disableContainerLogging disableExplanations "
+        "enableAccessLogging",
+        # Of spot machines the metrics' label tells; none is ever taken away here.
         "DedicatedResources": "machineSpec minReplicaCount maxReplicaCount requiredReplicaCount "
-        "autoscalingMetricSpecs",
+        "autoscalingMetricSpecs spot",
         "AutomaticResources": "minReplicaCount maxReplicaCount",
         "MachineSpec": "machineType",
         "AutoscalingMetricSpec": "metricName target",

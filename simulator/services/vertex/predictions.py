@@ -120,6 +120,7 @@ def _served(
                 status,
                 (perf_counter() - asked) * 1000 + strain.slower_ms,
                 (asked - received) * 1000,
+                bool(call.cloud[Vertex].machines(deployment).get("spot")),
             )
         )
     log_sample(call, endpoint, deployment, instances, predictions)

@@ -154,6 +154,7 @@ class Served(NamedTuple):
     status: int
     model_ms: float
     overhead_ms: float
+    spot: bool = False
 
 
 class Strain(NamedTuple):
@@ -172,6 +173,7 @@ class Scaled(NamedTuple):
     names: tuple[str, str]
     replicas: int
     target: int
+    spot: bool = False
 
 
 class Vertex(Holding):
@@ -267,8 +269,7 @@ class Vertex(Holding):
         """Replicas from now on; unless given, those that there are, within what is allowed."""
         if replicas is None:
             shared = deployment.info.get("sharedResources")
-            holder = self.pools[self.normal(shared)].info if shared else deployment.info
-            resources = holder["dedicatedResources"]
+            resources = self.machines(deployment)
             least, most = resources["minReplicaCount"], resources["maxReplicaCount"]
             replicas = least if shared else min(max(deployment.scaling.replicas, least), most)
         now = self.cloud.clock.now()
@@ -281,7 +282,15 @@ class Vertex(Holding):
         """Note how many replicas there are from `time` on, and how many are asked for."""
         deployment.scaling.replicas, deployment.scaling.target = replicas, target
         deployed_id, names = deployment.info["id"], display_names(endpoint, deployment)
-        self.scaled.append(Scaled(time, endpoint.name, deployed_id, names, replicas, target))
+        spot = bool(self.machines(deployment).get("spot"))
+        self.scaled.append(Scaled(time, endpoint.name, deployed_id, names, replicas, target, spot))
+
+    def machines(self, deployment: Deployment) -> dict[str, Any]:
+        """The DedicatedResources of a deployed model, or of the pool that it is on."""
+        shared = deployment.info.get("sharedResources")
+        holder = self.pools[self.normal(shared)].info if shared else deployment.info
+        found: dict[str, Any] = holder["dedicatedResources"]
+        return found
 
     def live(self) -> dict[str, list[str]]:
         deployed = [f"{e.name}/{key}" for e in self.endpoints.values() for key in e.deployed]

@@ -57,6 +57,19 @@ def serving(sandbox: Sandbox, model: str, endpoint: str) -> Sandbox:
     return sandbox
 
 
+def test_a_model_on_spot_machines_is_labelled_so(
+    sandbox: Sandbox, model: str, endpoint: str
+) -> None:
+    machine = {"machine_type": "n1-standard-2"}
+    resources = {"machine_spec": machine, "min_replica_count": 1, "spot": True}
+    sandbox.deploy(model, split={"0": 100}, dedicated_resources=resources)
+    predict(sandbox, [[1.0, 0.0]])
+    sandbox.cloud.clock.step(120)
+    for metric in ("prediction_count", "replicas"):
+        [counted] = series(sandbox, online(metric))
+        assert counted["metric"]["labels"]["spot"] == "true"
+
+
 def test_predictions_are_counted_by_instance_and_answers_by_request(serving: Sandbox) -> None:
     serving.cloud.clock.step(10)
     predict(serving, [[1.0, 0.0]] * 3)

@@ -53,6 +53,21 @@ def test_a_deployed_model_shows_once_it_runs(sandbox: Sandbox, model: str, endpo
     assert dict(client.get_endpoint(name=ENDPOINT).traffic_split) == {"77": 100}
 
 
+@pytest.mark.parametrize("path", ["dedicated_resources.spot", "enable_access_logging"])
+def test_spot_and_access_logs_are_fixed_with_the_deployment(
+    sandbox: Sandbox, model: str, endpoint: str, path: str
+) -> None:
+    client, given = sandbox.endpoints(), deployed(model, "77", enable_access_logging=True)
+    given["dedicated_resources"]["spot"] = True
+    sandbox.finish(client.deploy_model(endpoint=ENDPOINT, deployed_model=given))
+    (one,) = client.get_endpoint(name=ENDPOINT).deployed_models
+    assert one.dedicated_resources.spot and one.enable_access_logging
+    with pytest.raises(exceptions.BadRequest, match="cannot be mutated"):
+        client.mutate_deployed_model(
+            endpoint=ENDPOINT, deployed_model={"id": "77"}, update_mask={"paths": [path]}
+        )
+
+
 @pytest.mark.parametrize("missing", DEPLOY)
 def test_deploying_takes_exactly_these_permissions(
     sandbox: Sandbox, model: str, endpoint: str, missing: str

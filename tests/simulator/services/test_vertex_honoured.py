@@ -83,9 +83,7 @@ DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle
         ),
         (DEPLOY, on_machine(machineType="g2-standard-4"), "g2-standard-4"),
         (DEPLOY, on_machine(machineType="c3-highcpu-4"), "c3-highcpu-4"),
-        (DEPLOY, on_resources(spot=True), "spot"),
         (DEPLOY, scaling(DUTY_CYCLE), "duty_cycle"),
-        (DEPLOY, on_deployed(enableAccessLogging=True), "enableAccessLogging"),
         (
             DEPLOY,
             on_deployed(explanationSpec={"parameters": {"sampledShapleyAttribution": {}}}),
@@ -99,8 +97,11 @@ DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle
         ),
         (
             f"POST /v1/{ENDPOINT}:mutateDeployedModel",
-            {"deployedModel": {"id": "1"}, "updateMask": "dedicatedResources.spot"},
-            "dedicatedResources.spot",
+            {
+                "deployedModel": {"id": "1"},
+                "updateMask": "dedicatedResources.machineSpec.acceleratorCount",
+            },
+            "dedicatedResources.machineSpec.acceleratorCount",
         ),
         (UPLOAD, on_model(metadata={"a": 1}), "model.metadata"),
         (

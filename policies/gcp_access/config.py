@@ -108,8 +108,6 @@ class Waiver(_Frozen):
 class Config(_Frozen):
     """One environment. An empty list of what is allowed allows everything of its kind."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)  # reads the source: not for all models
-
     profile: Literal["baseline", "strict"] = "baseline"
     """`baseline` judges by content alone; `strict` also by what this stack says that it needs."""
     enforcement: Literal["mandatory", "advisory"] = "mandatory"

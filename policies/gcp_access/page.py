@@ -5,13 +5,17 @@ python -m policies.gcp_access.page > docs/reference/policies.md
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from pydantic.alias_generators import to_camel
 
+from . import config as config_module
 from .config import Config
 from .rules import GROUPS, RULES
 from .rules.rule import Example, Rule
@@ -113,11 +117,12 @@ def _lines() -> Iterator[str]:
     yield "| key | default | valid | what it says |"
     yield "|---|---|---|---|"
     schema = Config.model_json_schema(by_alias=True)["properties"]
+    described = _described()
     for name, field in Config.model_fields.items():
         key = to_camel(name)
         default = field.get_default()
         shown = json.dumps(default) if isinstance(default, str | int | float) else ""
-        yield f"| `{key}` | {shown} | {_valid(schema[key])} | {field.description} |"
+        yield f"| `{key}` | {shown} | {_valid(schema[key])} | {described[name]} |"
     yield f"\n{WAIVERS}"
     yield "## Rules\n"
     yield "| rule | severity | level | profile | what it looks for |"
@@ -130,6 +135,24 @@ def _lines() -> Iterator[str]:
         for rule in RULES:
             if rule.id[0] == group:
                 yield from _rule(rule)
+
+
+def _described() -> dict[str, str]:
+    """What the text below each key says. pydantic could read it, at the start of every preview."""
+    (config,) = (
+        node
+        for node in ast.parse(Path(config_module.__file__).read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == Config.__name__
+    )
+    return {
+        key.target.id: " ".join(text.value.value.split())
+        for key, text in pairwise(config.body)
+        if isinstance(key, ast.AnnAssign)
+        and isinstance(key.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
 
 
 def _valid(schema: dict[str, Any]) -> str:

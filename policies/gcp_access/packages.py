@@ -21,15 +21,17 @@ _TERRAFORM: Final = {
     "gcp:serviceaccount/account": "serviceaccount",
 }
 _SINGULAR: Final = {"projects": "project", "organizations": "organization"}
+_PROVIDER: Final = "gcp:iam/workloadidentitypoolprovider:workloadidentitypoolprovider"
 _NATIVE: Final = {
+    "apikeys:key": "gcp:projects/apikey:apikey",
     "bigquery:dataset": "gcp:bigquery/dataset:dataset",
     "cloudresourcemanager:project": "gcp:organizations/project:project",
     "iam:key": "gcp:serviceaccount/key:key",
     "iam:organizationrole": "gcp:organizations/iamcustomrole:iamcustomrole",
     "iam:role": "gcp:projects/iamcustomrole:iamcustomrole",
     "iam:serviceaccount": "gcp:serviceaccount/account:account",
-    "iam:workloadidentitypoolprovider": "gcp:iam/workloadidentitypoolprovider:"
-    "workloadidentitypoolprovider",
+    "iam:provider": _PROVIDER,
+    "iam:workloadidentitypoolprovider": _PROVIDER,
     "storage:bucket": "gcp:storage/bucket:bucket",
     "storage:hmackey": "gcp:storage/hmackey:hmackey",
 }
@@ -53,8 +55,8 @@ def as_gcp(kind: str, props: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return _bridged.get(rest.rpartition(":")[2], kind), props
     if package != NATIVE:
         return kind, props
-    service, _, name = rest.partition("/")[0], "", rest.rpartition(":")[2]
-    return _NATIVE.get(f"{service}:{name}", kind), _native(f"{service}:{name}", props)
+    name = f"{rest.partition('/')[0]}:{rest.rpartition(':')[2]}"
+    return _NATIVE.get(name, kind), _native(name, props)
 
 
 def _native(name: str, props: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,15 @@ from rehearsal import environment
 
 CASES = (table.WHOLE, table.LAYERS)
 CAPABILITIES = tuple(it for it in (*table.CAPABILITIES, *table.FOLLOWING) if it not in CASES)
+MOST = max(len(need.when - {*CASES}) for need in table.NEEDS) + 1
+"""One capability more than any line asks for."""
+SMALL_CHOICES = [it for n in range(MOST + 1) for it in combinations(CAPABILITIES, n)]
+# Every line with and without what it asks for, beside few others and beside all others.
 EVERY_CHOICE = [
     (case, *chosen)
     for case in CASES
-    for n in range(len(CAPABILITIES) + 1)
-    for chosen in combinations(CAPABILITIES, n)
+    for small in SMALL_CHOICES
+    for chosen in (small, tuple(it for it in CAPABILITIES if it not in small))
 ]
 
 

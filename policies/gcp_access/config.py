@@ -232,16 +232,24 @@ class Configs:
             self._known[program] = found
         return self._known[program]
 
+    def sources(self, stack: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """What says something about `PROJECT/STACK`, by name; later ones win."""
+        project = stack.rpartition("/")[0]
+        names = [DEFAULT, f"{project}/{DEFAULT}", self._like(stack), stack]
+        found = [(f"{name}.json", self.files.get(name, {})) for name in dict.fromkeys(names)]
+        found.append(("Pulumi's policy config", self.given))
+        return [(name, said) for name, said in found if said]
+
+    def _like(self, stack: str) -> str:
+        """The stack whose file holds for this one too; empty for none."""
+        like = self.files.get(stack, {}).get("like")
+        return f"{stack.rpartition('/')[0]}/{like}" if like else ""
+
     def check(self, stack: str, problems: list[str]) -> Environment:
         """The configuration of `PROJECT/STACK`, and everything that is wrong with it."""
-        project = stack.rpartition("/")[0]
-        here = self.files.get(stack, {})
-        like = f"{project}/{here['like']}" if here.get("like") else ""
+        like, sources = self._like(stack), self.sources(stack)
         if like and like not in self.files:
             problems.append(f"{stack}.json: like: there is no {like}.json")
-        names = [DEFAULT, f"{project}/{DEFAULT}", like, stack]
-        sources = [(f"{name}.json", self.files.get(name, {})) for name in dict.fromkeys(names)]
-        sources.append(("Pulumi's policy config", self.given))
         values = {key: value for _, said in sources for key, value in said.items()}
         where = {key: name for name, said in sources for key in said}
         try:

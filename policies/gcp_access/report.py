@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from .config import DEFAULT, Configs
 from .pack import Finding, Pack
 from .rules.rule import SEVERITIES
 from .stored import Stored
@@ -99,23 +98,11 @@ def judge(stored: Stored, pack: Pack) -> Report:
     return Report(
         stored.program,
         config.profile,
-        tuple(sources(pack.configs, stored.program)),
+        tuple(name for name, _ in pack.configs.sources("/".join(stored.program))),
         sum(resource.package not in harmless for resource, _ in stored.resources),
         tuple(notes),
         tuple(findings),
     )
-
-
-def sources(configs: Configs, program: tuple[str, str]) -> Iterator[str]:
-    """What says something about a stack, the most general first; later ones win."""
-    project, stack = program
-    like = configs.of(program).config.like
-    names = (DEFAULT, f"{project}/{DEFAULT}", *([f"{project}/{like}"] if like else ()))
-    for name in (*names, f"{project}/{stack}"):
-        if configs.files.get(name):
-            yield f"{name}.json"
-    if configs.given:
-        yield "Pulumi's policy config"
 
 
 def _plain(text: str) -> str:

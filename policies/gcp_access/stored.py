@@ -11,18 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pulumi_policy import proxy
+from pulumi_policy.deserialize import SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY
+
 from .view import UNKNOWN, Resource
 
-# Pulumi's sdk/go/common/resource/plugin/rpc.go: text, bool, number, array, asset, archive, object.
-UNKNOWNS: Final = frozenset({
-    "04da6b54-80e4-46f7-96ec-b56ff0331ba9", "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
-    "3eeb2bf0-c639-47a8-9e75-3b44932eb421", "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
-    "030794c1-ac77-496b-92df-f27374a8bd58", "e48ece36-62e2-4504-bad9-02848725956a",
-    "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
-})  # fmt: skip
-# Its sdk/go/common/resource/sig, as a state has them.
-SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
-SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"
+UNKNOWNS: Final = frozenset(
+    value for name, value in vars(proxy).items() if name.startswith("UNKNOWN_")
+)
 HIDDEN: Final = "[secret]"
 """In a preview (pkg/backend/display/json.go)."""
 
@@ -115,7 +111,7 @@ def _checked(at: str, resource: Any) -> tuple[str, dict[str, Any]]:
 def _value(value: Any) -> Any:
     """As rules see it; UNKNOWN for what is not known yet, and for secrets."""
     if isinstance(value, dict):
-        if value.get(SIGNATURE) == SECRET:
+        if value.get(SPECIAL_SIG_KEY) == SPECIAL_SECRET_SIG:
             return UNKNOWN
         return {key: _value(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -127,5 +123,7 @@ def _value(value: Any) -> Any:
 
 def _secrets(value: Any) -> int:
     if isinstance(value, dict):
-        return value.get(SIGNATURE) == SECRET or sum(map(_secrets, value.values()))
+        return value.get(SPECIAL_SIG_KEY) == SPECIAL_SECRET_SIG or sum(
+            map(_secrets, value.values())
+        )
     return sum(map(_secrets, value)) if isinstance(value, list) else value == HIDDEN

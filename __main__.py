@@ -14,9 +14,9 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components import foundation, rollout
+from components.configuration import load
 from components.fixed import watched
 from components.foundation import Providers
-from components.settings import load
 from vertexops.sdk import DestroyGuard, FixedSettings, Provider
 
 root = Path(__file__).parent

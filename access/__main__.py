@@ -20,8 +20,9 @@ from access.bootstrap import role_file, script
 from access.needs import needs
 from access.recover import CannotLook, UnknownKind, doubles, recovered, signed_in
 from components import permissions as table
-from components.settings import Settings, SettingsError
-from components.settings import stacks as environments
+from components.configuration import SettingsError
+from components.configuration import stacks as environments
+from components.settings import Settings
 from pulumi_plugin.kinds import ProviderError
 
 ROOT: Final = Path(__file__).parents[1]

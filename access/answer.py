@@ -26,7 +26,8 @@ from access.explain import (
     who,
 )
 from components import permissions as table
-from components.settings import Settings, parse, raw, role_id, written
+from components.configuration import parse, raw, written
+from components.settings import Settings, role_id
 from policies.gcp_access import roles
 
 SMALLEST: Final = 3

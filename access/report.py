@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from access.answer import settings_of
 from components import permissions as table
-from components.settings import stacks
+from components.configuration import stacks
 from policies.gcp_access import roles
 
 ASSETS: Final = {

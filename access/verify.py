@@ -24,7 +24,7 @@ from access.explain import Denial
 from access.live import BIGQUERY, IAM, STORAGE, CannotTell, Grant, Live, pages
 from components import permissions as table
 from components.apis import SERVICES
-from components.settings import Model
+from components.models import Model
 from components.telemetry import DATASET
 from vertexops.errors import GoogleError
 from vertexops.google import Google

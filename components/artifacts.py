@@ -10,7 +10,7 @@ from pathlib import Path
 import pulumi
 import pulumi_gcp as gcp
 
-from components.settings import files
+from components.models import files
 
 DAY = 24 * 60 * 60
 

@@ -10,7 +10,8 @@ import pulumi
 
 from components import permissions
 from components.artifacts import Artifact
-from components.settings import Model, Settings
+from components.models import Model
+from components.settings import Settings
 from vertexops import forms
 from vertexops.sdk import ModelRollout, RegisteredModel
 

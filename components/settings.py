@@ -1,26 +1,12 @@
-"""Typed settings of one environment, read from stack configuration.
-
-`Pulumi.yaml` declares every key with its type, description and default; `Pulumi.<stack>.yaml` holds
-the differences. All that is wrong is reported at once, each with its key, its value and what would
-be valid.
-"""
+"""Typed settings of one environment; `Pulumi.yaml` describes each key."""
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 
-import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -33,38 +19,50 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from components import permissions
-from pulumi_plugin.kinds import ProviderError
-from vertexops import clearblade, containers, forms, schema
-
-# Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
-# fmt: off
-VERTEX_REGIONS: Final = (
-    "africa-south1", "asia-east1", "asia-east2", "asia-northeast1", "asia-northeast2",
-    "asia-northeast3", "asia-south1", "asia-south2", "asia-southeast1", "asia-southeast2",
-    "asia-southeast3", "australia-southeast1", "australia-southeast2", "europe-central2",
-    "europe-north1", "europe-north2", "europe-southwest1", "europe-west1", "europe-west10",
-    "europe-west12", "europe-west15", "europe-west2", "europe-west3", "europe-west4",
-    "europe-west6", "europe-west8", "europe-west9", "me-central1", "me-central2", "me-west1",
-    "northamerica-northeast1", "northamerica-northeast2", "southamerica-east1",
-    "southamerica-west1", "us-central1", "us-central2", "us-east1", "us-east4", "us-east5",
-    "us-east7", "us-south1", "us-west1", "us-west2", "us-west3", "us-west4", "us-west8",
+from components.fields import (
+    ACCOUNT_ID,
+    ROLE_ID,
+    Branch,
+    BucketName,
+    ClearBladeRegion,
+    Credentials,
+    Email,
+    EndpointId,
+    Frozen,
+    GitHubEnvironment,
+    GitHubId,
+    Image,
+    LabelKey,
+    LabelValue,
+    MachineType,
+    Member,
+    Percent,
+    PoolId,
+    ProjectId,
+    ProjectNumber,
+    Region,
+    RegisteredId,
+    RegistryKind,
+    Replicas,
+    Required,
+    Sensor,
+    Threshold,
+    TopicName,
+    matches,
 )
-# fmt: on
-# Those of them that the table of serving CPUs does not list, nor any other of it (docs
-# gemini-enterprise-agent-platform/machine-learning/quotas): a model could not be deployed there.
-WITHOUT_SERVING: Final = frozenset(
-    {"asia-southeast3", "europe-north2", "europe-west10", "europe-west15", "us-central2"}
-    | {"us-east7", "us-west8"}
+from components.models import (
+    DEPLOYMENT_SECONDS,
+    REQUIRED,
+    Autoscaling,
+    Container,
+    Model,
+    Repository,
+    Served,
+    model_problems,
+    private_repository,
+    readable,
 )
-# docs gemini-enterprise-agent-platform/machine-learning/predictions/configure-compute. Of which
-# sizes there are, that page was not read whole.
-MACHINE_SERIES: Final = (
-    *("e2-standard", "e2-highmem", "e2-highcpu", "n1-standard", "n1-highmem", "n1-highcpu"),
-    *("n2-standard", "n2-highmem", "n2-highcpu", "n2d-standard", "n2d-highmem", "n2d-highcpu"),
-    *("c2-standard", "c2d-standard", "c2d-highmem", "c2d-highcpu", "c3-highcpu"),
-)
-ACCELERATED: Final = re.compile(r"(a[234]x?|g[24]|ct\w+)-.*")
-"""Machine types that come with GPUs or TPUs (the same page)."""
+from vertexops import forms
 
 READING: Final = ("device", "time", "risk")
 """Columns that a reading or its prediction has beside the sensors."""
@@ -73,374 +71,14 @@ ROLE_KEYS: Final = tuple(
     dict.fromkeys(need.role for need in permissions.NEEDS if need.role != permissions.PLATFORM)
 )
 
-# gcp-facts/03_custom_roles.md: iam.proto and the provider's own patterns.
-ACCOUNT_ID: Final = re.compile(r"(?=.{6,30}$)[a-z]([-a-z0-9]*[a-z0-9])")
-ROLE_ID: Final = re.compile(r"[a-zA-Z0-9_.]{3,64}")
 
-
-IMPERSONATE: Final = "PREDICTIVE_MAINTENANCE_IMPERSONATE"
-"""Environment variable that takes the setting's place, so that a preview needs no edited file."""
-
-NOT_AS_THE_CALLER: Final = (
-    "impersonate is false, which is for previews only: what the deployer made would be changed by "
-    f"the caller. Nothing was done. Set it to true, or unset {IMPERSONATE}"
-)
-
-
-SECRET: Final = frozenset({"clearbladeCredentials"})
-"""Keys whose value is text as it is, and is never shown."""
-
-PUBLIC_IMAGES: Final = frozenset(
-    {"vertex-ai", "vertex-ai-restricted", "deeplearning-platform-release"}
-)
-"""Google lets anybody pull from these (docs, pre-built and Deep Learning containers)."""
-
-REQUIRED: Final = "google-cloud-aiplatform, required_replica_count"
-
-DEPLOYMENT_SECONDS: Final = 1800
-"""How long one model may take to be deployed."""
-
-OWN: Final = frozenset({"layer", "settingsFrom", *SECRET})
-"""Keys of a stack that has all others from another stack's file."""
-
-NO_IOT_CORE: Final = (
-    "Google's IoT Core was switched off on 2023-08-16. There is clearblade (ClearBlade IoT Core, "
-    "which keeps its API under credentials of its own), or none: devices publish through a broker "
-    "of your own, and the stack exports what that needs"
-)
-
-
-class SettingsError(ValueError):
-    """Stack configuration that cannot be used; the message lists everything that is wrong."""
-
-    def __init__(self, problems: list[str]) -> None:
-        count = f"{len(problems)} setting{'s' * (len(problems) > 1)}"
-        super().__init__("\n  ".join([f"{count} cannot be used:", *problems]))
-        self.problems = problems
-
-
-def matches(pattern: re.Pattern[str] | str, wanted: str) -> AfterValidator:
-    """A validator of whole strings; `wanted` says what is valid."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"is not {wanted}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _region(value: str) -> str:
-    if value not in VERTEX_REGIONS:
-        near = nearest(value, VERTEX_REGIONS)
-        raise ValueError(f"is not a region that Vertex AI serves; the nearest name is {near}")
-    if value in WITHOUT_SERVING:
-        near = nearest(value, set(VERTEX_REGIONS) - WITHOUT_SERVING)
-        raise ValueError(
-            "is a region for which Google lists no serving CPUs (Vertex AI's page of quotas); the "
-            f"nearest name of one with some is {near}"
-        )
-    return value
-
-
-def _machine(value: str) -> str:
-    if ACCELERATED.fullmatch(value):
-        raise ValueError(
-            "comes with accelerators, which this stack does not deploy: pre-built scikit-learn "
-            "containers cannot use them (Vertex AI, configure-compute)"
-        )
-    series, _, size = value.rpartition("-")
-    if series not in MACHINE_SERIES or not size.isdigit():
-        near = nearest(series or value, MACHINE_SERIES)
-        raise ValueError(
-            "is no machine that Vertex AI lists for serving (configure-compute), such as "
-            f"n1-standard-2; the nearest series is {near}"
-        )
-    return value
-
-
-def _no_iot_core(value: Any) -> Any:
-    """Whatever people call the registry that Google had."""
-    plain = re.sub(r"[^a-z]", "", str(value).lower())
-    if re.fullmatch(r"(google|gcp)?(cloud)?iot(core)?(googleapiscom)?", plain):
-        raise ValueError(f"is no registry any more: {NO_IOT_CORE}")
-    return value
-
-
-def _clearblade_region(value: str) -> str:
-    if value not in forms.CLEARBLADE_REGIONS:
-        raise ValueError(
-            f"is not a region of ClearBlade's, which are {', '.join(forms.CLEARBLADE_REGIONS)}"
-        )
-    return value
-
-
-def _credentials(value: SecretStr) -> SecretStr:
-    try:
-        clearblade.account(value.get_secret_value(), "they have to be the file's content")
-    except ProviderError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-ProjectId = Annotated[
-    str, matches(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a project id: 6-30 of a-z, 0-9 and -")
-]
-BucketName = Annotated[
-    str, matches(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", "a bucket name: 3-63 of a-z, 0-9, - and .")
-]
-ModelId = Annotated[str, matches(*forms.MODEL_ID)]
-ModelName = Annotated[str, matches(*forms.MODEL)]
-Member = Annotated[
-    str,
-    matches(
-        r"(user|serviceAccount|group):[^@\s]+@[^@\s]+|principal(Set)?://\S+",
-        "a member such as user:ana@example.com, serviceAccount:…, group:… or principal://…",
-    ),
-]
-# endpoints.create, endpointId, in the discovery document of aiplatform v1. The gcp plugin's text
-# has digits alone, and 10 of them (gcp-facts/05_terraform_pulumi.md); that it refuses others was
-# not found. Google's own numbers are int64.
-EndpointId = Annotated[
-    str,
-    matches(
-        r"[1-9][0-9]{0,8}|[1-9][0-9]{15,18}|[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
-        "1-9 digits without a leading zero, or up to 63 of a-z, 0-9 and -, a letter first and no - "
-        "last, or the longer number that Google gave an endpoint",
-    ),
-]
-MachineType = Annotated[str, AfterValidator(_machine)]
-Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
-RegisteredId = Annotated[str, matches(*forms.REGISTERED_ID)]
-Threshold = Annotated[float, Field(gt=0, le=1)]
-Email = Annotated[str, matches(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an address such as ana@example.com")]
-TopicName = Annotated[
-    str,
-    matches(
-        r"(?!goog|telemetry)[A-Za-z][A-Za-z0-9._~+%-]{2,254}",
-        "a name for a topic of its own: 3-255 letters, digits and -, not beginning with goog or "
-        "telemetry",
-    ),
-]
-GitHubId = Annotated[
-    str,
-    Field(coerce_numbers_to_str=True),
-    matches(r"[1-9][0-9]*", "the number that GitHub gives it, which no other one ever gets"),
-]
-ProjectNumber = Annotated[
-    str,
-    Field(coerce_numbers_to_str=True),
-    matches(r"[1-9][0-9]{3,19}", "a project's number: gcloud projects describe has it"),
-]
-Branch = Annotated[str, matches(r"[\w.-]+(/[\w.-]+)*", "a branch such as main")]
-GitHubEnvironment = Annotated[
-    str, matches(r"[\w.-]{1,255}", "an environment's name of letters, digits, _, . and -")
-]
-PoolId = Annotated[
-    str,
-    matches(r"(?!gcp-)[a-z0-9-]{4,32}", "a pool id: 4-32 of a-z, 0-9 and -, and no gcp- first"),
-]
-Route = Annotated[str, matches(*forms.ROUTE)]
-Image = Annotated[str, matches(*forms.IMAGE)]
-# What all services take that they are given to: docs storage/docs/tags-and-labels. Vertex AI takes
-# 64 characters (discovery document, Model.labels).
-LabelKey = Annotated[
-    str, matches(r"[a-z][a-z0-9_-]{0,62}", "a label's key: up to 63 of a-z, 0-9, _ and -, a first")
-]
-LabelValue = Annotated[
-    str, matches(r"[a-z0-9_-]{0,63}", "a label's value: up to 63 of a-z, 0-9, _ and -")
-]
-Percent = Annotated[int, Field(ge=0, le=100)]
-Replicas = Annotated[int, Field(ge=1, le=1000)]
-Required = Annotated[int, Field(ge=0, le=1000)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
-
-
-class Training(_Frozen):
-    """What an uploaded model was trained on: a file with a column for each sensor, and `target`."""
-
-    data: Annotated[str, matches(r".+\.(csv|jsonl)", "the path of a .csv or .jsonl file")]
-    target: str
-
-
-class Autoscaling(_Frozen):
-    """What replicas are added and taken away for: CPU use, and requests a minute and replica."""
-
-    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 60
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-
-    @property
-    def targets(self) -> dict[str, int]:
-        """Target by Google's metric."""
-        requests = self.requests_per_minute
-        return {
-            schema.CPU_UTILIZATION: self.cpu_percent,
-            **({schema.REQUEST_COUNT: requests} if requests else {}),
-        }
-
-
-class Probe(_Frozen):
-    """Asks the container for `path`, or runs `command` in it, to see whether it is well."""
-
-    path: Route | None = None
-    command: tuple[str, ...] = ()
-    initial_delay_seconds: Annotated[int, Field(ge=0)] | None = None
-    period_seconds: Annotated[int, Field(ge=1)] | None = None
-    timeout_seconds: Annotated[int, Field(ge=1)] | None = None
-    failure_threshold: Annotated[int, Field(ge=1)] | None = None
-    success_threshold: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _looks_in_one_way(self) -> Probe:
-        if bool(self.path) == bool(self.command):
-            raise ValueError(containers.ONE_WAY)
-        return self
-
-
-class Container(_Frozen):
-    """How the image runs; limits are those of the discovery document (ModelContainerSpec).
-
-    `image` is the model's own, in place of servingContainer. What is left out is as Vertex AI has
-    it: it asks port 8080, on paths with the numbers of endpoint and deployed model.
-    """
-
-    image: Image | None = None
-    predict_route: Route | None = None
-    health_route: Route | None = None
-    port: Annotated[int, Field(ge=containers.PORTS[0], le=containers.PORTS[1])] | None = None
-    env: dict[str, str] = {}
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    deployment_timeout_seconds: (
-        Annotated[
-            int,
-            Field(ge=containers.DEPLOYMENT_SECONDS[0], le=containers.DEPLOYMENT_SECONDS[1]),
-        ]
-        | None
-    ) = None
-    startup_probe: Probe | None = None
-    health_probe: Probe | None = None
-
-    @field_validator("env")
-    @classmethod
-    def _fits_a_container(cls, env: dict[str, str]) -> dict[str, str]:
-        if wrong := "; ".join(containers.env_problems(env)):
-            raise ValueError(wrong)
-        return env
-
-    @property
-    def specification(self) -> dict[str, Any]:
-        """All that is set but the image, as `ContainerArgs` names it."""
-        set_ = self.model_dump(mode="json", exclude={"image"}, exclude_defaults=True)
-        return {key: value for key, value in set_.items() if value not in ({}, [])}
-
-
-class Repository(NamedTuple):
-    """A repository of images."""
-
-    project: str
-    location: str
-    id: str
-
-    @property
-    def name(self) -> str:
-        return f"projects/{self.project}/locations/{self.location}/repositories/{self.id}"
-
-
-def private_repository(image: str) -> Repository | None:
-    """Where an image is, if not everybody may pull from there; images in gcr.io are not told."""
-    parts = forms.IMAGE.parse(image)
-    repository = Repository(parts["project"], parts["location"], parts["repository"])
-    return repository if repository.project not in {"", *PUBLIC_IMAGES} else None
-
-
-class Served(NamedTuple):
-    """How a model is served."""
-
-    machine_type: str
-    min_replicas: int
-    max_replicas: int
-    autoscaling: Autoscaling
-    container_logging: bool
-    container: Container
-    required_replicas: int
-    spot: bool
-    access_logging: bool
-
-    @property
-    def required(self) -> int | None:
-        """Replicas that a deployment succeeds with; None for all of the fewest."""
-        some = 0 < self.required_replicas < self.min_replicas
-        return self.required_replicas if some else None
-
-    @property
-    def scales(self) -> bool:
-        return self.max_replicas > self.min_replicas
-
-
-class Model(_Frozen):
-    """A model on the endpoint: uploaded from `artifact` (the path of a file or a folder), or from
-    nothing when an image of its own holds it; or looked up as `source`.
-
-    What it says of how it is served takes the place of the setting of that name.
-    """
-
-    id: ModelId
-    traffic: Percent
-    artifact: str | None = None
-    source: ModelName | None = None
-    training: Training | None = None
-    machine_type: MachineType | None = None
-    min_replicas: Replicas | None = None
-    max_replicas: Replicas | None = None
-    autoscaling: Autoscaling | None = None
-    container_logging: bool | None = None
-    container: Container | None = None
-    required_replicas: Required | None = None
-    spot: bool | None = None
-    access_logging: bool | None = None
-
-    @model_validator(mode="after")
-    def _comes_from_somewhere(self) -> Model:
-        own = self.container is not None and self.container.image is not None
-        if (self.artifact is None) == (self.source is None) and (self.artifact or not own):
-            raise ValueError(
-                "needs either `artifact` (upload) or `source` (look up), or a container with an "
-                "`image` that holds the model"
-            )
-        if self.source and self.container:
-            raise ValueError(
-                "has a `container`, which is for an upload: a version that is looked up keeps the "
-                "one that it was registered with"
-            )
-        if self.training and not self.artifact:
-            raise ValueError("has `training` data, which is stored beside an `artifact`")
-        return self
-
-    @property
-    def uploaded(self) -> bool:
-        return self.source is None
-
-    @property
-    def source_project(self) -> str:
-        """The project whose registry a looked-up model is in; empty for an upload."""
-        return self.source.split("/")[1] if self.source else ""
-
-    @property
-    def source_region(self) -> str:
-        return self.source.split("/")[3] if self.source else ""
-
-
-class DeviceRegistry(_Frozen):
+class DeviceRegistry(Frozen):
     """Where devices are registered. `region` is the endpoint's unless set; ClearBlade publishes
     their readings as `publisher`, the stack's device account unless set."""
 
-    kind: Annotated[Literal["none", "clearblade"], BeforeValidator(_no_iot_core)]
+    kind: RegistryKind
     registry: RegisteredId | None = None
-    region: Annotated[str, AfterValidator(_clearblade_region)] | None = None
+    region: ClearBladeRegion | None = None
     gateways: tuple[RegisteredId, ...] = ()
     devices: tuple[RegisteredId, ...] = ()
     publisher: Member | None = None
@@ -463,11 +101,11 @@ def _kind_alone(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-class Drift(_Frozen):
+class Drift(Frozen):
     """How far a sensor's readings may be, 0 to 1, from those before and from the training data."""
 
     threshold: Threshold = 0.3
-    thresholds: dict[Sensor, Threshold] = {}
+    thresholds: dict[Sensor, Threshold] = Field(default={})
     sample_percent: Annotated[int, Field(ge=1, le=100)] = 100
     interval_hours: Annotated[int, Field(ge=1)] = 24
     log_days: Annotated[int, Field(ge=1)] = 30
@@ -475,7 +113,7 @@ class Drift(_Frozen):
     channels: tuple[Annotated[str, matches(*forms.CHANNEL)], ...] = ()
 
 
-class Alerts(_Frozen):
+class Alerts(Frozen):
     """Who is told of incidents, and what is one. Without anybody to tell nothing is watched."""
 
     emails: tuple[Email, ...] = ()
@@ -496,7 +134,7 @@ class Alerts(_Frozen):
         return bool(self.emails or self.topic)
 
 
-class Federation(_Frozen):
+class Federation(Frozen):
     """Whose GitHub jobs come in without a key: of one repository, by numbers that GitHub never
     gives again, on `branch`, and in its protected environments. With `project_number` a first
     preview knows who they are to Google. `pool` is a new id for the pool, where one was deleted in
@@ -521,13 +159,13 @@ class Federation(_Frozen):
         return self
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """One environment. `Pulumi.yaml` describes each key; deadlines are seconds."""
 
     # Keys that others are checked against come first: a check sees what was valid before it.
     layer: Literal["whole", "foundation", "rollout"] = "whole"
     project: ProjectId
-    region: Annotated[str, AfterValidator(_region)]
+    region: Region
     deployer_may: tuple[Literal["register", "retire"], ...]
     platform_member: Member
     preview_member: Member | None = None
@@ -561,7 +199,7 @@ class Settings(_Frozen):
     device_members: tuple[Member, ...]
     callers: tuple[Member, ...]
     device_registry: Annotated[DeviceRegistry, BeforeValidator(_kind_alone)]
-    clearblade_credentials: Annotated[SecretStr, AfterValidator(_credentials)] | None = None
+    clearblade_credentials: Credentials | None = None
     alerts: Alerts
     federation: Federation | None = None
     protect: bool
@@ -734,8 +372,8 @@ class Settings(_Frozen):
             if not isinstance(given, list):
                 raise
             wrong = error.errors(include_url=False)
-            models = _readable(given, wrong)
-        if problems := "\n".join(_model_problems(models, info.data)):
+            models = readable(given, wrong)
+        if problems := "\n".join(model_problems(models, info.data)):
             between = PydanticCustomError("value_error", "{said}", {"said": problems})
             wrong.append({"type": between, "loc": (), "input": given})
         if wrong:
@@ -923,288 +561,5 @@ class Settings(_Frozen):
         return f"projects/{self.project}/locations/{self.region}/endpoints/{self.endpoint_id}"
 
 
-NESTED: Final[Mapping[str, type[_Frozen]]] = {
-    "models": Model,
-    "training": Training,
-    "container": Container,
-    "startupProbe": Probe,
-    "healthProbe": Probe,
-    "autoscaling": Autoscaling,
-    "deviceRegistry": DeviceRegistry,
-    "drift": Drift,
-    "alerts": Alerts,
-    "federation": Federation,
-}
-"""What the settings that hold others are made of."""
-
-
 def role_id(prefix: str, key: str) -> str:
     return f"{prefix}{key[0].upper()}{key[1:]}"
-
-
-def _readable(given: list[Any], wrong: list[Any]) -> tuple[Model, ...]:
-    """The models in `given` as far as nothing is wrong with them; all else is left unset."""
-    unread = {detail["loc"][:2] for detail in wrong}
-    fields = [item if isinstance(item, dict) else {} for item in given]
-    return tuple(
-        Model.model_construct(**{key: item[key] for key in item if (index, key) not in unread})
-        for index, item in enumerate(fields)
-    )
-
-
-def files(artifact: Path) -> dict[str, Path]:
-    """The files of an artifact that is a folder, by their names below it, in their order."""
-    found = sorted(path for path in artifact.rglob("*") if path.is_file())
-    return {path.relative_to(artifact).as_posix(): path for path in found}
-
-
-def _repositories(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterator[Repository]:
-    """Where images are pulled from, as far as they can be read."""
-    for model in models:
-        own = model.container.image if isinstance(model.container, Container) else None
-        image = own or others.get("serving_container")
-        if not model.source and image and (found := private_repository(image)):
-            yield found
-
-
-def _model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
-    """What is wrong between models, and between them and the settings in `others`."""
-    shares = [int(model.traffic) for model in models if "traffic" in model.model_fields_set]
-    if not models:
-        yield ": give at least one model"
-    elif len(shares) == len(models) and sum(shares) != 100:
-        parts = " + ".join(map(str, shares))
-        yield f": traffic is {parts} = {sum(shares)}; it has to sum to 100"
-    ids = [model.id for model in models if "id" in model.model_fields_set]
-    for id in sorted({id for id in ids if ids.count(id) > 1}):
-        yield f": the id {id!r} is used {ids.count(id)} times; give each model its own"
-    own = others.get("project")
-    projects = sorted({model.source_project for model in models if model.source} - {own})
-    pulled = {it.project for it in _repositories(models, others)} - {own}
-    if len(elsewhere := sorted({*projects, *pulled})) > 1:
-        what = "sources and images" if pulled else "sources"
-        yield f": {what} are in {' and '.join(elsewhere)}; one source project is supported"
-    registered = any(model.source and model.source_project == own for model in models)
-    if (
-        registered
-        and not others.get("registry_artifacts_bucket", "unread")
-        and permissions.REGISTER not in others.get("deployer_may", ("register",))
-    ):
-        yield (
-            ": registryArtifactsBucket has to name the bucket of the artifacts in the registry of "
-            f"{own}: without 'register' in deployerMay the stack has none of its own"
-        )
-    if projects and not others.get("source_artifacts_bucket", "unread"):
-        yield f": sourceArtifactsBucket has to name the bucket of the artifacts in {projects[0]}"
-    region = others.get("region")
-    for index, model in enumerate(models):
-        if model.source and region and model.source_region != region:
-            yield (
-                f"[{index}].source: the model is in {model.source_region}, the endpoint in "
-                f"{region}; register it in {region} too, or move the endpoint"
-            )
-        least, most = (
-            getattr(model, name) or others.get(name) for name in ("min_replicas", "max_replicas")
-        )
-        own = model.required_replicas
-        required = others.get("required_replicas") if own is None else own
-        said = model.min_replicas or own
-        if said and isinstance(least, int) and isinstance(required, int) and required > least:
-            yield (
-                f"[{index}]: requiredReplicas, {required}, is more than minReplicas, {least} "
-                f"({REQUIRED}); the entry has what it leaves out from the settings of all models: "
-                "give it both"
-            )
-        said = model.min_replicas or model.max_replicas
-        if said and isinstance(least, int) and isinstance(most, int) and least > most:
-            yield (
-                f"[{index}]: minReplicas, {least}, is more than maxReplicas, {most}; the entry has "
-                "what it leaves out from the settings of all models: give it both"
-            )
-        container = model.container
-        what, brought = "artifact", model.artifact
-        if not model.artifact and isinstance(container, Container):
-            what, brought = "container.image", container.image
-        if brought and permissions.REGISTER not in others.get("deployer_may", ("register",)):
-            yield (
-                f"[{index}].{what}: {brought!r} cannot be uploaded, for deployerMay has "
-                "no 'register'; add it, or look the model up with `source`"
-            )
-
-
-def load(root: Path) -> Settings:
-    """Settings of the stack being run; `root` is the folder of `Pulumi.yaml`.
-
-    Raises pulumi.RunError, which both hosts of Python programs print without a traceback.
-    """
-    import pulumi
-    from pulumi.runtime import config
-
-    namespace = f"{pulumi.get_project()}:"
-    values = {**config.get_config_env(), **config.CONFIG.get()}
-    given = {
-        key.removeprefix(namespace): value
-        for key, value in values.items()
-        if key.startswith(namespace)
-    }
-    # Pulumi.yaml cannot say it: a key that is secret there has no default.
-    for key in sorted(SECRET & given.keys()):
-        if given[key] and not config.is_config_secret(f"{namespace}{key}"):
-            raise pulumi.RunError(
-                f"{key} is not encrypted in the stack's file: take it out of there and off the "
-                f"record, and `pulumi config set --secret {key}` new ones"
-            )
-    try:
-        given = with_others(given, root)
-        if IMPERSONATE in os.environ:
-            given["impersonate"] = os.environ[IMPERSONATE]
-        settings = parse(given, root)
-    except SettingsError as error:
-        raise pulumi.RunError(str(error)) from None
-    if not settings.impersonate and not pulumi.runtime.is_dry_run():
-        raise pulumi.RunError(NOT_AS_THE_CALLER)
-    return settings
-
-
-def written(stack: str, root: Path) -> dict[str, Any]:
-    """What `Pulumi.<stack>.yaml` sets over the defaults of `Pulumi.yaml`, both in `root`, as YAML
-    reads it; `parse` takes it as `raw`. Raises FileNotFoundError, SettingsError."""
-    declared = yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
-    given = yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text())["config"]
-    values = {key: entry["default"] for key, entry in declared.items() if "default" in entry}
-    own = {key.partition(":")[2]: value for key, value in given.items()}
-    if not own.get("settingsFrom"):
-        return values | own
-    return _from_other(own, root)
-
-
-def stacks(root: Path) -> dict[str, str]:
-    """The stacks in `root` whose files hold settings, each with the one that has its other layer
-    and takes them from there, or ''."""
-    settings = {
-        path.name.split(".")[1]: yaml.safe_load(path.read_text())["config"]
-        for path in sorted(root.glob("Pulumi.*.yaml"))
-    }
-    own, layers = [], {}
-    for stack, given in settings.items():
-        others = [value for key, value in given.items() if value and key.endswith(":settingsFrom")]
-        if others:
-            layers[others[0]] = stack
-        else:
-            own.append(stack)
-    return {stack: layers.get(stack, "") for stack in own}
-
-
-def with_others(given: Mapping[str, str], root: Path) -> dict[str, str]:
-    """`given` as Pulumi hands it to a program, with what `settingsFrom` names in place of the
-    defaults. Raises SettingsError."""
-    if not given.get("settingsFrom"):
-        return dict(given)
-    declared = yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
-    own = {
-        key: value
-        for key, value in given.items()
-        if yaml.safe_load(value) != declared.get(key, {}).get("default")
-    }
-    return raw(_from_other(own, root))
-
-
-def _from_other(own: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """The settings in the file of the stack that `own` names, and the layer in `own`."""
-    other = own["settingsFrom"]
-    if other not in stacks(root):
-        said = f"there is no Pulumi.{other}.yaml with settings of its own in {root}"
-        raise SettingsError([f"settingsFrom: {other!r}: {said}"])
-    problems = [
-        f"{key}: {value!r} is set here, and the environment's settings are in Pulumi.{other}.yaml: "
-        "change it there"
-        for key, value in sorted(own.items())
-        if key not in OWN
-    ]
-    if problems:
-        raise SettingsError(problems)
-    values = written(other, root)
-    return {**values, **own, "settingsFrom": ""}
-
-
-def raw(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as Pulumi hands them to a program: strings, with JSON for all that is not a string."""
-    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-
-
-def parse(raw: Mapping[str, str], root: Path) -> Settings:
-    """Settings from raw configuration: strings, with JSON for all that is not a string.
-
-    Raises SettingsError.
-    """
-    values = {
-        key: value if key in SECRET else _decoded(value)
-        for key, value in raw.items()
-        if value != ""
-    }
-    problems: list[str] = []
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        problems = [line for detail in error.errors() for line in _lines(detail, raw)]
-    models = values.get("models")
-    for index, model in enumerate(models if isinstance(models, list) else ()):
-        fields = model if isinstance(model, dict) else {}
-        training = fields.get("training")
-        data = training.get("data") if isinstance(training, dict) else None
-        for key, path in (("artifact", fields.get("artifact")), ("training.data", data)):
-            if not isinstance(path, str) or (root / path).is_file():
-                continue
-            if key == "artifact" and any(files(root / path)):
-                continue
-            problems.append(
-                f"models[{index}].{key}: {path!r} is no file in {root}, and no folder with files; "
-                "train one (`make model`) or correct the path"
-                if key == "artifact"
-                else f"models[{index}].{key}: {path!r} is no file in {root}; correct the path"
-            )
-    if problems:
-        raise SettingsError(problems)
-    return settings
-
-
-def _decoded(value: str) -> Any:
-    """Pulumi hands every value over as text, with JSON for lists and objects."""
-    if not value.startswith(("[", "{")):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
-
-def _lines(detail: Any, raw: Mapping[str, str]) -> Iterable[str]:
-    """One pydantic error as lines that name the key, the value and what would be valid."""
-    first, *rest = detail["loc"]
-    path = str(first) + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in rest)
-    value, message = detail["input"], detail["msg"].removeprefix("Value error, ")
-    if first in SECRET:
-        yield f"{path}: {message}"
-        return
-    if isinstance(value, str) and (said := permissions.no_role(value)):
-        yield f"{path}: {value!r} is no role to give anybody: {said}"
-        return
-    match detail["type"]:
-        case "missing":
-            yield f"{path}: not set; see its description in Pulumi.yaml"
-        case "extra_forbidden":
-            groups = (NESTED[part] for part in reversed([first, *rest[:-1]]) if part in NESTED)
-            valid = (next(groups, Settings) if rest else Settings).model_fields
-            near = nearest(str(detail["loc"][-1]), [to_camel(name) for name in valid])
-            yield f"{path}: {value!r} is for an unknown key; did you mean {near}?"
-        case "value_error" if first == "models" and not rest:
-            yield from (path + line for line in message.split("\n"))
-        case "value_error":
-            yield f"{path}: {value!r} {message}"
-        case _:
-            yield f"{path}: {value!r} is not valid: {message[0].lower()}{message[1:]}"
-
-
-def nearest(value: str, valid: Iterable[str]) -> str:
-    """The valid name most like `value`."""
-    return max(sorted(valid), key=lambda other: difflib.SequenceMatcher(None, value, other).ratio())

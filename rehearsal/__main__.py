@@ -15,7 +15,7 @@ import click
 import yaml
 from rich.console import Console
 
-from components.settings import SettingsError
+from components.configuration import SettingsError
 from rehearsal import ablate, causes, crash, kept, page, prove, scenarios, trouble
 from rehearsal.callers import UnknownCaller
 from rehearsal.engine import EngineError

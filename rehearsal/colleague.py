@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from components.settings import Model, Settings
+from components.models import Model
+from components.settings import Settings
 from rehearsal.environment import SCIENTIST
 from rehearsal.report import Stage, StageFailed
 from rehearsal.run import Rehearsal

@@ -35,7 +35,7 @@ from pulumi import automation
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
-from components.settings import SECRET
+from components.configuration import SECRET
 from rehearsal.callers import Caller
 from rehearsal.environment import CLEARBLADE_FILE, NAME, Environment, clearblade
 from rehearsal.sandbox import Sandbox

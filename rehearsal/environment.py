@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from access.recover import Look
 from components import permissions as table
 from components.apis import SERVICES
-from components.settings import Model, Settings, parse, raw, stacks, written
+from components.configuration import parse, raw, stacks, written
+from components.models import Model
+from components.settings import Settings
 from rehearsal import callers, telemetry
 from rehearsal.callers import Caller
 from rehearsal.sandbox import Google, GoogleError, Sandbox

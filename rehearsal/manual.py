@@ -16,7 +16,8 @@ import mermaidx
 import yaml
 
 from access.__main__ import main as access
-from components.settings import Settings, SettingsError, parse, raw
+from components.configuration import SettingsError, parse, raw
+from components.settings import Settings
 from policies.gcp_access.command import report
 from rehearsal.__main__ import main as rehearsal
 from rehearsal.toolchain import ROOT
@@ -31,7 +32,7 @@ COMMANDS: Final[Mapping[str, click.Command]] = {
 SETTINGS_HEAD: Final = """\
 # Settings
 
-Made from `Pulumi.yaml` and `components/settings.py` by `make docs`; do not edit.
+Made from `Pulumi.yaml` and `components/` by `make docs`; do not edit.
 
 Each environment has a file, `Pulumi.<name>.yaml`, whose keys begin with `predictive-maintenance:`.
 What is wrong with its values is said all at once, before anything happens. What happens when a

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from components import permissions as table
-from components.settings import SECRET
+from components.configuration import SECRET
 from rehearsal import (
     colleague,
     devices,

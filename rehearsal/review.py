@@ -15,8 +15,8 @@ from typing import Final
 import click
 from rich.console import Console
 
-from components.settings import SettingsError
-from components.settings import stacks as environments
+from components.configuration import SettingsError
+from components.configuration import stacks as environments
 from rehearsal.environment import UnknownStack
 from rehearsal.report import Report, StageFailed
 from rehearsal.run import Options, demand_ok, opened

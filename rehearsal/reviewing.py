@@ -6,8 +6,8 @@ import os
 from typing import Final
 
 from components import permissions as table
+from components.configuration import IMPERSONATE
 from components.routing import RISKS
-from components.settings import IMPERSONATE
 from rehearsal import environment as environments
 from rehearsal.engine import Engine, stack_program
 from rehearsal.report import Stage, StageFailed

@@ -11,7 +11,7 @@ from access import report
 from access.__main__ import main
 from access.answer import settings_of
 from components import permissions as table
-from components.settings import stacks
+from components.configuration import stacks
 from policies.gcp_access import powers, roles
 from policies.gcp_access.config import Environment
 from policies.gcp_access.grants import PROJECT, RESOURCE, Grant

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from components import alerts
+from components.configuration import parse
 from components.dashboard import dashboard
-from components.settings import Settings, parse
+from components.settings import Settings
 from rehearsal.toolchain import ROOT
 from simulator.services.logging.query import compiled
 from tests.components.test_settings import GOOD, LOOKED_UP, UPLOADED

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from components.configuration import parse
 from components.devices import config, for_a_broker
 from components.fixed import watched
-from components.settings import Settings, parse
+from components.settings import Settings
 from tests.components.test_settings import CLEARBLADE, GOOD, LOOKED_UP
 
 ENDPOINT = "projects/iot-staging/locations/us-central1/endpoints/7203418"

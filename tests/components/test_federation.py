@@ -20,8 +20,9 @@ from pulumi.runtime import mocks
 
 from access.needs import needs
 from components import permissions as table
+from components.configuration import parse, raw, written
 from components.federation import Federation, FederationArgs
-from components.settings import Settings, parse, raw, written
+from components.settings import Settings
 from policies.gcp_access.config import FOLDER
 from rehearsal.toolchain import ROOT
 from simulator.core.clock import Clock

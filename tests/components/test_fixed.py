@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from components.configuration import parse
 from components.fixed import watched
-from components.settings import parse
 from tests.components.test_settings import GOOD, LOOKED_UP, UPLOADED
 
 FREE = {"protect": "false", "deployerMay": '["register", "retire"]', "previewMember": "user:a@b.c"}

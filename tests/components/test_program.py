@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pulumi import automation
 
+from components.configuration import IMPERSONATE
 from components.fixed import watched
-from components.settings import IMPERSONATE
 from rehearsal import environment
 from rehearsal.engine import stack_program
 from rehearsal.toolchain import ROOT

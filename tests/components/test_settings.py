@@ -5,18 +5,11 @@ from pathlib import Path
 import pytest
 
 from components.artifacts import digest, files_of
+from components.configuration import SettingsError, parse, raw, stacks, with_others, written
+from components.models import files
 from components.permissions import DEPLOYER, SERVING, declared_roles, roles
 from components.serving import image_digest
-from components.settings import (
-    Settings,
-    SettingsError,
-    files,
-    parse,
-    raw,
-    stacks,
-    with_others,
-    written,
-)
+from components.settings import Settings
 from vertexops.schema import CPU_UTILIZATION, REQUEST_COUNT
 
 UPLOADED = {"id": "fan", "artifact": "fan.joblib", "traffic": 90}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from components import permissions as table
-from components.settings import Model, Settings
+from components.models import Model
+from components.settings import Settings
 from components.telemetry import DATASET
 from rehearsal import colleague, telemetry, toolchain
 from rehearsal import environment as environments

@@ -12,7 +12,7 @@ import pytest
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 
-from components.settings import SettingsError
+from components.configuration import SettingsError
 from rehearsal import callers, environment
 from rehearsal.callers import UnknownCaller, colleague
 from rehearsal.sandbox import Sandbox

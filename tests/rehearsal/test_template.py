@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.settings import Settings, written
+from components.configuration import written
+from components.settings import Settings
 from rehearsal import environment as environments
 from rehearsal import world
 from rehearsal.adopting import served

@@ -7,7 +7,7 @@ from typing import Any
 import googleapiclient
 import pytest
 
-from components.settings import SettingsError, parse
+from components.configuration import SettingsError, parse
 from pulumi_plugin.kinds import Context
 from tests.vertexops.fakes import FakeGoogle
 from vertexops.models import RegisteredModel

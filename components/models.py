@@ -1,0 +1,303 @@
+"""A model on the endpoint: where it comes from, and how it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import (
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from components import permissions
+from components.fields import (
+    Frozen,
+    Image,
+    MachineType,
+    ModelId,
+    ModelName,
+    Percent,
+    Replicas,
+    Required,
+    Route,
+    matches,
+)
+from vertexops import containers, forms, schema
+
+PUBLIC_IMAGES: Final = frozenset(
+    {"vertex-ai", "vertex-ai-restricted", "deeplearning-platform-release"}
+)
+"""Google lets anybody pull from these (docs, pre-built and Deep Learning containers)."""
+
+REQUIRED: Final = "google-cloud-aiplatform, required_replica_count"
+
+DEPLOYMENT_SECONDS: Final = 1800
+"""How long one model may take to be deployed."""
+
+
+class Training(Frozen):
+    """What an uploaded model was trained on: a file with a column for each sensor, and `target`."""
+
+    data: Annotated[str, matches(r".+\.(csv|jsonl)", "the path of a .csv or .jsonl file")]
+    target: str
+
+
+class Autoscaling(Frozen):
+    """What replicas are added and taken away for: CPU use, and requests a minute and replica."""
+
+    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 60
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """Target by Google's metric."""
+        requests = self.requests_per_minute
+        return {
+            schema.CPU_UTILIZATION: self.cpu_percent,
+            **({schema.REQUEST_COUNT: requests} if requests else {}),
+        }
+
+
+class Probe(Frozen):
+    """Asks the container for `path`, or runs `command` in it, to see whether it is well."""
+
+    path: Route | None = None
+    command: tuple[str, ...] = ()
+    initial_delay_seconds: Annotated[int, Field(ge=0)] | None = None
+    period_seconds: Annotated[int, Field(ge=1)] | None = None
+    timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    failure_threshold: Annotated[int, Field(ge=1)] | None = None
+    success_threshold: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _looks_in_one_way(self) -> Probe:
+        if bool(self.path) == bool(self.command):
+            raise ValueError(containers.ONE_WAY)
+        return self
+
+
+class Container(Frozen):
+    """How the image runs; limits are those of the discovery document (ModelContainerSpec).
+
+    `image` is the model's own, in place of servingContainer. What is left out is as Vertex AI has
+    it: it asks port 8080, on paths with the numbers of endpoint and deployed model.
+    """
+
+    image: Image | None = None
+    predict_route: Route | None = None
+    health_route: Route | None = None
+    port: Annotated[int, Field(ge=containers.PORTS[0], le=containers.PORTS[1])] | None = None
+    env: dict[str, str] = Field(default={})
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    deployment_timeout_seconds: (
+        Annotated[
+            int,
+            Field(ge=containers.DEPLOYMENT_SECONDS[0], le=containers.DEPLOYMENT_SECONDS[1]),
+        ]
+        | None
+    ) = None
+    startup_probe: Probe | None = None
+    health_probe: Probe | None = None
+
+    @field_validator("env")
+    @classmethod
+    def _fits_a_container(cls, env: dict[str, str]) -> dict[str, str]:
+        if wrong := "; ".join(containers.env_problems(env)):
+            raise ValueError(wrong)
+        return env
+
+    @property
+    def specification(self) -> dict[str, Any]:
+        """All that is set but the image, as `ContainerArgs` names it."""
+        set_ = self.model_dump(mode="json", exclude={"image"}, exclude_defaults=True)
+        return {key: value for key, value in set_.items() if value not in ({}, [])}
+
+
+class Repository(NamedTuple):
+    """A repository of images."""
+
+    project: str
+    location: str
+    id: str
+
+    @property
+    def name(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/repositories/{self.id}"
+
+
+def private_repository(image: str) -> Repository | None:
+    """Where an image is, if not everybody may pull from there; images in gcr.io are not told."""
+    parts = forms.IMAGE.parse(image)
+    repository = Repository(parts["project"], parts["location"], parts["repository"])
+    return repository if repository.project not in {"", *PUBLIC_IMAGES} else None
+
+
+class Served(NamedTuple):
+    """How a model is served."""
+
+    machine_type: str
+    min_replicas: int
+    max_replicas: int
+    autoscaling: Autoscaling
+    container_logging: bool
+    container: Container
+    required_replicas: int
+    spot: bool
+    access_logging: bool
+
+    @property
+    def required(self) -> int | None:
+        """Replicas that a deployment succeeds with; None for all of the fewest."""
+        some = 0 < self.required_replicas < self.min_replicas
+        return self.required_replicas if some else None
+
+    @property
+    def scales(self) -> bool:
+        return self.max_replicas > self.min_replicas
+
+
+class Model(Frozen):
+    """A model on the endpoint: uploaded from `artifact` (the path of a file or a folder), or from
+    nothing when an image of its own holds it; or looked up as `source`.
+
+    What it says of how it is served takes the place of the setting of that name.
+    """
+
+    id: ModelId
+    traffic: Percent
+    artifact: str | None = None
+    source: ModelName | None = None
+    training: Training | None = None
+    machine_type: MachineType | None = None
+    min_replicas: Replicas | None = None
+    max_replicas: Replicas | None = None
+    autoscaling: Autoscaling | None = None
+    container_logging: bool | None = None
+    container: Container | None = None
+    required_replicas: Required | None = None
+    spot: bool | None = None
+    access_logging: bool | None = None
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Model:
+        own = self.container is not None and self.container.image is not None
+        if (self.artifact is None) == (self.source is None) and (self.artifact or not own):
+            raise ValueError(
+                "needs either `artifact` (upload) or `source` (look up), or a container with an "
+                "`image` that holds the model"
+            )
+        if self.source and self.container:
+            raise ValueError(
+                "has a `container`, which is for an upload: a version that is looked up keeps the "
+                "one that it was registered with"
+            )
+        if self.training and not self.artifact:
+            raise ValueError("has `training` data, which is stored beside an `artifact`")
+        return self
+
+    @property
+    def uploaded(self) -> bool:
+        return self.source is None
+
+    @property
+    def source_project(self) -> str:
+        """The project whose registry a looked-up model is in; empty for an upload."""
+        return self.source.split("/")[1] if self.source else ""
+
+    @property
+    def source_region(self) -> str:
+        return self.source.split("/")[3] if self.source else ""
+
+
+def readable(given: list[Any], wrong: list[Any]) -> tuple[Model, ...]:
+    """The models in `given` as far as nothing is wrong with them; all else is left unset."""
+    unread = {detail["loc"][:2] for detail in wrong}
+    fields = [item if isinstance(item, dict) else {} for item in given]
+    return tuple(
+        Model.model_construct(**{key: item[key] for key in item if (index, key) not in unread})
+        for index, item in enumerate(fields)
+    )
+
+
+def files(artifact: Path) -> dict[str, Path]:
+    """The files of an artifact that is a folder, by their names below it, in their order."""
+    found = sorted(path for path in artifact.rglob("*") if path.is_file())
+    return {path.relative_to(artifact).as_posix(): path for path in found}
+
+
+def _repositories(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterator[Repository]:
+    """Where images are pulled from, as far as they can be read."""
+    for model in models:
+        own = model.container.image if isinstance(model.container, Container) else None
+        image = own or others.get("serving_container")
+        if not model.source and image and (found := private_repository(image)):
+            yield found
+
+
+def model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
+    """What is wrong between models, and between them and the settings in `others`."""
+    shares = [int(model.traffic) for model in models if "traffic" in model.model_fields_set]
+    if not models:
+        yield ": give at least one model"
+    elif len(shares) == len(models) and sum(shares) != 100:
+        parts = " + ".join(map(str, shares))
+        yield f": traffic is {parts} = {sum(shares)}; it has to sum to 100"
+    ids = [model.id for model in models if "id" in model.model_fields_set]
+    for id in sorted({id for id in ids if ids.count(id) > 1}):
+        yield f": the id {id!r} is used {ids.count(id)} times; give each model its own"
+    own = others.get("project")
+    projects = sorted({model.source_project for model in models if model.source} - {own})
+    pulled = {it.project for it in _repositories(models, others)} - {own}
+    if len(elsewhere := sorted({*projects, *pulled})) > 1:
+        what = "sources and images" if pulled else "sources"
+        yield f": {what} are in {' and '.join(elsewhere)}; one source project is supported"
+    registered = any(model.source and model.source_project == own for model in models)
+    if (
+        registered
+        and not others.get("registry_artifacts_bucket", "unread")
+        and permissions.REGISTER not in others.get("deployer_may", ("register",))
+    ):
+        yield (
+            ": registryArtifactsBucket has to name the bucket of the artifacts in the registry of "
+            f"{own}: without 'register' in deployerMay the stack has none of its own"
+        )
+    if projects and not others.get("source_artifacts_bucket", "unread"):
+        yield f": sourceArtifactsBucket has to name the bucket of the artifacts in {projects[0]}"
+    region = others.get("region")
+    for index, model in enumerate(models):
+        if model.source and region and model.source_region != region:
+            yield (
+                f"[{index}].source: the model is in {model.source_region}, the endpoint in "
+                f"{region}; register it in {region} too, or move the endpoint"
+            )
+        least, most = (
+            getattr(model, name) or others.get(name) for name in ("min_replicas", "max_replicas")
+        )
+        own = model.required_replicas
+        required = others.get("required_replicas") if own is None else own
+        said = model.min_replicas or own
+        if said and isinstance(least, int) and isinstance(required, int) and required > least:
+            yield (
+                f"[{index}]: requiredReplicas, {required}, is more than minReplicas, {least} "
+                f"({REQUIRED}); the entry has what it leaves out from the settings of all models: "
+                "give it both"
+            )
+        said = model.min_replicas or model.max_replicas
+        if said and isinstance(least, int) and isinstance(most, int) and least > most:
+            yield (
+                f"[{index}]: minReplicas, {least}, is more than maxReplicas, {most}; the entry has "
+                "what it leaves out from the settings of all models: give it both"
+            )
+        container = model.container
+        what, brought = "artifact", model.artifact
+        if not model.artifact and isinstance(container, Container):
+            what, brought = "container.image", container.image
+        if brought and permissions.REGISTER not in others.get("deployer_may", ("register",)):
+            yield (
+                f"[{index}].{what}: {brought!r} cannot be uploaded, for deployerMay has "
+                "no 'register'; add it, or look the model up with `source`"
+            )

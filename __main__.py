@@ -78,6 +78,7 @@ DestroyGuard(
     endpoint=ground.endpoint,
     deployed_model_ids=deployed.apply(lambda models: [m.id for m in models or ()]),
     empty=None if settings.rolls_out else True,
+    adopt_foreign=settings.adopt_foreign or None,
     # A component counts with all that is in it: nothing of the stack goes before this does.
     opts=pulumi.ResourceOptions(provider=ground.deployer.vertexops, depends_on=parts),
 )

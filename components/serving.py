@@ -71,6 +71,7 @@ class Serving(pulumi.ComponentResource):
                 for model, served in ((it, settings.served(it)) for it in settings.models)
             ],
             deadline_seconds=settings.rollout_deadline,
+            adopt_foreign=settings.adopt_foreign or None,
             opts=pulumi.ResourceOptions(
                 parent=self, protect=settings.protect, depends_on=args.ground
             ),

@@ -202,6 +202,7 @@ class Settings(Frozen):
     clearblade_credentials: Credentials | None = None
     alerts: Alerts
     federation: Federation | None = None
+    adopt_foreign: bool
     protect: bool
     readiness_seconds: Annotated[int, Field(ge=0, le=86_400)]
     impersonate: bool

@@ -33,6 +33,11 @@ MUTABLE = {
     "autoscaling": "dedicatedResources.autoscalingMetricSpecs",
     "disableContainerLogging": "disableContainerLogging",
 }
+NOT_DELETED = "Google deletes no endpoint with models on it. Nothing was taken off"
+NOT_DECLARED = (
+    "all of its traffic is this stack's to share out. Nothing was changed on the endpoint"
+)
+
 # Machine types that come with accelerators (docs vertex-ai/docs/predictions/configure-compute).
 # What is answered of them to who named none is not known.
 ACCELERATED = re.compile(r"(a[234]x?|g[24])-.*")
@@ -258,8 +263,8 @@ def to_outputs(endpoint: str, inputs: Props, found: dict[str, Props], own: set[s
     )
 
 
-def in_the_way(endpoint: str, found: dict[str, Props], own: set[str]) -> str:
-    """Why an endpoint with the models of others cannot be deleted, and what takes them off.
+def in_the_way(endpoint: str, found: dict[str, Props], own: set[str], why: str) -> str:
+    """Whose models are on an endpoint beside ours, `why` that matters, and what takes them off.
 
     A model leaves without traffic only (UndeployModelRequest), so its share goes to one of ours.
     """
@@ -269,8 +274,8 @@ def in_the_way(endpoint: str, found: dict[str, Props], own: set[str]) -> str:
     split = ",".join(f"{id}={share}" for id, share in shares.items() if share)
     parts = forms.ENDPOINT.parse(endpoint)
     lines = [
-        f"{endpoint} has models that this stack did not deploy, and Google deletes no endpoint "
-        "with models on it. Nothing was taken off. Take these off, and try again:"
+        f"{endpoint} has models that this stack did not deploy, and {why}. Take them off yourself, "
+        "or set adoptForeign to true, and the next `pulumi up` does:"
     ]
     for id in sorted(found.keys() - own):
         there = found[id]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pulumi_plugin.kinds import Context, Failure, ProviderError, StateOnly
 from pulumi_plugin.values import Props
 from vertexops import forms
-from vertexops.deployed import bears_our_id, from_google, in_the_way
+from vertexops.deployed import NOT_DELETED, bears_our_id, from_google, in_the_way
 from vertexops.errors import GoogleError, explain
 from vertexops.google import Google
 from vertexops.schema import DESTROY_GUARD, PACKAGE
@@ -51,5 +51,5 @@ class DestroyGuard(StateOnly):
             for id, there in found.items()
             if id in inputs["deployedModelIds"] or bears_our_id(endpoint, id, there)
         }
-        if found.keys() - own:
-            raise ProviderError(in_the_way(endpoint, found, own))
+        if found.keys() - own and not inputs.get("adoptForeign"):
+            raise ProviderError(in_the_way(endpoint, found, own, NOT_DELETED))

@@ -23,6 +23,9 @@ from pulumi_plugin.values import UNKNOWN, Props, changed_keys
 from vertexops import forms
 from vertexops.deployed import (
     MUTABLE,
+    NOT_DECLARED,
+    NOT_DELETED,
+    bears_our_id,
     defaults,
     free_id,
     from_google,
@@ -131,7 +134,7 @@ class ModelRollout(Kind):
         """Only what this rollout deployed goes; without traffic first, or it is refused.
 
         Its endpoint goes next, which it could not with models of others on it: those are named
-        before anything is taken off.
+        before anything is taken off, or go too where `adoptForeign` says so.
         """
         work = Work(self._endpoints(id), id, Waiting(context, self._deadline(inputs), self.clock))
         own = own_ids(id, inputs, outputs)
@@ -139,8 +142,8 @@ class ModelRollout(Kind):
             if operation := outputs.get("runningOperation"):
                 own.add(work.settle(operation))
             found = work.look()
-            if found.keys() - own:
-                raise ProviderError(in_the_way(id, found, own))
+            if found.keys() - own and not inputs.get("adoptForeign"):
+                raise ProviderError(in_the_way(id, found, own, NOT_DELETED))
             if any(there["traffic"] for there in found.values()):
                 work.step = f"taking the traffic from {id}"
                 work.waiting.call(work.service.set_traffic, id, {})
@@ -156,6 +159,19 @@ class ModelRollout(Kind):
     def _deadline(self, inputs: Props) -> float:
         return float(inputs.get("deadlineSeconds", DEADLINE))
 
+    def _demand_ours(self, inputs: Props, old_outputs: Props, found: dict[str, Props]) -> None:
+        """Raises ProviderError over models that somebody else deployed, and that are not declared.
+
+        What an earlier run left behind is known by its id.
+        """
+        name = inputs["endpoint"]
+        own = own_ids(name, inputs, old_outputs) | {
+            *(id for _, id in match(name, inputs["models"], found)),
+            *(id for id, there in found.items() if bears_our_id(name, id, there)),
+        }
+        if found.keys() - own:
+            raise ProviderError(in_the_way(name, found, own, NOT_DECLARED))
+
     def _reconcile(
         self, inputs: Props, old_outputs: Props, context: Context, creating: bool
     ) -> Props:
@@ -165,6 +181,8 @@ class ModelRollout(Kind):
         before: dict[str, Props] = {}
         try:
             before = work.look()
+            if not inputs.get("adoptForeign"):
+                self._demand_ours(inputs, old_outputs, before)
             work.reconcile(inputs["models"], before)
             found = work.look()
             return to_outputs(name, inputs, found, set(found))

@@ -35,6 +35,9 @@ REQUEST_COUNT = "aiplatform.googleapis.com/prediction/online/request_count"
 DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle"
 
 PROJECT = _property(STRING, "Project id; the provider's project unless set.")
+ADOPT_FOREIGN = _property(
+    BOOLEAN, "Take off what somebody else deployed, which else stops the run; default false."
+)
 DEADLINE = _property(
     INTEGER, "Seconds to wait before it is an error; 0 does not wait and does not look."
 )
@@ -213,12 +216,13 @@ RESOURCES = {
     ),
     MODEL_ROLLOUT: ResourceShape(
         "The whole set of models on an endpoint, with their traffic. Models that anyone else "
-        "deploys there are drift: the next `pulumi up` undeploys them.",
+        "deployed there are named, and nothing is changed; they go with `adoptForeign`.",
         Shape(
             {
                 "endpoint": _property(STRING, "projects/P/locations/L/endpoints/E."),
                 "models": _property(list_of("RolloutModel"), "Traffic adds up to 100."),
                 "deadlineSeconds": _property(INTEGER, "For the whole rollout; default 1800."),
+                "adoptForeign": ADOPT_FOREIGN,
             },
             ("endpoint", "models"),
         ),
@@ -312,6 +316,7 @@ RESOURCES = {
                 "empty": _property(
                     BOOLEAN, "Whether another stack deploys there, and has to be gone first."
                 ),
+                "adoptForeign": ADOPT_FOREIGN,
             },
             ("endpoint", "deployedModelIds"),
         ),

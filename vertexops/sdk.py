@@ -241,13 +241,14 @@ class _ModelRolloutArgs:
     endpoint: pulumi.Input[str]
     models: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[RolloutModelArgs]]]]
     deadline_seconds: pulumi.Input[int] | None = pulumi.property("deadlineSeconds", default=None)
+    adopt_foreign: pulumi.Input[bool] | None = pulumi.property("adoptForeign", default=None)
 
 
 class ModelRollout(_Resource):
     """The whole set of models on an endpoint, with their traffic.
 
-    Owns the endpoint's traffic split. Models that anyone else deploys there are undeployed by the
-    next `pulumi up`.
+    Owns the endpoint's traffic split. Over models that anyone else deployed there it stops, and
+    names them; with `adopt_foreign` it takes them off.
     """
 
     endpoint: pulumi.Output[str]
@@ -261,10 +262,14 @@ class ModelRollout(_Resource):
         endpoint: pulumi.Input[str],
         models: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[RolloutModelArgs]]]],
         deadline_seconds: pulumi.Input[int] | None = None,
+        adopt_foreign: pulumi.Input[bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         args = _ModelRolloutArgs(
-            endpoint=endpoint, models=models, deadline_seconds=deadline_seconds
+            endpoint=endpoint,
+            models=models,
+            deadline_seconds=deadline_seconds,
+            adopt_foreign=adopt_foreign,
         )
         super().__init__(MODEL_ROLLOUT, resource_name, args, opts)
 
@@ -493,13 +498,15 @@ class _DestroyGuardArgs:
         "deployedModelIds"
     )
     empty: pulumi.Input[bool] | None = None
+    adopt_foreign: pulumi.Input[bool] | None = pulumi.property("adoptForeign", default=None)
 
 
 class DestroyGuard(_Resource):
     """Refuses to be deleted while an endpoint has models that somebody else deployed.
 
     Have it depend on everything: a `pulumi destroy` then stops before anything is gone. With
-    `empty`, models of whomever stop it: another stack deploys there, and has to go first.
+    `empty`, models of whomever stop it: another stack deploys there, and has to go first. With
+    `adopt_foreign` only that does.
     """
 
     def __init__(
@@ -509,10 +516,14 @@ class DestroyGuard(_Resource):
         endpoint: pulumi.Input[str],
         deployed_model_ids: pulumi.Input[Sequence[pulumi.Input[str]]],
         empty: pulumi.Input[bool] | None = None,
+        adopt_foreign: pulumi.Input[bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         args = _DestroyGuardArgs(
-            endpoint=endpoint, deployed_model_ids=deployed_model_ids, empty=empty
+            endpoint=endpoint,
+            deployed_model_ids=deployed_model_ids,
+            empty=empty,
+            adopt_foreign=adopt_foreign,
         )
         super().__init__(DESTROY_GUARD, resource_name, args, opts)
 

@@ -54,6 +54,7 @@ GOOD = {
     "deviceRegistry": '{"kind": "none"}',
     "alerts": "{}",
     "protect": "false",
+    "adoptForeign": "false",
     "deployerMay": '["register", "retire"]',
     "readinessSeconds": "900",
     "impersonate": "true",

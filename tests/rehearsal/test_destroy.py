@@ -11,7 +11,7 @@ from tests.rehearsal.running import Asking, running
 
 
 @pytest.mark.sweep
-def test_a_destroy_stops_at_a_colleagues_model_before_anything_goes(tmp_path: Path) -> None:
+def test_a_colleagues_model_stops_up_and_destroy_before_anything_goes(tmp_path: Path) -> None:
     with running(tmp_path) as stack:
         endpoint = f"{colleague.api(stack.settings)}/{stack.settings.endpoint_name}"
         body = {
@@ -30,13 +30,18 @@ def test_a_destroy_stops_at_a_colleagues_model_before_anything_goes(tmp_path: Pa
         with Asking(stack.sandbox, stack.settings) as asking:
             outcome = stack.engine.apart("destroy").outcome()
             asking.until_answered(0)
+            assert stack.engine.resources() == state
+            stopped = stack.up(refresh=True)
         assert asking.failures == []
-        assert not outcome.ok
-        assert any("'tried out', DeployedModel" in error for error in outcome.errors)
+        for refused in (outcome, stopped):
+            assert not refused.ok
+            [said] = {error for error in refused.errors if "'tried out', DeployedModel" in error}
+            assert f"--deployed-model-id={made['deployedModel']['id']}" in said
         assert stack.changes(number) == []
-        assert stack.engine.resources() == state
-        body = {"deployedModelId": made["deployedModel"]["id"]}
-        gone = stack.owner.call("POST", f"{endpoint}:undeployModel", body)
-        stack.owner.finish(gone, colleague.api(stack.settings))
+        stack.engine.configure(stack.with_values({"adoptForeign": True}))
+        assert stack.up(refresh=True).ok
+        assert len(stack.deployed()) == len(stack.settings.models)
+        again = stack.owner.call("POST", f"{endpoint}:deployModel", body)
+        stack.owner.finish(again, colleague.api(stack.settings))
         outcome = stack.engine.apart("destroy").outcome()
         assert outcome.ok, outcome.errors

@@ -229,6 +229,7 @@ CHANGES = (
                 {"create AiEndpointIamMember"},
                 lambda s: s.predicted(s.environment.platform),
             ),
+            Case("adoptForeign", True, {"update ModelRollout"}),
         )
     ),
     Group(

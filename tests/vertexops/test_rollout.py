@@ -335,7 +335,7 @@ def test_answers_with_the_project_number_are_no_drift(world: World) -> None:
     assert world.asked == []
 
 
-def test_a_model_of_anyone_else_is_drift_and_goes(world: World) -> None:
+def test_a_model_of_anyone_else_is_drift_and_is_named_or_goes(world: World) -> None:
     inputs = rollout(model(1))
     outputs = world.up(inputs)
     [ours] = world.vertex.endpoints[E]["models"].values()
@@ -347,7 +347,14 @@ def test_a_model_of_anyone_else_is_drift_and_goes(world: World) -> None:
     assert read.inputs["models"][0]["traffic"] == 80
     assert read.inputs["models"][1] == model(9, 20, displayName="by hand")
     assert world.kind.diff(E, read.inputs, read.outputs, inputs).updates == ("models",)
-    world.up(inputs, read.inputs)
+    with pytest.raises(ProviderError) as refused:
+        world.up(inputs, read.inputs)
+    assert world.asked == []
+    said = str(refused.value)
+    assert f"'by hand', DeployedModel 42 of {M}@9:" in said
+    assert "Nothing was changed on the endpoint" in said
+    assert said.endswith(f"--deployed-model-id=42 --traffic-split={ours['id']}=100")
+    world.up(inputs | {"adoptForeign": True}, read.inputs)
     assert world.vertex.calls == [("set_traffic", {ours["id"]: 100}), ("undeploy", "42")]
 
 
@@ -356,7 +363,7 @@ def test_of_two_equal_deployments_our_own_is_kept(world: World) -> None:
     outputs = world.up(inputs)
     [(own, there)] = world.vertex.endpoints[E]["models"].items()
     world.vertex.endpoints[E]["models"] = {"42": there | {"id": "42"}, own: there}
-    world.up(inputs, inputs)
+    world.up(inputs | {"adoptForeign": True}, inputs)
     assert world.vertex.calls == [("undeploy", "42")]
     assert world.up(inputs, inputs)["deployedModels"] == outputs["deployedModels"]
 
@@ -466,7 +473,7 @@ def test_what_a_model_explains_itself_by_is_inherited_by_our_own_deployment(
     [(own, there)] = world.vertex.endpoints[E]["models"].items()
     explained = there | {"explanationSpec": {"parameters": {"topK": 1}}, "id": id or own}
     world.vertex.endpoints[E].update(models={id or own: explained}, split={id or own: 100})
-    world.up(inputs, inputs)
+    world.up(inputs | {"adoptForeign": True}, inputs)
     assert ("deploy" in world.asked) == deploys
 
 
@@ -569,8 +576,30 @@ def test_a_rollout_that_stops_half_way_makes_nobody_elses_model_ours(world: Worl
     deployed_by_hand(world)
     world.vertex.fail["set_traffic"] = [GoogleError(403, "PERMISSION_DENIED", "no")]
     with pytest.raises(PartialFailure) as stopped:
-        world.kind.update(E, inputs, outputs, rollout(model(2)), world.context)
+        wanted = rollout(model(2)) | {"adoptForeign": True}
+        world.kind.update(E, inputs, outputs, wanted, world.context)
     assert stopped.value.outputs["foreignModels"] == ["42"]
+
+
+def test_the_first_up_takes_over_nobody_elses_model(world: World) -> None:
+    """What is deployed as declared becomes ours, and what a run before it left behind."""
+    world.up(rollout(model(1)))
+    deployed_by_hand(world)
+    with pytest.raises(ProviderError, match="DeployedModel 42") as refused:
+        world.up(rollout(model(2)))
+    assert world.asked == []
+    assert refused.value.args[0].count("gcloud") == 1
+    world.up(rollout(model(2)) | {"adoptForeign": True})
+    gone = {call[1] for call in world.vertex.calls if call[0] == "undeploy"}
+    assert "42" in gone and len(gone) == 2
+
+
+def test_delete_takes_along_what_it_may_adopt(world: World) -> None:
+    inputs = rollout(model(1)) | {"adoptForeign": True}
+    outputs = world.up(inputs)
+    deployed_by_hand(world)
+    world.kind.delete(E, inputs, outputs, world.context)
+    assert world.vertex.endpoints[E]["models"] == {}
 
 
 def test_an_imported_rollout_owns_all_that_was_there(world: World) -> None:

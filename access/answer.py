@@ -306,7 +306,7 @@ class Explanation:
         settings, names, on = self.settings, self._names, need.on
         in_source = on in table.IN_SOURCE
         project = settings.project_of(in_source) if settings else names["project"]
-        here = f'project="{project}"'
+        here, prefix = f'project="{project}"', settings.name_prefix if settings else ""
         if on in (table.PROJECT, table.SOURCE_PROJECT):
             command = f"projects add-iam-policy-binding {project} --condition=None"
             return "gcp.projects.IAMMember", here, command
@@ -321,14 +321,14 @@ class Explanation:
             )
         if on in (table.TOPIC, table.DEAD_LETTERS, table.INCIDENTS):
             told = settings.alerts.topic if settings else None
-            topic = NAMES[on] if on != table.INCIDENTS else told or "TOPIC"
+            topic = prefix + NAMES[on] if on != table.INCIDENTS else told or "TOPIC"
             return (
                 "gcp.pubsub.TopicIAMMember",
                 f'{here}, topic="{topic}"',
                 f"pubsub topics add-iam-policy-binding {topic} --project={project}",
             )
         if on in (table.SUBSCRIPTIONS, table.RISKS, table.LOST):
-            name = NAMES[on]
+            name = prefix + NAMES[on]
             if settings and settings.order_by_device and on != table.LOST:
                 name += "-ordered"
             return (
@@ -338,7 +338,8 @@ class Explanation:
             )
         if on == table.TABLES:
             # gcloud has no command for a dataset's policy.
-            return "gcp.bigquery.DatasetIamMember", f'{here}, dataset_id="{NAMES[on]}"', ""
+            dataset = settings.dataset(NAMES[on]) if settings else NAMES[on]
+            return "gcp.bigquery.DatasetIamMember", f'{here}, dataset_id="{dataset}"', ""
         if on == table.ENDPOINT:
             # Only Pulumi and REST: docs vertex-ai/docs/general/endpoint-access-control.
             where = f'location="{names["region"]}", endpoint="{names["endpoint"]}"'

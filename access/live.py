@@ -135,11 +135,13 @@ class Live:
         if bucket := settings.buckets.get(on):
             return (f"//storage.googleapis.com/projects/_/buckets/{bucket}",)
         if on == table.TABLES:
-            return (f"//bigquery.googleapis.com/{project}/datasets/{telemetry.DATASET}",)
+            return (
+                f"//bigquery.googleapis.com/{project}/datasets/{settings.dataset(telemetry.DATASET)}",
+            )
         pubsub = f"//pubsub.googleapis.com/{project}"
         topics = {
-            table.TOPIC: telemetry.TOPIC,
-            table.DEAD_LETTERS: telemetry.DEAD_LETTERS,
+            table.TOPIC: settings.named(telemetry.TOPIC),
+            table.DEAD_LETTERS: settings.named(telemetry.DEAD_LETTERS),
             table.INCIDENTS: settings.alerts.topic,
         }
         if on in topics:
@@ -148,7 +150,7 @@ class Live:
             names = (routing.subscription(settings, name) for name in _SUBSCRIPTIONS[on])
             return tuple(f"{pubsub}/subscriptions/{name}" for name in names)
         if on == table.LOST:
-            return (f"{pubsub}/subscriptions/{telemetry.DEAD_LETTERS}",)
+            return (f"{pubsub}/subscriptions/{settings.named(telemetry.DEAD_LETTERS)}",)
         account = settings.account_name(on.removesuffix(" account"))
         return (f"//iam.googleapis.com/{account}",)
 

@@ -334,7 +334,9 @@ def regions(live: Live, asked: Asked) -> Findings:
     if settings.own_bucket:
         places.append(f"{STORAGE}/b/{settings.own_bucket}")
     if settings.sensors:
-        places.append(f"{BIGQUERY}/projects/{settings.project}/datasets/{DATASET}")
+        places.append(
+            f"{BIGQUERY}/projects/{settings.project}/datasets/{settings.dataset(DATASET)}"
+        )
     for url in places:
         yield from _judged(url.rpartition("/")[2], _region, live, url)
 

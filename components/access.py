@@ -136,7 +136,7 @@ class Access(pulumi.ComponentResource):
         return gcp.pubsub.TopicIAMMember(
             f"publisher-{member}",
             project=self._settings.project,
-            topic=TOPIC,
+            topic=self._settings.named(TOPIC),
             role=self._settings.role_name("devicePublisher"),
             member=member,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*self._roles.values(), telemetry]),
@@ -201,7 +201,7 @@ class Access(pulumi.ComponentResource):
             return gcp.pubsub.TopicIAMMember(
                 name,
                 project=self._settings.project,
-                topic=TOPIC if role.on == table.TOPIC else DEAD_LETTERS,
+                topic=self._settings.named(TOPIC if role.on == table.TOPIC else DEAD_LETTERS),
                 role=granted,
                 member=member,
                 opts=child,
@@ -210,7 +210,7 @@ class Access(pulumi.ComponentResource):
             return gcp.bigquery.DatasetIamMember(
                 name,
                 project=self._settings.project,
-                dataset_id=DATASET,
+                dataset_id=self._settings.dataset(DATASET),
                 role=granted,
                 member=member,
                 opts=child,

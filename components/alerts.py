@@ -58,9 +58,9 @@ class Alert:
     when: Callable[[Settings], object] = lambda settings: True
     of_log: bool = False
 
-    def documentation(self, project: str) -> str:
+    def documentation(self, project: str, prefix: str = "") -> str:
         """The runbook, in Markdown; Monitoring sends it along."""
-        query = self.query.replace("{project}", project)
+        query = self.query.replace("{project}", project).replace("{prefix}", prefix)
         return (
             f"**What it means.** {self.means}\n\n"
             f"**Query.**\n\n```sh\n{query}\n```\n\n"
@@ -89,7 +89,7 @@ def of_subscriptions(settings: Settings, metric: str) -> str:
 
 def objective(settings: Settings) -> str:
     """The name of the availability objective."""
-    service = f"projects/{settings.project}/services/{SERVICE}"
+    service = f"projects/{settings.project}/services/{settings.named(SERVICE)}"
     return f"{service}/serviceLevelObjectives/{OBJECTIVE}"
 
 
@@ -263,8 +263,8 @@ ALERTS: Final = (
         "a reading became a dead letter in the last 5 minutes",
         "A reading could not be stored or predicted five times: it is malformed, or the endpoint "
         "refused it.",
-        "gcloud pubsub subscriptions pull telemetry-dead-letters --limit=10 --project={project} "
-        "--format=json",
+        "gcloud pubsub subscriptions pull {prefix}telemetry-dead-letters --limit=10 "
+        "--project={project} --format=json",
         "Read `CloudPubSubDeadLetterSourceDeliveryErrorMessage` among the attributes: it says why. "
         "One device: mend the device. All of them: see the endpoint's alerts.",
         _dead_letters,

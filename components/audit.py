@@ -39,7 +39,10 @@ class Audit(pulumi.ComponentResource):
             project=settings.project,
             service="aiplatform.googleapis.com",
             audit_log_configs=[{"log_type": kind} for kind in AUDITED],
-            opts=child,
+            # Another stack in the project has the same one, which would go with this.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True)
+            if settings.name_prefix
+            else child,
         )
         if settings.alerts.topic:
             self._topic(settings.alerts.topic)

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 
 from components import permissions
 from components.fields import Frozen, nearest
 from components.models import Autoscaling, Container, Model, Probe, Training, files
-from components.settings import Alerts, DeviceRegistry, Drift, Federation, Settings
+from components.settings import Alerts, DeviceRegistry, Drift, Federation, RequestLog, Settings
 
 IMPERSONATE: Final = "PREDICTIVE_MAINTENANCE_IMPERSONATE"
 """Environment variable that takes the setting's place, so that a preview needs no edited file."""
@@ -44,6 +44,7 @@ NESTED: Final[Mapping[str, type[Frozen]]] = {
     "healthProbe": Probe,
     "autoscaling": Autoscaling,
     "deviceRegistry": DeviceRegistry,
+    "requestLog": RequestLog,
     "drift": Drift,
     "alerts": Alerts,
     "federation": Federation,
@@ -87,11 +88,29 @@ def load(root: Path) -> Settings:
         if IMPERSONATE in os.environ:
             given["impersonate"] = os.environ[IMPERSONATE]
         settings = parse(given, root)
+        if problems := collisions(settings, pulumi.get_stack(), root):
+            raise SettingsError(problems)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     if not settings.impersonate and not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(NOT_AS_THE_CALLER)
     return settings
+
+
+def collisions(settings: Settings, stack: str, root: Path) -> list[str]:
+    """What `stack` would have in common with another stack in its project, of the stacks that have
+    files of their own in `root`: things of one name, of which a project has one."""
+    keys = ("accountPrefix", "rolePrefix", "namePrefix", "endpointId")
+    ours = {key: getattr(settings, to_snake(key)) for key in keys}
+    own = stacks(root)
+    others = {it: written(it, root) for it in own if it != stack} if stack in own else {}
+    return [
+        f"{key}: {value!r} is that of {other} too, in the same project; give each "
+        "stack in a project its own (docs/how-to/another-region.md)"
+        for other, theirs in others.items()
+        for key, value in ours.items()
+        if theirs.get("project") == settings.project and theirs.get(key) == value
+    ]
 
 
 def written(stack: str, root: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def _charts(settings: Settings) -> Iterator[dict[str, Any]]:
         # A line has no model's name: where each has another, there is none.
         alert=most[0] if len(most := list(scaling(settings))) == 1 else None,
     )
-    denials = f'metric.type="logging.googleapis.com/user/{DENIALS}"'
+    denials = f'metric.type="logging.googleapis.com/user/{settings.named(DENIALS)}"'
     yield _chart(
         "Denials, by service", "denials/min", _line(denials, "DELTA", "metric.labels.service")
     )

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from components import permissions
+from components import permissions, telemetry
 from components.settings import Settings
-
-LOG_DATASET = "predictive_maintenance"
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,10 @@ class Endpoint(pulumi.ComponentResource):
         log = gcp.bigquery.Dataset(
             "request-log",
             project=settings.project,
-            dataset_id=LOG_DATASET,
+            dataset_id=settings.log_dataset,
             location=settings.region,
+            # Of partitioned tables; whether Vertex AI partitions its own was not found.
+            default_partition_expiration_ms=settings.request_log.days * telemetry.DAY_MS or None,
             # Always, for a change of it would be sent to BigQuery as an update, which the platform
             # has no permission for without labels; `protect` keeps the dataset.
             delete_contents_on_destroy=True,
@@ -68,9 +68,7 @@ class Endpoint(pulumi.ComponentResource):
                     "output_uri": pulumi.Output.concat(
                         f"bq://{settings.project}.",
                         log.dataset_id,
-                        # The endpoint makes its table, which "must not exist" (discovery document,
-                        # BigQueryDestination.outputUri): one that takes its place has another.
-                        f".request_response_{settings.endpoint_id}",
+                        f".{settings.log_table}",
                     )
                 },
             }

@@ -141,6 +141,20 @@ Member = Annotated[
         "a member such as user:ana@example.com, serviceAccount:…, group:… or principal://…",
     ),
 ]
+NamePrefix = Annotated[
+    str,
+    matches(
+        r"((?!goog)[a-z][a-z0-9-]{0,18}-)?",
+        "what names may begin with: up to 20 of a-z, 0-9 and -, a letter first, a - last, no goog",
+    ),
+]
+# docs bigquery/docs/datasets and bigquery/docs/tables, "naming"; tables may have more.
+DatasetId = Annotated[
+    str, matches(r"[A-Za-z0-9_]{1,1024}", "a dataset's id: letters, digits and _")
+]
+TableId = Annotated[
+    str, matches(r"[A-Za-z0-9_]{1,900}", "what a table's id begins with: letters, digits and _")
+]
 # endpoints.create, endpointId, in the discovery document of aiplatform v1. The gcp plugin's text
 # has digits alone, and 10 of them (gcp-facts/05_terraform_pulumi.md); that it refuses others was
 # not found. Google's own numbers are int64.

@@ -33,6 +33,9 @@ PROTECTED_BUCKET: Final = (
     "The artifact bucket would go, and is protected: set protect to false and run `pulumi up` "
     "first."
 )
+PROTECTED_LOG: Final = (
+    "What was logged would go, and is protected: set protect to false and run `pulumi up` first."
+)
 PROTECTED_BACKLOG: Final = (
     "The subscriptions would go with what they have not delivered, and are protected: set protect "
     "to false and run `pulumi up` first."
@@ -69,6 +72,7 @@ FOLLOW_POOL: Final = (
     "Workflows have to follow: the providers have other names, and the old pool goes at the end of "
     "this `pulumi up`. Its id cannot be used again for 30 days."
 )
+LOG: Final = "What was logged so far goes with its dataset."
 BUCKET: Final = "The artifact bucket goes, with all that training stored in it."
 
 
@@ -83,6 +87,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
     dedicated = str(s.dedicated_endpoint).lower()
     unretired = "" if permissions.RETIRE in s.deployer_may else NO_RETIRE
     protected, kept = (PROTECTED, PROTECTED_BUCKET) if s.protect else ("", "")
+    logged = PROTECTED_LOG if s.protect else ""
     order, backlog = str(s.order_by_device).lower(), PROTECTED_BACKLOG if s.protect else ""
     registered = f"{s.device_registry.registry or ''} in {s.registry_region}"
     registered = registered if s.device_registry.kind != "none" else ""
@@ -97,6 +102,8 @@ def watched(settings: Settings) -> list[SettingArgs]:
         _watch("endpointId", s.endpoint_id, protected, unretired, mind=FOLLOW_ENDPOINT),
         _watch("accountPrefix", s.account_prefix, protected, unretired, mind=FOLLOW_ACCOUNTS),
         _watch("rolePrefix", s.role_prefix, unretired),
+        _watch("namePrefix", s.name_prefix, NEW_STACK),
+        _watch("requestLog.dataset", s.log_dataset, logged, mind=LOG),
         # Of the next ones it is what they have that cannot be left.
         _watch("previewMember", "somebody" if reviewed else "", unretired if reviewed else ""),
         _watch("federation", "on" if pool else "", unretired if pool else ""),

@@ -50,7 +50,7 @@ class Observability(pulumi.ComponentResource):
         gcp.logging.Metric(
             DENIALS,
             project=settings.project,
-            name=DENIALS,
+            name=settings.named(DENIALS),
             description="Denials, and errors that denials hide behind",
             filter=DENIED,
             metric_descriptor={
@@ -78,7 +78,7 @@ class Observability(pulumi.ComponentResource):
         service = gcp.monitoring.CustomService(
             "service",
             project=settings.project,
-            service_id=SERVICE,
+            service_id=settings.named(SERVICE),
             display_name="Predictive maintenance",
             opts=self._child,
         )
@@ -139,7 +139,7 @@ class Observability(pulumi.ComponentResource):
             notification_channels=self.channels,
             alert_strategy=strategy,
             documentation={
-                "content": alert.documentation(settings.project),
+                "content": alert.documentation(settings.project, settings.name_prefix),
                 "mime_type": "text/markdown",
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=[slo]),

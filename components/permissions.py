@@ -96,6 +96,7 @@ DRIFT: Final = "drift"
 WATCH: Final = "watch"
 INFORM: Final = "inform"
 FEDERATE: Final = "federate"
+EXPIRE: Final = "expire"
 LABEL: Final = "label"
 FOUNDATION: Final = "foundation"
 WHOLE: Final = "whole"
@@ -119,6 +120,7 @@ FOLLOWING: Final = {
     INFORM: "incidents are published on a topic",
     FEDERATE: "GitHub jobs come in by federation",
     LABEL: "what there is carries labels",
+    EXPIRE: "the request log expires",
     FOUNDATION: "a GitHub environment declares the foundation",
     WHOLE: "one stack declares all of it",
     LAYERS: "foundation and rollout are two stacks",
@@ -362,6 +364,10 @@ NEEDS: Final[tuple[Need, ...]] = (
     *_rows(PLATFORM, "platform", PROJECT,
         ("label the log dataset",   "bigquery datasets.update",                  "bigquery.datasets.update"),
         when=LABEL,
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("change when the log expires", "bigquery datasets.update",              "bigquery.datasets.update"),
+        when=EXPIRE,
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("create the bucket",       "storage buckets.insert",                    "storage.buckets.create"),

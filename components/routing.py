@@ -122,7 +122,7 @@ class Routing(pulumi.ComponentResource):
 
 def subscription(settings: Settings, name: str) -> str:
     """What a subscription of this component is called."""
-    return f"{name}-ordered" if settings.order_by_device else name
+    return settings.named(f"{name}-ordered" if settings.order_by_device else name)
 
 
 def code(function: str, **constants: Any) -> str:
@@ -154,7 +154,7 @@ class Consumers(pulumi.ComponentResource):
             self._may_consume(subscription(settings, name), name, "deadLetterTaker", args.agent)
         maintenance = settings.member(table.MAINTENANCE)
         self._may_consume(subscription(settings, RISKS), RISKS, "riskReader", maintenance)
-        self._may_consume(DEAD_LETTERS, DEAD_LETTERS, "riskReader", maintenance)
+        self._may_consume(settings.named(DEAD_LETTERS), DEAD_LETTERS, "riskReader", maintenance)
         self.register_outputs({})
 
     def _may_consume(self, of: str, name: str, role: str, member: pulumi.Input[str]) -> None:

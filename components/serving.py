@@ -89,7 +89,7 @@ class Serving(pulumi.ComponentResource):
             model.id,
             project=settings.project,
             location=settings.region,
-            model_id=model.id,
+            model_id=settings.named(model.id),
             display_name=model.id,
             labels=settings.labels or None,
             artifact_uri=artifact.uri if artifact else None,

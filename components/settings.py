@@ -26,6 +26,7 @@ from components.fields import (
     BucketName,
     ClearBladeRegion,
     Credentials,
+    DatasetId,
     Email,
     EndpointId,
     Frozen,
@@ -36,6 +37,7 @@ from components.fields import (
     LabelValue,
     MachineType,
     Member,
+    NamePrefix,
     Percent,
     PoolId,
     ProjectId,
@@ -46,6 +48,7 @@ from components.fields import (
     Replicas,
     Required,
     Sensor,
+    TableId,
     Threshold,
     TopicName,
     matches,
@@ -113,6 +116,15 @@ class Drift(Frozen):
     channels: tuple[Annotated[str, matches(*forms.CHANNEL)], ...] = ()
 
 
+class RequestLog(Frozen):
+    """Where requests and answers are kept, and for how many days; 0 keeps them for ever. `table` is
+    followed by the endpoint's id."""
+
+    dataset: DatasetId | None = None
+    table: TableId = "request_response"
+    days: Annotated[int, Field(ge=0, le=3650)] = 0
+
+
 class Alerts(Frozen):
     """Who is told of incidents, and what is one. Without anybody to tell nothing is watched."""
 
@@ -171,10 +183,12 @@ class Settings(Frozen):
     preview_member: Member | None = None
     account_prefix: str
     role_prefix: str
+    name_prefix: NamePrefix = ""
     endpoint_id: EndpointId
     dedicated_endpoint: bool
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
     request_log_percent: Percent
+    request_log: RequestLog
     source_artifacts_bucket: BucketName | None = None
     registry_artifacts_bucket: BucketName | None = None
     serving_container: Image
@@ -246,6 +260,14 @@ class Settings(Frozen):
                 "all of them"
             )
         return required
+
+    @field_validator("request_log")
+    @classmethod
+    def _is_in_a_dataset_of_its_own(cls, log: RequestLog, info: ValidationInfo) -> RequestLog:
+        prefix = info.data.get("name_prefix", "")
+        if log.dataset == (taken := f"{prefix}telemetry".replace("-", "_")):
+            raise ValueError(f"has the dataset {taken}, which is telemetry's; give it another")
+        return log
 
     @field_validator("container")
     @classmethod
@@ -462,6 +484,7 @@ class Settings(Frozen):
             permissions.INFORM: self.alerts.topic,
             permissions.FEDERATE: self.federation,
             permissions.LABEL: self.labels,
+            permissions.EXPIRE: self.request_log.days,
             permissions.FOUNDATION: self.federation and self.federation.foundation_environment,
             permissions.WHOLE: self.layer == "whole",
             permissions.LAYERS: self.layer != "whole",
@@ -505,8 +528,10 @@ class Settings(Frozen):
         return f"projects/{self.project}/serviceAccounts/{self.email(identity)}"
 
     def role_id(self, key: str) -> str:
-        """The platform's own role is there before the stack, and has no prefix."""
-        return key if key == permissions.PLATFORM else role_id(self.role_prefix, key)
+        """The platform's own role is there before the stack, and has no rolePrefix."""
+        if key == permissions.PLATFORM:
+            return self.named(key).replace("-", "_")
+        return role_id(self.role_prefix, key)
 
     def role_name(self, key: str, in_source: bool = False) -> str:
         return f"projects/{self.project_of(in_source)}/roles/{self.role_id(key)}"
@@ -555,7 +580,25 @@ class Settings(Frozen):
 
     @property
     def artifacts_bucket(self) -> str:
-        return f"{self.project}-model-artifacts"
+        return f"{self.project}-{self.named('model-artifacts')}"
+
+    def named(self, name: str) -> str:
+        """What the stack calls a thing of which a project has one by a name."""
+        return self.name_prefix + name
+
+    def dataset(self, name: str) -> str:
+        """The same of a dataset, in which BigQuery takes no hyphen."""
+        return self.named(name).replace("-", "_")
+
+    @property
+    def log_table(self) -> str:
+        """The request log's. The endpoint makes it, and it "must not exist" (discovery document,
+        BigQueryDestination.outputUri): an endpoint that takes its place has another."""
+        return f"{self.request_log.table}_{self.endpoint_id}"
+
+    @property
+    def log_dataset(self) -> str:
+        return self.request_log.dataset or self.dataset("predictive_maintenance")
 
     @property
     def endpoint_name(self) -> str:

@@ -57,7 +57,7 @@ class Telemetry(pulumi.ComponentResource):
         schema = gcp.pubsub.Schema(
             "reading",
             project=settings.project,
-            name="reading",
+            name=settings.named("reading"),
             type="AVRO",
             definition=avro(settings.sensors),
             opts=child,
@@ -65,7 +65,7 @@ class Telemetry(pulumi.ComponentResource):
         self.topic = gcp.pubsub.Topic(
             TOPIC,
             project=settings.project,
-            name=TOPIC,
+            name=settings.named(TOPIC),
             message_storage_policy=stored,
             schema_settings={"schema": schema.id, "encoding": "JSON"},
             opts=child,
@@ -73,7 +73,7 @@ class Telemetry(pulumi.ComponentResource):
         dead_letters = gcp.pubsub.Topic(
             DEAD_LETTERS,
             project=settings.project,
-            name=DEAD_LETTERS,
+            name=settings.named(DEAD_LETTERS),
             message_storage_policy=stored,
             opts=child,
         )
@@ -81,7 +81,7 @@ class Telemetry(pulumi.ComponentResource):
         gcp.pubsub.Subscription(
             DEAD_LETTERS,
             project=settings.project,
-            name=DEAD_LETTERS,
+            name=settings.named(DEAD_LETTERS),
             topic=dead_letters.id,
             message_retention_duration=f"{settings.backlog_days * 86_400}s",
             expiration_policy={"ttl": ""},
@@ -90,7 +90,7 @@ class Telemetry(pulumi.ComponentResource):
         self._dataset = gcp.bigquery.Dataset(
             "telemetry-dataset",
             project=settings.project,
-            dataset_id=DATASET,
+            dataset_id=settings.dataset(DATASET),
             location=settings.region,
             # See Serving: a change of it could not be made.
             delete_contents_on_destroy=True,
@@ -137,12 +137,12 @@ class Telemetry(pulumi.ComponentResource):
 
 def topic_id(settings: Settings, topic: str) -> str:
     """Full name of a topic of this component."""
-    return f"projects/{settings.project}/topics/{topic}"
+    return f"projects/{settings.project}/topics/{settings.named(topic)}"
 
 
 def table_name(settings: Settings, of: str) -> str:
     """A table of this component as a subscription takes it."""
-    return f"{settings.project}.{DATASET}.{of}"
+    return f"{settings.project}.{settings.dataset(DATASET)}.{of}"
 
 
 def avro(sensors: tuple[str, ...]) -> str:
@@ -157,12 +157,12 @@ def avro(sensors: tuple[str, ...]) -> str:
 
 def scored_readings(settings: Settings) -> str:
     """Every reading with its prediction; none yet where `risk` is null."""
-    dataset = f"{settings.project}.{DATASET}"
+    readings, predictions = (table_name(settings, it) for it in (READINGS, PREDICTIONS))
     sensors = ", ".join(f"r.{sensor}" for sensor in settings.sensors)
     return (
         f"SELECT r.device, r.time, {sensors}, p.risk, r.message_id, r.publish_time\n"
-        f"FROM `{dataset}.{READINGS}` AS r\n"
-        f"LEFT JOIN `{dataset}.{PREDICTIONS}` AS p ON p.message_id = r.message_id"
+        f"FROM `{readings}` AS r\n"
+        f"LEFT JOIN `{predictions}` AS p ON p.message_id = r.message_id"
     )
 
 
@@ -171,6 +171,6 @@ def daily_risk(settings: Settings) -> str:
     return (
         "SELECT DATE(publish_time) AS day, device, COUNT(*) AS readings, "
         f"COUNTIF(risk > {settings.risk_percent / 100}) AS at_risk, MAX(risk) AS highest_risk\n"
-        f"FROM `{settings.project}.{DATASET}.{SCORED}`\n"
+        f"FROM `{table_name(settings, SCORED)}`\n"
         "GROUP BY day, device"
     )

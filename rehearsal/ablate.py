@@ -382,13 +382,16 @@ def _route(run: Rehearsal) -> None:
     for body in (good, *({**good, **fault} for fault, _, _ in MALFORMED)):
         data = base64.b64encode(json.dumps(body).encode()).decode()
         message = {"data": data, "orderingKey": str(body["device"] or "broken")}
-        topic = f"projects/{settings.project}/topics/{stack.TOPIC}"
+        topic = stack.topic_id(settings, stack.TOPIC)
         device.call("POST", f"{PUBSUB}/{topic}:publish", {"messages": [message]})
     risky = []
     for _ in range(ATTEMPTS):
         risky += list(pulled(maintenance, run, subscription(settings, RISKS)))
         run.sandbox.wait(BACKOFF)
-    lost = {it["attributes"][SOURCE] for it in pulled(maintenance, run, stack.DEAD_LETTERS)}
+    lost = {
+        it["attributes"][SOURCE]
+        for it in pulled(maintenance, run, settings.named(stack.DEAD_LETTERS))
+    }
     run.sandbox.renew()
     after = [count(run, of) for of in (stack.READINGS, stack.PREDICTIONS)]
     if not (after[0] > before[0] and after[1] > before[1] and risky and len(lost) == TAKERS):

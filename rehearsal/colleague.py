@@ -27,7 +27,7 @@ def uploaded(settings: Settings) -> Model:
 
 def model_name(settings: Settings) -> str:
     location = f"projects/{settings.project}/locations/{settings.region}"
-    return f"{location}/models/{uploaded(settings).id}"
+    return f"{location}/models/{settings.named(uploaded(settings).id)}"
 
 
 def api(settings: Settings) -> str:

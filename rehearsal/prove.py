@@ -18,7 +18,6 @@ from components import permissions as table
 from components import telemetry as stack
 from components.alerts import SERVICE
 from components.dashboard import DENIALS
-from components.endpoint import LOG_DATASET
 from components.settings import Settings
 from rehearsal import colleague, lifecycle
 from rehearsal import environment as environments
@@ -185,16 +184,18 @@ def _by_hand(run: Rehearsal) -> Iterator[Change]:
         at = f"{colleague.api(settings)}/{model}?updateMask=displayName"
         yield "PATCH", at, {"name": model, "displayName": BY_HAND}
     if labels := settings.labels:
-        log = f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{LOG_DATASET}"
+        log = (
+            f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{settings.log_dataset}"
+        )
         yield "PATCH", log, {"labels": dict.fromkeys(labels, "by-hand")}
     if run.routes:
-        yield from _of_telemetry(project)
+        yield from _of_telemetry(settings)
     if run.federates:
         pool = f"{IAM}/{project}/locations/global/workloadIdentityPools/{settings.pool_id}"
         for name in (pool, f"{pool}/providers/{federation.DEPLOY}"):
             yield "PATCH", f"{name}?updateMask=displayName", {"displayName": BY_HAND}
     if run.watches:
-        yield from _of_alerts(project, owner)
+        yield from _of_alerts(settings, owner)
     if run.watches_drift:
         location = f"{project}/locations/{settings.region}"
         vertex = f"https://{settings.region}-aiplatform.googleapis.com/v1"
@@ -203,39 +204,39 @@ def _by_hand(run: Rehearsal) -> Iterator[Change]:
         yield "POST", f"{vertex}/{job['name']}:pause", {}
 
 
-def _of_telemetry(project: str) -> Iterator[Change]:
-    schema = f"{project}/schemas/reading"
+def _of_telemetry(settings: Settings) -> Iterator[Change]:
+    project = f"projects/{settings.project}"
+    schema = f"{project}/schemas/{settings.named('reading')}"
     more = {"name": "note", "type": ["null", "string"], "default": None}
     definition = json.dumps({"type": "record", "name": "Reading", "fields": [more]})
     body: Any = {"schema": {"name": schema, "type": "AVRO", "definition": definition}}
     yield "POST", f"{PUBSUB}/{schema}:commit", body
-    topic = f"{project}/topics/{stack.DEAD_LETTERS}"
+    topic = stack.topic_id(settings, stack.DEAD_LETTERS)
     body = {"topic": {"name": topic}, "updateMask": "messageStoragePolicy"}
     yield "PATCH", f"{PUBSUB}/{topic}", body
-    lost = f"{project}/subscriptions/{stack.DEAD_LETTERS}"
+    lost = f"{project}/subscriptions/{settings.named(stack.DEAD_LETTERS)}"
     body = {"subscription": {"name": lost, "messageRetentionDuration": "600s"}}
     yield "PATCH", f"{PUBSUB}/{lost}", {**body, "updateMask": "messageRetentionDuration"}
-    tables = (
-        f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{stack.DATASET}/tables"
-    )
+    tables = f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{settings.dataset(stack.DATASET)}/tables"
     parts = {"type": "DAY", "field": "publish_time", "expirationMs": str(MONTH_MS)}
     yield "PATCH", f"{tables}/{stack.READINGS}", {"timePartitioning": parts}
 
 
-def _of_alerts(project: str, owner: Any) -> Iterator[Change]:
+def _of_alerts(settings: Settings, owner: Any) -> Iterator[Change]:
+    project = f"projects/{settings.project}"
     renamed = {"displayName": BY_HAND}
     for kind in ("alertPolicies", "notificationChannels"):
         listed = owner.call("GET", f"{MONITORING}/v3/{project}/{kind}")[kind]
         first = listed[0]["name"]
         yield "PATCH", f"{MONITORING}/v3/{first}?updateMask=displayName", {**renamed, "name": first}
-    service = f"{project}/services/{SERVICE}"
+    service = f"{project}/services/{settings.named(SERVICE)}"
     yield "PATCH", f"{MONITORING}/v3/{service}?updateMask=displayName", renamed
     kind = "serviceLevelObjectives"
     [objective] = owner.call("GET", f"{MONITORING}/v3/{service}/{kind}")[kind]
     yield "PATCH", f"{MONITORING}/v3/{objective['name']}?updateMask=displayName", renamed
     [dashboard] = owner.call("GET", f"{MONITORING}/v1/{project}/dashboards")["dashboards"]
     yield "PATCH", f"{MONITORING}/v1/{dashboard['name']}", {**dashboard, **renamed}
-    metric = f"https://logging.googleapis.com/v2/{project}/metrics/{DENIALS}"
+    metric = f"https://logging.googleapis.com/v2/{project}/metrics/{settings.named(DENIALS)}"
     counted = owner.call("GET", metric)
     yield "PUT", metric, {**counted, "description": BY_HAND}
 

@@ -1,8 +1,9 @@
-"""One environment in three regions, a stack each, side by side in one cloud."""
+"""Stacks side by side in one cloud: one environment in three regions, or two in one project."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -39,20 +40,59 @@ def region_settings(region: str) -> dict[str, Any]:
     }
 
 
+SECOND: Final[Mapping[str, Any]] = {
+    "namePrefix": "b-",
+    "accountPrefix": "pm-b-",
+    "rolePrefix": "predictiveMaintenanceB",
+    "endpointId": "7203419",
+    "alerts": {"topic": "b-incidents"},
+}
+"""What a second stack has of its own in a project."""
+OF_THE_SECOND: Final = ("/b-", "-b-", "MaintenanceB", "/7203419")
+NAMED: Final = (
+    *("serviceAccounts", "buckets", "models", "endpoints", "datasets", "tables"),
+    *("topics", "subscriptions", "schemas", "logMetrics", "services"),
+)
+
+
 def three_regions(report: Report) -> bool:
     """Three regions from settings alone: up together, each serves by itself, one goes, the others
     serve on."""
     models = report.folder / "models"
     found = [_environment(region, models) for region in REGIONS]
+    seeds = [_seed(it, number) for number, it in enumerate(found, 1)]
+    return _beside_each_other(report, found, seeds, ("stay in the region", _demand_regional))
+
+
+def two_stacks(report: Report) -> bool:
+    """Two stacks in one project: up together, each serves by itself, one goes, the other serves
+    on."""
+    models = report.folder / "models"
+    first = environments.load("staging", models)
+    second = replace(environments.load("staging", models, **SECOND), stack="staging-b")
+    found = [first, second]
+    seeds = [environments.seed(it) for it in found]
+    return _beside_each_other(report, found, seeds, ("tell them apart", _demand_apart))
+
+
+def _beside_each_other(
+    report: Report,
+    found: list[Environment],
+    seeds: list[dict[str, Any]],
+    look: tuple[str, Callable[[Sandbox], str]],
+) -> bool:
+    """`look` is a stage while all of them are up. The last of them goes, the others serve on."""
+    models = report.folder / "models"
     held = False
     with ExitStack() as until_the_end:
-        starting = Sandbox(merged([_seed(it, number) for number, it in enumerate(found, 1)]))
+        starting = Sandbox(merged(seeds))
         warm_up()
         sandbox = until_the_end.enter_context(starting)
         before = sandbox.control("GET", "/state")
+        for environment in {it.settings.source_project: it for it in found}.values():
+            environments.prepare_source(environment, sandbox, models)
         runs = []
         for environment in found:
-            environments.prepare_source(environment, sandbox, models)
             # The pack's configuration has one region an environment; it judges the checked-in ones.
             engine = engine_of(sandbox, environment, gcp_plugin(), policies=False)
             options = Options(environment.stack)
@@ -69,9 +109,9 @@ def three_regions(report: Report) -> bool:
                     stage.note = _demand(outcomes)
                     if changed := [line for it in outcomes for line in it.touched]:
                         raise StageFailed("something changed", "\n".join(changed))
-                with report.stage("stay in the region") as stage:
-                    stage.note = _demand_regional(sandbox)
-                with report.stage(f"destroy {REGIONS[-1]}") as stage:
+                with report.stage(look[0]) as stage:
+                    stage.note = look[1](sandbox)
+                with report.stage(f"destroy {found[-1].stack}") as stage:
                     (outcome,) = side_by_side(runs[-1:], "destroy")
                     demand_ok(outcome)
                     stage.note = outcome.summary()
@@ -105,7 +145,7 @@ def _seed(environment: Environment, number: int) -> dict[str, Any]:
     return seed
 
 
-def merged(seeds: list[Mapping[str, Any]]) -> dict[str, Any]:
+def merged(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One seed of several; what they have in common is there once."""
     whole: dict[str, Any] = {}
     for key in dict.fromkeys(key for seed in seeds for key in seed):
@@ -144,6 +184,20 @@ def _demand_regional(sandbox: Sandbox) -> str:
     if not placed:
         raise StageFailed("nothing is in any region")
     return f"{placed} things with a region in their name, each in its region's project"
+
+
+def _demand_apart(sandbox: Sandbox) -> str:
+    """Of what has a name of the stack's choice, each of the two has as much as the other."""
+    state: dict[str, list[str]] = sandbox.control("GET", "/state")
+    project = environments.load("staging", Path()).settings.project
+    counted = Counter[str]()
+    for kind in NAMED:
+        names = [name.replace("_", "-") for name in state[kind] if project in name]
+        seconds = [name for name in names if any(its in name for its in OF_THE_SECOND)]
+        if not seconds or 2 * len(seconds) != len(names):
+            raise StageFailed(f"{kind}: not as many of one as of the other", "\n".join(names))
+        counted[kind] = len(seconds)
+    return f"{counted.total()} things of {len(counted)} kinds, each twice"
 
 
 def _demand_answers(clients: list[Client]) -> str:

@@ -73,7 +73,10 @@ def route(run: Rehearsal, stage: Stage) -> None:
         risky = pulled(maintenance, run, subscription(settings, RISKS))
         alarms += map(_number, risky)
         run.sandbox.wait(BACKOFF)
-    lost = [message["attributes"] for message in pulled(maintenance, run, stack.DEAD_LETTERS)]
+    lost = [
+        message["attributes"]
+        for message in pulled(maintenance, run, settings.named(stack.DEAD_LETTERS))
+    ]
 
     stored = count(run, stack.READINGS)
     risks = {_seconds(row[0]): float(row[1]) for row in _rows(run, "time, risk", stack.PREDICTIONS)}
@@ -111,14 +114,16 @@ def keep_apart(run: Rehearsal, stage: Stage) -> None:
     at = f"{PUBSUB}/projects/{settings.project}"
     vertex = f"https://{settings.region}-aiplatform.googleapis.com/v1/projects/{settings.project}"
     bigquery = f"https://bigquery.googleapis.com/bigquery/v2/projects/{settings.project}"
+    tables = f"{bigquery}/datasets/{settings.dataset(stack.DATASET)}/tables"
+    topic, lost = (stack.topic_id(settings, it) for it in (stack.TOPIC, stack.DEAD_LETTERS))
     message, one = {"messages": [{"data": ""}]}, {"maxMessages": 1}
     attempts = (
-        (table.DEVICE, "POST", f"{at}/topics/{stack.DEAD_LETTERS}:publish", message),
+        (table.DEVICE, "POST", f"{PUBSUB}/{lost}:publish", message),
         (table.DEVICE, "POST", f"{at}/subscriptions/{risks}:pull", one),
-        (table.DEVICE, "GET", f"{at}/topics/{stack.TOPIC}", None),
-        (table.TELEMETRY, "POST", f"{at}/topics/{stack.TOPIC}:publish", message),
+        (table.DEVICE, "GET", f"{PUBSUB}/{topic}", None),
+        (table.TELEMETRY, "POST", f"{PUBSUB}/{topic}:publish", message),
         (table.TELEMETRY, "GET", f"{vertex}/locations/{settings.region}/endpoints", None),
-        (table.TELEMETRY, "GET", f"{bigquery}/datasets/{stack.DATASET}/tables", None),
+        (table.TELEMETRY, "GET", tables, None),
         # By the type of that subscription nobody can, and by access nobody of a single stack.
         (table.MAINTENANCE, "POST", f"{at}/subscriptions/{stored}:pull", one)
         if settings.layer == "whole"
@@ -155,7 +160,7 @@ def _publish(run: Rehearsal, readings: list[dict[str, Any]]) -> None:
     settings = run.environment.settings
     token = run.sandbox.control("POST", "/token", {"email": settings.email(table.DEVICE)})
     lines = [json.dumps({"data": json.dumps(it), "key": it["device"]}) for it in readings]
-    topic = f"projects/{settings.project}/topics/{stack.TOPIC}"
+    topic = stack.topic_id(settings, stack.TOPIC)
     done = subprocess.run(
         [sys.executable, "-m", "rehearsal.publisher", topic],
         input="\n".join(lines),
@@ -188,10 +193,10 @@ def pulled(google: Google, run: Rehearsal, subscription: str) -> Iterator[Any]:
 
 def _rows(run: Rehearsal, columns: str, of: str) -> list[list[str]]:
     """What an analyst's query finds in a table of the stack."""
-    project = run.environment.settings.project
+    settings = run.environment.settings
     google = run.sandbox.google(ANALYST)
-    url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{project}/queries"
-    query = f"SELECT {columns} FROM `{project}.{stack.DATASET}.{of}`"
+    url = f"https://bigquery.googleapis.com/bigquery/v2/projects/{settings.project}/queries"
+    query = f"SELECT {columns} FROM `{stack.table_name(settings, of)}`"
     answer = google.call(
         "POST", url, {"query": query, "useLegacySql": False, "maxResults": 2 * READINGS}
     )

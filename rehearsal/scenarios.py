@@ -193,7 +193,8 @@ def _demand_moved(run: Rehearsal, client: Client, before: set[str]) -> str:
     settings = run.environment.settings
     deployer = run.sandbox.google(settings.email(table.DEPLOYER))
     for model in settings.models:
-        name = f"projects/{settings.project}/locations/{settings.region}/models/{model.id}"
+        location = f"projects/{settings.project}/locations/{settings.region}"
+        name = f"{location}/models/{settings.named(model.id)}"
         url = f"https://{settings.region}-aiplatform.googleapis.com/v1/{name}:listVersions"
         if model.artifact and len(versions := deployer.call("GET", url)["models"]) != 1:
             raise StageFailed(f"{name} still has {len(versions)} versions")
@@ -325,5 +326,6 @@ SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "state": state_bucket,
     "two-layers": splitting.two_layers,
     "three-regions": regions.three_regions,
+    "two-stacks": regions.two_stacks,
     **{cause.name: partial(causes.play, causes=[cause]) for cause in causes.CAUSES},
 }

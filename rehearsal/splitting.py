@@ -185,6 +185,6 @@ def _calls(settings: Settings) -> Iterator[tuple[str, str, Any]]:
     yield "POST", f"{telemetry}:generateAccessToken", {"scope": ["x"]}
     yield "POST", f"{telemetry}:signBlob", {"payload": base64.b64encode(b"x").decode()}
     yield "POST", f"{vertex}/{settings.endpoint_name}:setIamPolicy", bindings
-    yield "POST", f"{pubsub}/topics/{TOPIC}:setIamPolicy", bindings
+    yield "POST", f"{pubsub}/topics/{settings.named(TOPIC)}:setIamPolicy", bindings
     yield "PUT", bucket, bindings["policy"]
-    yield "PATCH", f"{datasets}/{DATASET}", {"access": []}
+    yield "PATCH", f"{datasets}/{settings.dataset(DATASET)}", {"access": []}

@@ -137,7 +137,7 @@ def _trouble(run: Rehearsal) -> None:
         for body in (good, {**good, **wrong}):
             data = base64.b64encode(json.dumps(body).encode()).decode()
             message = {"data": data, "orderingKey": str(body["device"] or "broken")}
-            topic = f"projects/{settings.project}/topics/{stack.TOPIC}"
+            topic = stack.topic_id(settings, stack.TOPIC)
             device.call("POST", f"{PUBSUB}/{topic}:publish", {"messages": [message]})
 
 
@@ -175,7 +175,7 @@ def _clear(run: Rehearsal) -> None:
     for _ in range(ATTEMPTS):
         list(pulled(maintenance, run, subscription(settings, RISKS)))
         run.sandbox.wait(10 * MINUTE)
-    list(pulled(maintenance, run, stack.DEAD_LETTERS))
+    list(pulled(maintenance, run, settings.named(stack.DEAD_LETTERS)))
 
 
 def _demand_charts(run: Rehearsal, oncall: Google) -> int:

@@ -140,6 +140,8 @@ BY_OTHER_TESTS: Final = {
         f"{REHEARSALS}a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permission",
     "rehearsal up prod": f"{REHEARSALS}prod_is_rehearsed_and_refuses_to_be_destroyed",
     "rehearsal scenario two-layers": TWO,
+    "rehearsal scenario two-stacks":
+        "tests/rehearsal/test_layers.py::test_two_stacks_stand_beside_each_other_in_a_project",
     "rehearsal scenario three-regions":
         "tests/rehearsal/test_layers.py::test_three_regions_stand_beside_each_other",
     "pulumi up --stack prod           # as the platform": TWO,

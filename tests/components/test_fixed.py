@@ -22,7 +22,7 @@ def fixed(root: Path, **changes: str) -> set[str]:
     return {str(item.name) for item in watched(settings) if item.instead}
 
 
-ALWAYS = {"layer", "project", "region", "dedicatedEndpoint"}
+ALWAYS = {"layer", "project", "region", "dedicatedEndpoint", "namePrefix"}
 GITHUB = json.dumps({"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "production"})
 UPLOADS = ALWAYS | {"deployerMay"}
 
@@ -39,7 +39,7 @@ UPLOADS = ALWAYS | {"deployerMay"}
         ),
         ({}, UPLOADS),
         ({"models": json.dumps([{**LOOKED_UP, "traffic": 100}])}, ALWAYS),
-        ({"protect": "true"}, UPLOADS | {"endpointId", "accountPrefix"}),
+        ({"protect": "true"}, UPLOADS | {"endpointId", "accountPrefix", "requestLog.dataset"}),
         (
             {"deployerMay": '["register"]'},
             UPLOADS | {"endpointId", "accountPrefix", "rolePrefix", "previewMember", "models"},

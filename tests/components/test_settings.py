@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from components.artifacts import digest, files_of
-from components.configuration import SettingsError, parse, raw, stacks, with_others, written
+from components.configuration import (
+    SettingsError,
+    collisions,
+    parse,
+    raw,
+    stacks,
+    with_others,
+    written,
+)
 from components.models import files
 from components.permissions import DEPLOYER, SERVING, declared_roles, roles
 from components.serving import image_digest
@@ -55,6 +63,8 @@ GOOD = {
     "alerts": "{}",
     "protect": "false",
     "adoptForeign": "false",
+    "namePrefix": "",
+    "requestLog": "{}",
     "deployerMay": '["register", "retire"]',
     "readinessSeconds": "900",
     "impersonate": "true",
@@ -728,3 +738,25 @@ def test_settings_come_from_a_file_that_has_them_and_not_round_in_a_circle(
 def test_an_empty_name_of_another_stack_is_none(two_files: Path) -> None:
     (two_files / "Pulumi.staging.yaml").write_text("config: {'p:settingsFrom': ''}")
     assert stacks(two_files) == {"prod": "prod-rollout", "staging": ""}
+
+
+def test_a_second_stack_of_a_project_has_names_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "fan.joblib").touch()
+    settings = parse(GOOD, tmp_path)
+    declared = {key: {"default": ""} for key in ("accountPrefix", "rolePrefix", "namePrefix")}
+    (tmp_path / "Pulumi.yaml").write_text(json.dumps({"config": declared}))
+
+    (tmp_path / "Pulumi.staging.yaml").write_text(json.dumps({"config": {}}))
+
+    def beside(**theirs: str) -> list[str]:
+        values = {"project": settings.project, "accountPrefix": "other-"} | theirs
+        named = {f"predictive-maintenance:{key}": value for key, value in values.items()}
+        (tmp_path / "Pulumi.b.yaml").write_text(json.dumps({"config": named}))
+        return collisions(settings, "staging", tmp_path)
+
+    assert beside(project="elsewhere", accountPrefix=settings.account_prefix) == []
+    assert beside(namePrefix="b-", endpointId="1") == []
+    [same] = beside(namePrefix="")
+    assert same.startswith("namePrefix: '' is that of b too, in the same project")
+    assert len(beside(namePrefix="b-", endpointId=settings.endpoint_id)) == 1
+    assert collisions(settings, "a-rollout", tmp_path) == []

@@ -131,8 +131,12 @@ class Stack:
 
     def table(self, name: str) -> dict[str, Any]:
         """A table of the telemetry."""
+        return self.dataset(f"{self.settings.dataset(DATASET)}/tables/{name}")
+
+    def dataset(self, name: str) -> dict[str, Any]:
+        """A dataset, or a table as `DATASET/tables/TABLE`."""
         at = f"https://bigquery.googleapis.com/bigquery/v2/projects/{self.settings.project}"
-        answer: dict[str, Any] = self.owner.call("GET", f"{at}/datasets/{DATASET}/tables/{name}")
+        answer: dict[str, Any] = self.owner.call("GET", f"{at}/datasets/{name}")
         return answer
 
     def _vertex(self, name: str) -> dict[str, Any]:

@@ -134,6 +134,8 @@ CHANGES = (
             Case("dedicatedEndpoint", True, "cannot change dedicatedEndpoint from 'false'"),
             Case("accountPrefix", "px-", "cannot change accountPrefix from 'pm-' to 'px-'"),
             Case("rolePrefix", "pmRoles", "cannot change rolePrefix from"),
+            Case("namePrefix", "b-", "cannot change namePrefix from '' to 'b-'"),
+            Case("requestLog", {"dataset": "log"}, "cannot change requestLog.dataset from"),
             Case("previewMember", "", "cannot change previewMember from 'somebody' to ''"),
         ),
         along={"models": models(90, 10, "europe-west4")},
@@ -175,7 +177,23 @@ CHANGES = (
                 50,
                 {"update AiEndpoint"},
                 lambda s: (
-                    s.endpoint()["predictRequestResponseLoggingConfig"]["samplingRate"] == 0.5
+                    s.endpoint()["predictRequestResponseLoggingConfig"]
+                    == {
+                        "enabled": True,
+                        "samplingRate": 0.5,
+                        "bigqueryDestination": {
+                            "outputUri": "bq://iot-staging.predictive_maintenance.asked_7203418"
+                        },
+                    }
+                ),
+            ),
+            Case(
+                "requestLog",
+                {"days": 30, "table": "asked"},
+                {"update AiEndpoint", "update Dataset"},
+                lambda s: (
+                    s.dataset(s.settings.log_dataset)["defaultPartitionExpirationMs"]
+                    == str(30 * 24 * 60 * 60 * 1000)
                 ),
             ),
             Case(

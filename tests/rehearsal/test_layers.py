@@ -13,7 +13,7 @@ from components import permissions as table
 from rehearsal import environment as environments
 from rehearsal.engine import Outcome, one_by_one
 from rehearsal.environment import UnknownStack
-from rehearsal.regions import merged, three_regions
+from rehearsal.regions import merged, three_regions, two_stacks
 from rehearsal.report import Report
 from rehearsal.splitting import two_layers
 
@@ -28,6 +28,12 @@ def test_a_stack_becomes_two_while_it_serves(tmp_path: Path) -> None:
 def test_three_regions_stand_beside_each_other(tmp_path: Path) -> None:
     report = Report("three-regions", Console(), output=tmp_path)
     assert three_regions(report), report.summary.get("failures")
+
+
+@pytest.mark.sweep
+def test_two_stacks_stand_beside_each_other_in_a_project(tmp_path: Path) -> None:
+    report = Report("two-stacks", Console(), output=tmp_path)
+    assert two_stacks(report), report.summary.get("failures")
 
 
 def test_seeds_have_what_they_share_once() -> None:

@@ -11,15 +11,16 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from msgspec import DecodeError, Meta, Struct, ValidationError, convert
+from msgspec.json import decode, schema_components
+from msgspec.structs import fields
 
 from . import roles
 
@@ -43,44 +44,45 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(name, list(known), 1, 0)[0]
 
 
-def _permission(name: str) -> str:
-    if not roles.exists(name):
+class Permission(str):
+    """The name of a permission that some predefined role holds."""
+
+
+class Member(str):
+    """Somebody, as IAM writes it."""
+
+
+def _named(kind: type, name: Any) -> Any:
+    """A permission or a member of its name. Raises ValueError for a name that is none."""
+    if not isinstance(name, str):
+        raise ValueError("has to be text")
+    if kind is Permission and not roles.exists(name):
         raise ValueError(f"is no permission; the nearest is {roles.nearest_permission(name)}")
-    return name
-
-
-def _member(name: str) -> str:
-    if not re.fullmatch(r"(user|serviceAccount|group):[^@\s]+@[^@\s]+|principal(Set)?://\S+", name):
+    if kind is Member and not MEMBER.fullmatch(name):
         raise ValueError(
             "is not a member such as user:ana@example.com, serviceAccount:…, group:… or principal://…"
         )
-    return name
+    return kind(name)
 
 
-Permission = Annotated[str, AfterValidator(_permission)]
-Member = Annotated[str, AfterValidator(_member)]
-Text = Annotated[str, Field(min_length=10, max_length=500)]
+MEMBER: Final = re.compile(r"(user|serviceAccount|group):[^@\s]+@[^@\s]+|principal(Set)?://\S+")
+Text = Annotated[str, Meta(min_length=10, max_length=500)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        validate_default=True,
-    )
+class _Said(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What a file says, in camel case."""
 
 
-class Identity(_Frozen):
+class Identity(_Said, frozen=True):
     """Somebody whom the stack's permission table knows."""
 
-    member: Member | None = None
-    """A service account of the stack; none for others, who are known by no name of their own."""
     needs: Mapping[Permission, tuple[str, ...]]
     """Permission → on what it is used, such as `project` or `endpoint`."""
+    member: Member | None = None
+    """A service account of the stack; none for others, who are known by no name of their own."""
 
 
-class Access(_Frozen):
+class Access(_Said, frozen=True):
     """What a stack says of itself: who needs what. The stack writes it, as data."""
 
     identities: Mapping[str, Identity]
@@ -88,14 +90,14 @@ class Access(_Frozen):
     """Id of a custom role that the stack declares → what it holds."""
 
 
-class Waiver(_Frozen):
+class Waiver(_Said, frozen=True):
     """One finding that somebody answers for, until the last day that it holds."""
 
     rule: str
-    resource: Annotated[str, Field(pattern=r"^[^*\s]+::[^*]+$")]
+    resource: Annotated[str, Meta(pattern=r"^[^*\s]+::[^*]+$")]
     """`TYPE::NAME`, as a finding names it; no patterns."""
     reason: Text
-    owner: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    owner: Annotated[str, Meta(pattern=r"^[^@\s]+@[^@\s]+$")]
     expires: date
 
     def covers(self, rule: str, resource: str) -> bool:
@@ -105,7 +107,7 @@ class Waiver(_Frozen):
         return rule == self.rule and self.resource in names
 
 
-class Config(_Frozen):
+class Config(_Said, frozen=True):
     """One environment. An empty list of what is allowed allows everything of its kind."""
 
     profile: Literal["baseline", "strict"] = "baseline"
@@ -118,11 +120,11 @@ class Config(_Frozen):
     """File beside this one in which the stack says who needs what; strict needs it, or `needed`."""
     needed: tuple[Permission, ...] = ()
     """What the stack needs, for one that has no access file."""
-    max_permissions: Annotated[int, Field(ge=10, le=500)] = 100
+    max_permissions: Annotated[int, Meta(ge=10, le=500)] = 100
     """Most permissions of a role that is granted, and of a custom role."""
-    max_deletes: Annotated[int, Field(ge=0, le=100)] = 10
+    max_deletes: Annotated[int, Meta(ge=0, le=100)] = 10
     """Most delete permissions of a role on a project."""
-    max_services: Annotated[int, Field(ge=1, le=50)] = 10
+    max_services: Annotated[int, Meta(ge=1, le=50)] = 10
     """Most services that a role on a project reaches, or a custom role."""
     role_services: tuple[str, ...] = ()
     """Services that roles on a project may reach, such as `aiplatform`."""
@@ -132,7 +134,7 @@ class Config(_Frozen):
     """The only predefined roles that may be granted."""
     known_roles: Mapping[str, tuple[Permission, ...]] = {}
     """Permissions of roles that are declared elsewhere, by full name."""
-    lookup_seconds: Annotated[float, Field(ge=0, le=10)] = 2
+    lookup_seconds: Annotated[float, Meta(ge=0, le=10)] = 2
     """Wait for Google's answer about an unknown role; 0 does not ask."""
     domains: tuple[str, ...] = ()
     """Domains that people, groups and whole domains may be of."""
@@ -144,15 +146,15 @@ class Config(_Frozen):
     """Accounts that another stack declares, and that its own review judges."""
     may_grant_above_projects: bool = False
     """Whether grants on folders, organisations and billing accounts are this stack's business."""
-    issuers: tuple[Annotated[str, Field(pattern="^https://")], ...] = ()
+    issuers: tuple[Annotated[str, Meta(pattern="^https://")], ...] = ()
     """Issuers whose tokens may be federated."""
-    aws_accounts: tuple[Annotated[str, Field(pattern=r"^\d{12}$")], ...] = ()
+    aws_accounts: tuple[Annotated[str, Meta(pattern=r"^\d{12}$")], ...] = ()
     """AWS accounts that may be federated."""
     locations: tuple[str, ...] = ()
     """Where data and models may be."""
-    apis: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+\.googleapis\.com$")], ...] = ()
+    apis: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9-]+\.googleapis\.com$")], ...] = ()
     """APIs that may be enabled."""
-    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    retention_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     """Fewest days that a log bucket keeps its logs."""
     owns_project: bool = False
     """Whether audit sinks and alerts are this stack's business, as in one that makes a project."""
@@ -218,7 +220,8 @@ class Configs:
 
     def give(self, values: Mapping[str, Any]) -> None:
         """Take Pulumi's policy config for one of the pack's policies; it holds for all of them."""
-        if new := {key: value for key, value in values.items() if self.given.get(key) != value}:
+        known = {key: _whole(value) for key, value in values.items()}
+        if new := {key: value for key, value in known.items() if self.given.get(key) != value}:
             self.given |= new
             self._known.clear()
 
@@ -253,12 +256,11 @@ class Configs:
         values = {key: value for _, said in sources for key, value in said.items()}
         where = {key: name for name, said in sources for key in said}
         try:
-            config = Config.model_validate(values)
-        except ValidationError as error:
+            config = convert(values, Config, dec_hook=_named)
+        except ValidationError:
             problems += [
-                f"{where.get(str(detail['loc'][0]), stack)}: {line}"
-                for detail in error.errors()
-                for line in _lines(detail)
+                f"{where.get(at[0], stack)}: {'.'.join(at)}: {text}"
+                for at, text in _wrong(Config, values)
             ]
             return Environment()
         access = None
@@ -303,9 +305,10 @@ def load(mandatory: Mapping[str, bool], folder: Path = FOLDER) -> Configs:
             files[name] = _read(path, folder, problems)
             continue
         try:
-            accesses[f"{name}.json"] = Access.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            problems += [f"{name}.json: {line}" for e in error.errors() for line in _lines(e)]
+            accesses[f"{name}.json"] = decode(path.read_bytes(), type=Access, dec_hook=_named)
+        except DecodeError:
+            wrong = _wrong(Access, _read(path, folder, problems))
+            problems += [f"{name}.json: {'.'.join(at)}: {text}" for at, text in wrong]
     configs = Configs(mandatory, files, accesses)
     for name in files:
         if name.count("/"):
@@ -321,20 +324,26 @@ def schema() -> dict[str, Any]:
 
     And without defaults, which Pulumi would hand over as if somebody had set them.
     """
-    whole = Config.model_json_schema(by_alias=True)
+    _, parts = schema_components([Config], schema_hook=lambda _: {"type": "string"})
 
     def inlined(value: Any) -> Any:
         if isinstance(value, dict):
             if "$ref" in value:
-                return inlined(whole["$defs"][value["$ref"].rpartition("/")[2]])
-            return {key: inlined(item) for key, item in value.items() if key != "default"}
+                return inlined(parts[value["$ref"].rpartition("/")[2]])
+            kind = {"type": "string"} if "enum" in value else {}
+            return kind | {key: inlined(item) for key, item in value.items() if key != "default"}
         return [inlined(item) for item in value] if isinstance(value, list) else value
 
     return {
         key: inlined(value)
-        for key, value in whole["properties"].items()
+        for key, value in parts[Config.__name__]["properties"].items()
         if key not in ("like", "access")  # which name files beside a file
     }
+
+
+def _whole(value: Any) -> Any:
+    """A number as the schema has it: the protocol knows no whole numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _read(path: Path, folder: Path, problems: list[str]) -> dict[str, Any]:
@@ -349,16 +358,35 @@ def _read(path: Path, folder: Path, problems: list[str]) -> dict[str, Any]:
     return found
 
 
-def _lines(detail: Any) -> Iterable[str]:
-    loc: Collection[str | int] = detail["loc"]
-    path = ".".join(map(str, loc))
-    message = detail["msg"].removeprefix("Value error, ")
-    match detail["type"]:
-        case "extra_forbidden":
-            model = Waiver if len(loc) > 1 else Config
-            known = [to_camel(name) for name in model.model_fields]
-            yield f"{path}: no such key; did you mean {nearest(str(detail['loc'][-1]), known)}?"
-        case "missing":
-            yield f"{path}: not set"
+Place = tuple[str, ...]
+
+
+def _wrong(kind: Any, value: Any, at: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Everything that is wrong with a value, and where; msgspec itself says the first alone."""
+    arguments = get_args(kind)
+    match value:
+        case dict() if isinstance(kind, type) and issubclass(kind, Struct):
+            known = {one.encode_name: one for one in fields(kind)}
+            for key, item in value.items():
+                if key in known:
+                    yield from _wrong(known[key].type, item, (*at, key))
+                else:
+                    yield (*at, key), f"no such key; did you mean {nearest(key, known)}?"
+            for key, one in known.items():
+                if one.required and key not in value:
+                    yield (*at, key), "not set"
+        case dict() if get_origin(kind) is Mapping:
+            for key, item in value.items():
+                yield from _wrong(arguments[0], key, (*at, key))
+                yield from _wrong(arguments[1], item, (*at, key))
+        case list() if get_origin(kind) is tuple:
+            for index, item in enumerate(value):
+                yield from _wrong(arguments[0], item, (*at, str(index)))
         case _:
-            yield f"{path}: {detail['input']!r}: {message[0].lower()}{message[1:]}"
+            try:
+                convert(value, kind, dec_hook=_named)
+            except ValidationError as error:
+                text = str(error)
+                if get_origin(kind) is Literal:
+                    text = f"has to be {' or '.join(map(repr, arguments))}"
+                yield at, f"{value!r}: {text[0].lower()}{text[1:]}"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic.alias_generators import to_camel
+from msgspec.structs import fields
 
 from . import config as config_module
-from .config import Config
+from .config import Config, schema
 from .rules import GROUPS, RULES
 from .rules.rule import Example, Rule
 
@@ -116,13 +116,11 @@ def _lines() -> Iterator[str]:
     yield CONFIGURATION
     yield "| key | default | valid | what it says |"
     yield "|---|---|---|---|"
-    schema = Config.model_json_schema(by_alias=True)["properties"]
-    described = _described()
-    for name, field in Config.model_fields.items():
-        key = to_camel(name)
-        default = field.get_default()
+    valid, described = schema(), _described()
+    for field in fields(Config):
+        key, default = field.encode_name, field.default
         shown = json.dumps(default) if isinstance(default, str | int | float) else ""
-        yield f"| `{key}` | {shown} | {_valid(schema[key])} | {described[name]} |"
+        yield f"| `{key}` | {shown} | {_valid(valid.get(key, {}))} | {described[field.name]} |"
     yield f"\n{WAIVERS}"
     yield "## Rules\n"
     yield "| rule | severity | level | profile | what it looks for |"
@@ -138,7 +136,7 @@ def _lines() -> Iterator[str]:
 
 
 def _described() -> dict[str, str]:
-    """What the text below each key says. pydantic could read it, at the start of every preview."""
+    """What the text below each key says."""
     (config,) = (
         node
         for node in ast.parse(Path(config_module.__file__).read_text()).body

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import gc
 import sys
 from pathlib import Path
 
 from pulumi_policy import PolicyPack
-
-# pydantic would look through every installed package for plugins, while the engine waits.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from . import NAME
 from .config import ConfigError, load
@@ -26,4 +23,5 @@ def main() -> None:
         configs = load({rule.id: rule.mandatory for rule in RULES})
     except ConfigError as error:
         sys.exit(str(error))
+    gc.freeze()  # the SDK and the rules stay; collecting would look through them for each preview
     PolicyPack(NAME, policies(Pack(RULES, configs)))

@@ -48,8 +48,8 @@ def problems(folder: Path, **files: dict[str, Any]) -> str:
     ("values", "said"),
     [
         ({"maxPermission": 5}, "maxPermission: no such key; did you mean maxPermissions?"),
-        ({"maxPermissions": 5}, "maxPermissions: 5: input should be greater than or equal to 10"),
-        ({"enforcement": "off"}, "enforcement: 'off': input should be 'mandatory' or 'advisory'"),
+        ({"maxPermissions": 5}, "maxPermissions: 5: expected `int` >= 10"),
+        ({"enforcement": "off"}, "enforcement: 'off': has to be 'mandatory' or 'advisory'"),
         ({"needed": ["aiplatform.endpoint.get"]}, "the nearest is aiplatform.endpoints.get"),
         ({"profile": "strict"}, "profile: strict needs `access`, the file in which"),
         ({"access": "x.access.json"}, "access: there is no x.access.json beside it"),
@@ -59,7 +59,10 @@ def problems(folder: Path, **files: dict[str, Any]) -> str:
         ({"trustedMembers": ["ana"]}, "trustedMembers.0: 'ana': is not a member such as user:"),
         ({"notRequired": {"B55": "for a good reason"}}, "'B55' is no rule; did you mean B5?"),
         ({"notRequired": {"G1": "for a good reason"}}, "G1 is mandatory in production; a waiver"),
-        ({"notRequired": {"B5": "because"}}, "notRequired.B5: 'because': string should have"),
+        (
+            {"notRequired": {"B5": "because"}},
+            "notRequired.B5: 'because': expected `str` of length >= 10",
+        ),
         (
             {"waivers": [{**WAIVER, "rules": "x"}]},
             "waivers.0.rules: no such key; did you mean",
@@ -83,6 +86,20 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_file(tmp_path: Path) 
     said = problems(tmp_path, default={"maxDelete": 1}, prod={"locaions": []})
     assert "team/default.json: maxDelete: no such key; did you mean maxDeletes?" in said
     assert "team/prod.json: locaions: no such key; did you mean locations?" in said
+
+
+def test_all_that_is_wrong_in_an_access_file_is_said(tmp_path: Path) -> None:
+    needs = {"aiplatform.endpoint.get": ["project"], "aiplatform.endpoints.get": [3]}
+    identities = {"ana": {"needs": needs, "member": "ana"}, "bo": {"need": {}}}
+    said = problems(tmp_path, **{"prod.access": {"identities": identities, "roles": {}}})
+    for key, text in {
+        "ana.needs.aiplatform.endpoint.get": "'aiplatform.endpoint.get': is no permission",
+        "ana.needs.aiplatform.endpoints.get.0": "3: expected `str`",
+        "ana.member": "'ana': is not a member",
+        "bo.need": "no such key; did you mean needs?",
+        "bo.needs": "not set",
+    }.items():
+        assert f"team/prod.access.json: identities.{key}: {text}" in said
 
 
 def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
@@ -119,7 +136,7 @@ def test_pulumis_policy_config_comes_last_and_is_held_to_the_same(tmp_path: Path
     configs.give({"maxDeletes": 4.0})  # as the protocol has numbers
     assert configs.of(("team", "prod")).config.max_deletes == 4
     configs.give({"maxDeletes": 4000})
-    with pytest.raises(ConfigError, match="Pulumi's policy config: maxDeletes: 4000: input should"):
+    with pytest.raises(ConfigError, match="Pulumi's policy config: maxDeletes: 4000: expected"):
         configs.of(("team", "prod"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 from simulator.api.calls import Call, Guard, Methods, Result
@@ -15,7 +16,13 @@ from simulator.services.vertex.containers import Predictor
 from simulator.services.vertex.endpoints import checked_split
 from simulator.services.vertex.models import account_resource
 from simulator.services.vertex.operations import start
-from simulator.services.vertex.resources import MUTABLE_REPLICAS, check_quota, cpus, merged, sized
+from simulator.services.vertex.resources import (
+    MUTABLE_REPLICAS,
+    charged,
+    check_quota,
+    merged,
+    sized,
+)
 from simulator.services.vertex.scaling import follow
 from simulator.services.vertex.state import (
     Deployment,
@@ -96,7 +103,7 @@ def deploy_model(call: Call) -> Result:
     if email:
         call.check("iam.serviceAccounts.actAs", account_resource(call, email))
     # A pool's machines are counted where they are, once.
-    size = 0 if pool else cpus(resources["dedicatedResources"])
+    size = Counter() if pool else charged(resources["dedicatedResources"])
     check_quota(call, endpoint.name, size)
     agent = cloud[Accounts].create_agent("aiplatform", project_of(endpoint.name))
     info = {
@@ -239,14 +246,14 @@ def mutate_deployed_model(call: Call) -> Result:
             "A DeployedModel on a DeploymentResourcePool cannot be mutated; patch the pool."
         )
     resources = sized(merged(deployment.info["dedicatedResources"], changes))
-    check_quota(call, endpoint.name, cpus(resources), freed=deployment.cpus)
-    deployment.cpus = max(deployment.cpus, cpus(resources))
+    check_quota(call, endpoint.name, charged(resources), freed=deployment.charged)
+    deployment.charged |= charged(resources)  # of each the larger
 
     def run() -> dict[str, Any]:
         _deployment(endpoint, deployment.info["id"])
         follow(call.cloud)
         deployment.info |= {"dedicatedResources": resources, **flags}
-        deployment.cpus = cpus(resources)
+        deployment.charged = charged(resources)
         vertex.scale(endpoint, deployment)
         vertex.touch(endpoint)
         return {"deployedModel": deployment.info}

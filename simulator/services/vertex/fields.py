@@ -1,9 +1,10 @@
 """What Vertex AI acts on in its requests, v1 and v1beta1; the rest is refused with its name.
 
-Refused for now, as nothing here behaves by it: accelerators, reservations, flex-start machines,
-scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of predictions,
-explanations, liveness probes and further ports of a container, metadata and schemata of a model.
-Replicas follow requests (scaling.py), not the use of CPUs.
+Refused for now, as nothing here behaves by it: shares of accelerators, reservations, flex-start
+machines, scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of
+predictions, explanations, liveness probes and further ports of a container, metadata and schemata
+of a model.
+Replicas follow requests (scaling.py), not the use of CPUs or accelerators.
 """
 
 from simulator.api.honoured import Table
@@ -30,7 +31,7 @@ HONOURED = Table(
         "DedicatedResources": "machineSpec minReplicaCount maxReplicaCount requiredReplicaCount "
         "autoscalingMetricSpecs spot",
         "AutomaticResources": "minReplicaCount maxReplicaCount",
-        "MachineSpec": "machineType",
+        "MachineSpec": "machineType acceleratorType acceleratorCount",
         "AutoscalingMetricSpec": "metricName target",
         "CreateDeploymentResourcePoolRequest": "deploymentResourcePool deploymentResourcePoolId",
         "DeploymentResourcePool": "dedicatedResources encryptionSpec serviceAccount "

@@ -14,7 +14,13 @@ from simulator.api.pages import listing
 from simulator.iam.decisions import Iam
 from simulator.services.vertex.models import account_resource
 from simulator.services.vertex.operations import start
-from simulator.services.vertex.resources import MUTABLE_REPLICAS, check_quota, cpus, merged, sized
+from simulator.services.vertex.resources import (
+    MUTABLE_REPLICAS,
+    charged,
+    check_quota,
+    merged,
+    sized,
+)
 from simulator.services.vertex.state import (
     Pool,
     Vertex,
@@ -50,7 +56,7 @@ def create(call: Call) -> Result:
     if name in vertex.pools or name in vertex.reserved:
         raise already_exists(f"DeploymentResourcePool `{vertex.numbered(name)}` already exists.")
     resources = sized(dict(given.get("dedicatedResources", {})))
-    check_quota(call, name, cpus(resources))
+    check_quota(call, name, charged(resources))
     vertex.reserved.add(name)
 
     def run() -> dict[str, Any]:
@@ -58,7 +64,7 @@ def create(call: Call) -> Result:
         require_key(call, given.get("encryptionSpec"), name)
         info = {"dedicatedResources": resources, "createTime": call.cloud.clock.rfc3339()}
         info |= {key: given[key] for key in CREATED if given.get(key)}
-        pool = vertex.pools[name] = Pool(name, info, cpus(resources))
+        pool = vertex.pools[name] = Pool(name, info, charged(resources))
         return shown(call, pool)
 
     return start(call, "CreateDeploymentResourcePool", name, run, "DeploymentResourcePool")
@@ -95,14 +101,14 @@ def patch(call: Call) -> Result:
         else:
             raise invalid(f"The field `{path}` of a DeploymentResourcePool cannot be updated.")
     resources = sized(merged(pool.info["dedicatedResources"], changes))
-    check_quota(call, pool.name, cpus(resources), freed=pool.cpus)
+    check_quota(call, pool.name, charged(resources), freed=pool.charged)
     if email := flags.get("serviceAccount"):
         call.check("iam.serviceAccounts.actAs", account_resource(call, email))
 
     def run() -> dict[str, Any]:
         info = pool.info | {"dedicatedResources": resources} | flags
         pool.info = {key: value for key, value in info.items() if value}
-        pool.cpus = cpus(resources)
+        pool.charged = charged(resources)
         for endpoint, deployment in vertex.on_pool(pool.name):
             vertex.scale(endpoint, deployment)
         return shown(call, pool)

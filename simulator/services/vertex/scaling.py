@@ -5,7 +5,8 @@ is computed, `ceil(replicas * used / target)`, and the highest of the last 5 min
 asked for. For requests a minute and replica that is `ceil(requests a minute / target)`. Inferred:
 a minute's requests are those of the last 60 seconds; a replica comes and goes as long after it was
 asked for as operations take here (Google documents that it takes time, not how much). No use of
-CPUs is simulated, so their metric asks for the least; replicas of pools stay the least.
+CPUs or accelerators is simulated, so their metrics ask for the least; replicas of pools stay the
+least.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from simulator.core.cloud import Cloud
-from simulator.services.vertex.resources import METRICS
+from simulator.services.vertex.resources import REQUEST_COUNT
 from simulator.services.vertex.state import Deployment, Endpoint, Vertex
 
 CYCLE, WINDOW, MINUTE = 15.0, 300.0, 60.0
-REQUEST_COUNT = METRICS[1]
 
 
 def follow(cloud: Cloud) -> None:

@@ -67,7 +67,7 @@ class Deployment:
     info: dict[str, Any]
     model: str
     version: str
-    cpus: int
+    charged: Counter[str]
     predictor: Predictor | None = None
     scaling: Scaling = field(default_factory=Scaling)
 
@@ -91,7 +91,7 @@ class Pool:
 
     name: str
     info: dict[str, Any]
-    cpus: int
+    charged: Counter[str]
 
 
 class Distance(NamedTuple):

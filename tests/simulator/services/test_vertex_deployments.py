@@ -153,6 +153,64 @@ def test_the_serving_quota_counts_cpus_over_the_region(sandbox: Sandbox, model: 
     mutate(sandbox, "1", {"max_replica_count": 4})
 
 
+def on(machine: str, type: str = "", count: int = 0, replicas: int = 1) -> dict[str, Any]:
+    spec = {"machine_type": machine, "accelerator_type": type or None, "accelerator_count": count}
+    machines = {"machine_spec": spec, "min_replica_count": 1, "max_replica_count": replicas}
+    return {"dedicated_resources": machines}
+
+
+@pytest.mark.parametrize(
+    ("machine", "type", "count", "said"),
+    [
+        # vertex-ai-samples#3372
+        (
+            "g2-standard-8",
+            "NVIDIA_L4",
+            8,
+            'The accelerator count "8" is not allowed. The allowed numbers of accelerator "NVIDIA_L'
+            '4" to use with machine type "g2-standard-8" are: [1].',
+        ),
+        ("n1-standard-2", "NVIDIA_TESLA_T4", 3, "are: [1, 2, 4]."),
+        # terraform-provider-google#18931
+        (
+            "n1-standard-4",
+            "NVIDIA_TESLA_K80",
+            1,
+            'Accelerator "NVIDIA_TESLA_K80" is not supported for machine type "n1-standard-4"',
+        ),
+        ("e2-standard-2", "NVIDIA_TESLA_T4", 1, 'supported for machine type "e2-standard-2"'),
+        ("c3-standard-4", "", 0, 'Machine type "c3-standard-4" is not supported.'),
+    ],
+)
+def test_accelerators_have_to_fit_the_machine(
+    sandbox: Sandbox, model: str, endpoint: str, machine: str, type: str, count: int, said: str
+) -> None:
+    with pytest.raises(exceptions.BadRequest) as refused:
+        sandbox.deploy(model, "1", **on(machine, type, count))
+    assert refused.value.message.endswith(said)
+
+
+def test_each_type_of_accelerator_has_a_quota_of_its_own(
+    sandbox: Sandbox, model: str, endpoint: str
+) -> None:
+    sandbox.cloud.quotas[CPU_QUOTA] = 2200
+    made = sandbox.deploy(model, "1", **on("g2-standard-24", replicas=7)).dedicated_resources
+    assert (made.machine_spec.accelerator_type.name, made.machine_spec.accelerator_count) == (
+        "NVIDIA_L4",
+        2,
+    )
+    sandbox.deploy(model, "2", **on("n1-standard-8", "NVIDIA_TESLA_T4", 4, replicas=2))
+    with pytest.raises(exceptions.TooManyRequests) as exceeded:
+        mutate(sandbox, "1", {"max_replica_count": 15})
+    text = "The following quotas are exceeded: CustomModelServingL4GPUsPerProjectPerRegion"
+    assert exceeded.value.message.endswith(f"{text} 30: {text}")
+    mutate(sandbox, "1", {"max_replica_count": 14})
+    with pytest.raises(exceptions.TooManyRequests, match="ServingT4GPUsPerProjectPerRegion 8"):
+        sandbox.deploy(model, "3", **on("n1-standard-8", "NVIDIA_TESLA_T4", 4, replicas=2))
+    sandbox.finish(sandbox.endpoints().undeploy_model(endpoint=ENDPOINT, deployed_model_id="2"))
+    sandbox.deploy(model, "3", **on("n1-standard-8", "NVIDIA_TESLA_T4", 4, replicas=2))
+
+
 def test_acting_as_the_serving_account_is_checked_and_denied_with_a_400(
     sandbox: Sandbox, model: str, endpoint: str
 ) -> None:

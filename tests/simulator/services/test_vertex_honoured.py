@@ -74,16 +74,15 @@ DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle
         (CREATE, {"displayName": "e", "clientConnectionConfig": TIMEOUT}, "clientConnectionConfig"),
         (CREATE, {"displayName": "e", "gdcConfig": {"zone": "z"}}, "gdcConfig"),
         (f"{PATCH}?updateMask=clientConnectionConfig.inferenceTimeout", {}, "inferenceTimeout"),
-        (DEPLOY, on_machine(acceleratorType="NVIDIA_L4"), "acceleratorType"),
-        (DEPLOY, on_machine(acceleratorCount=1), "acceleratorCount"),
+        (DEPLOY, on_machine(gpuPartitionSize="1g.10gb"), "gpuPartitionSize"),
+        (DEPLOY, on_machine(tpuTopology="1x1"), "tpuTopology"),
         (
             DEPLOY,
             on_machine(reservationAffinity={"reservationAffinityType": "NO_RESERVATION"}),
             "deployedModel.dedicatedResources.machineSpec.reservationAffinity",
         ),
-        (DEPLOY, on_machine(machineType="g2-standard-4"), "g2-standard-4"),
-        (DEPLOY, on_machine(machineType="c3-highcpu-4"), "c3-highcpu-4"),
-        (DEPLOY, scaling(DUTY_CYCLE), "duty_cycle"),
+        (DEPLOY, on_machine(machineType="ct5lp-hightpu-1t"), "ct5lp-hightpu-1t"),
+        (DEPLOY, on_machine(machineType="a4x-highgpu-4g"), "a4x-highgpu-4g"),
         (
             DEPLOY,
             on_deployed(explanationSpec={"parameters": {"sampledShapleyAttribution": {}}}),
@@ -99,9 +98,9 @@ DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle
             f"POST /v1/{ENDPOINT}:mutateDeployedModel",
             {
                 "deployedModel": {"id": "1"},
-                "updateMask": "dedicatedResources.machineSpec.acceleratorCount",
+                "updateMask": "dedicatedResources.machineSpec.gpuPartitionSize",
             },
-            "dedicatedResources.machineSpec.acceleratorCount",
+            "dedicatedResources.machineSpec.gpuPartitionSize",
         ),
         (UPLOAD, on_model(metadata={"a": 1}), "model.metadata"),
         (
@@ -172,6 +171,7 @@ def test_without_a_machine_type_it_is_googles_default(
         ({"autoscaling_metric_specs": [{"metric_name": "load"}]}, 'metric "load"'),
         ({"autoscaling_metric_specs": [{"metric_name": CPU, "target": 101}]}, "cpu/utilization"),
         ({"autoscaling_metric_specs": [{"metric_name": CPU}] * 2}, "another autoscaling metric"),
+        ({"autoscaling_metric_specs": [{"metric_name": DUTY_CYCLE}]}, "machines with accelerators"),
     ],
 )
 def test_replicas_and_targets_that_cannot_be(

@@ -95,8 +95,9 @@ class Uploads(pulumi.ComponentResource):
 
     Leaves alone: other objects in the bucket, such as what training stores there.
 
-    An object's name holds the hash of the artifact's content, so a new artifact is new objects:
-    the old ones stay until no deployed model reads them any more.
+    An object's name holds the hash of the artifact's content, and so does its resource's: a new
+    artifact is new objects, and the old ones stay until no deployed model reads them any more. What
+    was a canary's and becomes its model's own stays the same resource.
     """
 
     by_model: Mapping[str, Artifact]
@@ -115,14 +116,14 @@ class Uploads(pulumi.ComponentResource):
         sha256 = digest(files)
         folder = f"models/{model}/{sha256[:12]}"
         uploaded = [
-            gcp.storage.BucketObject(
-                f"{model}-artifact" + (f"-{name}" if len(files) > 1 else ""),
-                bucket=self._bucket,
-                name=f"{folder}/{name}",
-                source=pulumi.FileAsset(str(path)),
-                content_type="application/octet-stream",
-                opts=pulumi.ResourceOptions(parent=self),
-            ).name
+            self._store(
+                model,
+                f"artifact-{sha256[:8]}" + (f"-{name}" if len(files) > 1 else ""),
+                f"{folder}/{name}",
+                path,
+                "application/octet-stream",
+                before="artifact" + (f"-{name}" if len(files) > 1 else ""),
+            )
             for name, path in files.items()
         ]
         # Known when all of them are there.
@@ -130,18 +131,34 @@ class Uploads(pulumi.ComponentResource):
         return Artifact(
             pulumi.Output.concat("gs://", self._bucket, "/", folder_there),
             sha256,
-            self._store(model, data) if data else None,
+            self._keep(model, data) if data else None,
         )
 
-    def _store(self, model: str, data: Path) -> pulumi.Output[str]:
+    def _keep(self, model: str, data: Path) -> pulumi.Output[str]:
         """Beside the artifact's folder, not in it: containers load all that is there."""
-        digest = hashlib.sha256(data.read_bytes()).hexdigest()[:12]
-        stored = gcp.storage.BucketObject(
-            f"{model}-training",
-            bucket=self._bucket,
-            name=f"models/{model}/training/{digest}{data.suffix}",
-            source=pulumi.FileAsset(str(data)),
-            content_type="text/csv" if data.suffix == ".csv" else "application/jsonl",
-            opts=pulumi.ResourceOptions(parent=self),
+        sha256 = hashlib.sha256(data.read_bytes()).hexdigest()
+        stored = self._store(
+            model,
+            f"training-{sha256[:8]}",
+            f"models/{model}/training/{sha256[:12]}{data.suffix}",
+            data,
+            "text/csv" if data.suffix == ".csv" else "application/jsonl",
+            before="training",
         )
-        return pulumi.Output.concat("gs://", self._bucket, "/", stored.name)
+        return pulumi.Output.concat("gs://", self._bucket, "/", stored)
+
+    def _store(
+        self, model: str, resource: str, name: str, path: Path, content_type: str, before: str
+    ) -> pulumi.Output[str]:
+        """The name of an object, once it is there; `before` is what its resource was called when
+        names did not hold the content."""
+        return gcp.storage.BucketObject(
+            f"{model}-{resource}",
+            bucket=self._bucket,
+            name=name,
+            source=pulumi.FileAsset(str(path)),
+            content_type=content_type,
+            opts=pulumi.ResourceOptions(
+                parent=self, aliases=[pulumi.Alias(name=f"{model}-{before}")]
+            ),
+        ).name

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -35,12 +37,20 @@ def image_digest(image: str) -> str:
     return pinned or hashlib.sha256(image.encode()).hexdigest()
 
 
+def content(sha256: str, image: str, container: Mapping[str, Any]) -> str:
+    """What tells a version that is uploaded from others of its model, as 8 hexadecimal digits."""
+    text = "\n".join([sha256, image, json.dumps(container, sort_keys=True)])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 class Serving(pulumi.ComponentResource):
     """Owns: the registered model versions, and the rollout.
 
     Leaves alone: models that are looked up.
 
-    The rollout owns the traffic split, so the endpoint does not declare one.
+    The rollout owns the traffic split, so the endpoint does not declare one. A version that is
+    uploaded is called by its content: what was a canary and becomes its model's own stays the same
+    resource, and nobody's deletion takes it away.
     """
 
     deployed_models: pulumi.Output[object]
@@ -85,16 +95,20 @@ class Serving(pulumi.ComponentResource):
             return RegisteredModel(model.id, model=model.source, opts=child)
         settings, artifact = args.settings, args.artifacts.get(model.id)
         image = settings.image(model)
+        sha256 = artifact.sha256 if artifact else image_digest(image)
+        container = settings.served(model).container.specification
+        # What it was called when names did not hold the content.
+        before = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=model.id)])
         return RegisteredModel(
-            model.id,
+            f"{model.id}-{content(sha256, image, container)}",
             project=settings.project,
             location=settings.region,
             model_id=settings.named(model.id),
             display_name=model.id,
             labels=settings.labels or None,
             artifact_uri=artifact.uri if artifact else None,
-            artifact_hash=artifact.sha256 if artifact else image_digest(image),
+            artifact_hash=sha256,
             container_image_uri=image,
-            container=settings.served(model).container.specification or None,
-            opts=child,
+            container=container or None,
+            opts=pulumi.ResourceOptions.merge(child, before),
         )

@@ -40,6 +40,8 @@ GRANTS = {
     *("replace IAMMember", "replace BucketIAMMember", "replace AiEndpointIamMember"),
     *("replace TopicIAMMember", "replace SubscriptionIAMMember"),
 }
+ANOTHER_VERSION = ("create RegisteredModel", "delete RegisteredModel")
+"""A version is called by its content, so another one is another resource."""
 WATCHES = (table.REGISTER, table.RETIRE, table.ROUTE, table.DRIFT)
 
 
@@ -270,7 +272,7 @@ CHANGES = (
             Case(
                 "servingContainer",
                 CONTAINER,
-                {"replace RegisteredModel", "update ModelRollout", "update Subscription"},
+                {*ANOTHER_VERSION, "update ModelRollout", "update Subscription"},
                 lambda s: s.model()["containerSpec"]["imageUri"] == CONTAINER,
             ),
             Case(
@@ -310,7 +312,7 @@ CHANGES = (
             Case(
                 "container",
                 {"deploymentTimeoutSeconds": 3600},
-                {"replace RegisteredModel", "update ModelRollout", "update Subscription"},
+                {*ANOTHER_VERSION, "update ModelRollout", "update Subscription"},
                 lambda s: s.model()["containerSpec"]["deploymentTimeout"] == "3600s",
             ),
         ),
@@ -321,8 +323,8 @@ CHANGES = (
                 "models",
                 [models(90, 10)[0] | {"artifact": "trained/"}, models(90, 10)[1], OWN_IMAGE],
                 {
-                    *("create BucketObject", "delete BucketObject", "replace RegisteredModel"),
-                    *("create RegisteredModel", "update ModelRollout", "update Subscription"),
+                    *("create BucketObject", "delete BucketObject", *ANOTHER_VERSION),
+                    *("update ModelRollout", "update Subscription"),
                 },
                 lambda s: (
                     [len(s.deployed()), s.model("shuttle-own")["containerSpec"]["ports"]]
@@ -338,8 +340,8 @@ CHANGES = (
                 "models",
                 models(90, 10),
                 {
-                    *("create BucketObject", "delete BucketObject", "replace RegisteredModel"),
-                    *("delete RegisteredModel", "update ModelRollout", "update Subscription"),
+                    *("create BucketObject", "delete BucketObject", *ANOTHER_VERSION),
+                    *("update ModelRollout", "update Subscription"),
                 },
                 lambda s: len(s.deployed()) == 2,
             ),
@@ -391,7 +393,7 @@ CHANGES = (
                 "models",
                 models(40, 60),
                 {
-                    *("replace BucketObject", "replace RegisteredModel"),
+                    *("create BucketObject", "delete BucketObject", *ANOTHER_VERSION),
                     *("update ModelRollout", "update Subscription"),
                 },
                 lambda s: sorted(s.endpoint()["trafficSplit"].values()) == [40, 60],

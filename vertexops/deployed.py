@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count, islice
 
 from pulumi_plugin.values import Props
@@ -18,6 +19,8 @@ from vertexops.errors import Json
 from vertexops.schema import CPU_UTILIZATION
 
 CPU_TARGET = 60
+UNKNOWN = "unknown"
+"""Who did what no run of this resource did."""
 
 # What makes two deployments of the same thing the same; all else changes in place.
 FIXED = ("model", "machineType", "serviceAccount", "displayName")
@@ -165,16 +168,24 @@ def from_google(name: str, endpoint: Json) -> dict[str, Props]:
     return found
 
 
+def same_name(a: str, b: str) -> bool:
+    """Whether two names are of one model, or of one version.
+
+    The number of another project is taken for any id of one: the same model id and version number
+    of two projects on one endpoint is not a case.
+    """
+    _, project, *rest = a.split("/")
+    _, other, *others = b.split("/")
+    return rest == others and (project == other or project.isdigit() != other.isdigit())
+
+
 def same_deployment(model: Props, theirs: Props, *, derived: bool) -> bool:
     """Whether nothing differs that cannot change in place; a display name not given is any.
 
     What the model explains itself by, its deployment inherits where it says nothing
     (DeployedModel.explanationSpec), so under the id that is derived from `model` it is no
-    difference. The number of another project is taken for any id of one: the same model id and
-    version number of two projects on one endpoint is not a case.
+    difference.
     """
-    a, b = model["model"].split("/"), theirs["model"].split("/")
-    projects_agree = a[1] == b[1] or a[1].isdigit() != b[1].isdigit()
     any_will_do = {"explanationSpec"} if derived else set()
     if ACCELERATED.fullmatch(model["machineType"]):
         any_will_do |= {"acceleratorType", "acceleratorCount"} - model.keys()
@@ -184,7 +195,7 @@ def same_deployment(model: Props, theirs: Props, *, derived: bool) -> bool:
         for key in (*FIXED[1:], *FIXED_LATER, *UNDECLARED)
         if key not in any_will_do
     )
-    return projects_agree and a[2:] == b[2:] and rest_agrees
+    return same_name(model["model"], theirs["model"]) and rest_agrees
 
 
 def match(
@@ -261,6 +272,57 @@ def to_outputs(endpoint: str, inputs: Props, found: dict[str, Props], own: set[s
         }
         | ({"foreignModels": foreign} if foreign else {})
     )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run did on an endpoint, when, and by whom, which is asked only where it is told."""
+
+    deployed: Container[str]
+    moved: bool
+    now: str
+    who: Callable[[], str]
+
+
+def deploy_times(endpoint: Json) -> dict[str, str]:
+    """When each deployed model was deployed, by its id (DeployedModel.createTime)."""
+    return {it["id"]: it.get("createTime", "") for it in endpoint.get("deployedModels", ())}
+
+
+def rolled_out(
+    deployed: Iterable[Props], times: Mapping[str, str], outputs: Props, ran: Run | None = None
+) -> Props:
+    """The output that says of each deployed model since when it is there, and has its traffic, and
+    by whom: by the run `ran`, or as `outputs` had it. What somebody else did is not known.
+    """
+    earlier = {it["deployedModelId"]: it for it in outputs.get("rolledOut", ())}
+    told = []
+    for there in deployed:
+        id, at = there["id"], times.get(there["id"], "")
+        before = earlier.get(id, {})
+        if before.get("deployedAt") != at:
+            before = {}
+        by = before.get("deployedBy", UNKNOWN)
+        if ran and id in ran.deployed:
+            by = ran.who()
+        if before.get("traffic", 0) == there["traffic"]:
+            since, whose = before.get("trafficSince", at), before.get("trafficBy", by)
+        elif ran and ran.moved:
+            since, whose = ran.now, ran.who()
+        else:
+            since, whose = "", UNKNOWN
+        told.append(
+            {
+                "deployedModelId": id,
+                "model": there["model"],
+                "traffic": there["traffic"],
+                "deployedAt": at,
+                "deployedBy": by,
+                "trafficSince": since,
+                "trafficBy": whose,
+            }
+        )
+    return {"rolledOut": told}
 
 
 def in_the_way(endpoint: str, found: dict[str, Props], own: set[str], why: str) -> str:

@@ -83,7 +83,7 @@ TOPIC: Final = Form(
 def within(value: object, allowed: tuple[float, float], at: str) -> list[Failure]:
     """What is wrong with the value of the property `at`; only a number can be out of bounds."""
     least, most = allowed
-    if not isinstance(value, int) or least <= value <= most:
+    if not isinstance(value, int | float) or least <= value <= most:
         return []
     said = f"{least} to {most}" if most < math.inf else f"at least {least}"
     return [Failure(at, f"is {value}, not {said}")]

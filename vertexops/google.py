@@ -23,6 +23,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 EMAIL_SCOPE = "https://www.googleapis.com/auth/userinfo.email"
 USERINFO = "https://openidconnect.googleapis.com/v1/userinfo"
 SOMEONE = "the identity of the application default credentials"
+UNKNOWN = "unknown"
 TIMEOUT = 60.0
 
 
@@ -116,6 +117,28 @@ class Google:
         except (TransportError, requests.RequestException):
             pass
         return email or _account(own) or SOMEONE, self.impersonate
+
+    def who(self) -> str:
+        """Whose credentials these are, before an account is impersonated with them; `unknown` where
+        that cannot be told.
+
+        Federated identities have no address: it is said which provider let them in. Default
+        credentials that are themselves those of an account to become do not say whose they were.
+        """
+        import google.auth
+        from google.auth import impersonated_credentials
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            own, _ = google.auth.default(scopes=[SCOPE, EMAIL_SCOPE])
+            if audience := getattr(own, "info", {}).get("audience", ""):
+                return f"somebody of {audience}"
+            if isinstance(own, impersonated_credentials.Credentials):
+                return f"somebody as {_account(own)}"
+            email, _ = self.turned_away()
+        except GoogleAuthError:
+            return UNKNOWN
+        return UNKNOWN if email == SOMEONE else email
 
     def credentials(self) -> Any:
         import google.auth

@@ -1,7 +1,8 @@
 """ModelRollout: the whole set of models on an endpoint, with their traffic.
 
-Order of work: deploy what is missing without touching traffic, change what can change in place,
-move all traffic at once, undeploy the rest. Until traffic moves, the endpoint answers as before.
+Order of work: judge the canaries whose share is to grow, deploy what is missing without touching
+traffic, change what can change in place, move all traffic at once, undeploy the rest. Until traffic
+moves, the endpoint answers as before.
 """
 
 from __future__ import annotations
@@ -20,24 +21,28 @@ from pulumi_plugin.kinds import (
     Resource,
 )
 from pulumi_plugin.values import UNKNOWN, Props, changed_keys
-from vertexops import forms
+from vertexops import forms, guarding
 from vertexops.deployed import (
     MUTABLE,
     NOT_DECLARED,
     NOT_DELETED,
+    Run,
     bears_our_id,
     defaults,
+    deploy_times,
     free_id,
     from_google,
     in_the_way,
     match,
     own_ids,
+    rolled_out,
     to_google,
     to_inputs,
     to_outputs,
 )
 from vertexops.errors import GoogleError, Json, explain
 from vertexops.google import Google
+from vertexops.guarding import rfc3339
 from vertexops.schema import (
     CPU_UTILIZATION,
     DUTY_CYCLE,
@@ -48,6 +53,8 @@ from vertexops.schema import (
 from vertexops.waiting import Clock, Operations, Waiting
 
 DEADLINE = 1800
+NOTHING_TO_DO = frozenset({"deadlineSeconds", "canaries", "canaryGuard"})
+"""Inputs that change nothing on the endpoint."""
 RANGES = {
     "traffic": (0, 100),
     "minReplicas": (1, math.inf),
@@ -87,6 +94,7 @@ class ModelRollout(Kind):
         deadline = inputs.get("deadlineSeconds")
         if isinstance(deadline, int) and deadline <= 0:
             failures.append(Failure("deadlineSeconds", f"is {deadline}, not above 0"))
+        failures += guarding.check(inputs)
         if isinstance(models, list):
             known = isinstance(endpoint, str) and not malformed
             region = forms.ENDPOINT.parse(str(endpoint))["location"] if known else ""
@@ -94,7 +102,7 @@ class ModelRollout(Kind):
         return inputs, failures
 
     def diff(self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props) -> Change:
-        changed = set(changed_keys(old_inputs, inputs)) - {"deadlineSeconds"}
+        changed = set(changed_keys(old_inputs, inputs)) - NOTHING_TO_DO
         updates: set[str] = changed - {"endpoint", "models"}
         if "models" in changed:
             updates |= models_changed(old_inputs.get("models", []), inputs["models"])
@@ -102,15 +110,15 @@ class ModelRollout(Kind):
         return Change(tuple(sorted(updates)), replaces, stables=("endpoint",))
 
     def preview(self, inputs: Props, old_outputs: Props | None) -> Props:
-        return inputs | {"deployedModels": UNKNOWN, "trafficSplit": UNKNOWN}
+        return inputs | dict.fromkeys(("deployedModels", "trafficSplit", "rolledOut"), UNKNOWN)
 
     def create(self, inputs: Props, context: Context) -> tuple[str, Props]:
-        return inputs["endpoint"], self._reconcile(inputs, {}, context, creating=True)
+        return inputs["endpoint"], self._reconcile(inputs, {}, {}, context, creating=True)
 
     def update(
         self, id: str, old_inputs: Props, old_outputs: Props, inputs: Props, context: Context
     ) -> Props:
-        return self._reconcile(inputs, old_outputs, context, creating=False)
+        return self._reconcile(inputs, old_inputs, old_outputs, context, creating=False)
 
     def read(self, id: str, inputs: Props, outputs: Props, context: Context) -> Resource | None:
         waiting = Waiting(context, DEADLINE, self.clock)
@@ -128,7 +136,9 @@ class ModelRollout(Kind):
         own = own_ids(id, inputs, outputs) if inputs else set(found)
         inputs = to_inputs(id, inputs, found)
         running = {key: outputs[key] for key in ("runningOperation",) if key in outputs}
-        return Resource(id, inputs, to_outputs(id, inputs, found, own) | running)
+        present = to_outputs(id, inputs, found, own)
+        told = rolled_out(present["deployedModels"], deploy_times(endpoint), outputs)
+        return Resource(id, inputs, present | told | running)
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         """Only what this rollout deployed goes; without traffic first, or it is refused.
@@ -173,7 +183,7 @@ class ModelRollout(Kind):
             raise ProviderError(in_the_way(name, found, own, NOT_DECLARED))
 
     def _reconcile(
-        self, inputs: Props, old_outputs: Props, context: Context, creating: bool
+        self, inputs: Props, old_inputs: Props, old_outputs: Props, context: Context, creating: bool
     ) -> Props:
         name = inputs["endpoint"]
         waiting = Waiting(context, self._deadline(inputs), self.clock)
@@ -183,9 +193,11 @@ class ModelRollout(Kind):
             before = work.look()
             if not inputs.get("adoptForeign"):
                 self._demand_ours(inputs, old_outputs, before)
+            self._judge(work, inputs, old_inputs, before)
             work.reconcile(inputs["models"], before)
             found = work.look()
-            return to_outputs(name, inputs, found, set(found))
+            outputs = to_outputs(name, inputs, found, set(found))
+            return outputs | self._told(work, outputs, old_outputs)
         except (GoogleError, ProviderError) as error:
             problem = (
                 explain(error, work.step, self.google, work.asked)
@@ -193,26 +205,61 @@ class ModelRollout(Kind):
                 else error
             )
             try:
-                there = work.service.endpoint(name)
+                found = work.look()
             except (GoogleError, ProviderError):
                 raise problem from error
-            found = from_google(name, there)
             done = [id for _, id in match(name, inputs["models"], found) if id]
             if found != before or work.running or (creating and done):
                 own = own_ids(name, inputs, old_outputs) | set(done)
                 present = to_inputs(name, inputs, found)
                 outputs = to_outputs(name, present, found, own)
+                outputs |= self._told(work, outputs, old_outputs)
                 if work.running:
                     outputs["runningOperation"] = work.running
                 raise PartialFailure(name, outputs, present, str(problem)) from error
             raise problem from error
+
+    def _judge(self, work: Work, inputs: Props, old_inputs: Props, found: dict[str, Props]) -> None:
+        """Raises ProviderError for a canary that must not have what it is to get."""
+        grown = guarding.growing(inputs, old_inputs, found)
+        stopped = [said for said in (guarding.too_early(it, inputs) for it in grown) if said]
+        grown = [it for it in grown if it.before]
+        if grown and not stopped:
+            context = work.waiting.context
+            work.step = f"measuring the canaries of {inputs['endpoint']}"
+            figures = guarding.measured(
+                lambda url: work.waiting.call(self.google.request, "GET", url),
+                inputs["endpoint"],
+                guarding.limits(inputs)["windowMinutes"],
+                self.clock.today(),
+            )
+            for it in grown:
+                canary, predecessor = (
+                    guarding.of_version(version, found, figures)
+                    for version in (it.canary, it.predecessor)
+                )
+                verdict = guarding.judge(it, canary, predecessor, inputs)
+                if verdict.stops:
+                    stopped.append(verdict.said)
+                elif verdict.doubtful:
+                    context.warn(verdict.said)
+                else:
+                    context.status(verdict.said)
+        if stopped:
+            raise ProviderError("\n".join([*stopped, guarding.AS_IT_WAS]))
+
+    def _told(self, work: Work, outputs: Props, old_outputs: Props) -> Props:
+        """What is on the endpoint, since when and by whom, after a run over it."""
+        ran = Run(work.deployed, work.moved, rfc3339(self.clock.today()), self.google.who)
+        return rolled_out(outputs["deployedModels"], work.times, old_outputs, ran)
 
 
 class Work:
     """One run over one endpoint.
 
     `step` says what is being done, `asked` what quota it needs, `running` the operation that goes
-    on without anyone waiting for it any more.
+    on without anyone waiting for it any more. `deployed` and `moved` say what it did, `times` when
+    what is there was deployed.
     """
 
     def __init__(self, service: Endpoints, endpoint: str, waiting: Waiting) -> None:
@@ -220,9 +267,13 @@ class Work:
         self.step = f"reading {endpoint}"
         self.asked = ""
         self.running = ""
+        self.deployed: set[str] = set()
+        self.moved = False
+        self.times: dict[str, str] = {}
 
     def look(self) -> dict[str, Props]:
         endpoint = self.waiting.call(self.service.endpoint, self.endpoint)
+        self.times = deploy_times(endpoint)
         return from_google(self.endpoint, endpoint)
 
     def reconcile(self, models: list[Props], found: dict[str, Props]) -> None:
@@ -247,6 +298,7 @@ class Work:
             self.step = f"moving the traffic of {self.endpoint}"
             self.waiting.context.status(self.step)
             self.waiting.call(self.service.set_traffic, self.endpoint, split)
+            self.moved = True
         for id in sorted(found.keys() - {id for _, id in pairs}):
             self.undeploy(id)
 
@@ -256,6 +308,7 @@ class Work:
         while True:
             try:
                 self.finish(self.service.deploy, self.endpoint, body)
+                self.deployed.add(id)
                 return
             except GoogleError as error:
                 if id in self.look():

@@ -109,6 +109,41 @@ TYPES = {
         },
         ("id", "model", "traffic"),
     ),
+    "Canary": Shape(
+        {
+            "model": _property(STRING, "One of the rollout's models, which is tried."),
+            "predecessor": _property(STRING, "The one of them that it is to take over from."),
+        },
+        ("model", "predecessor"),
+    ),
+    "CanaryGuard": Shape(
+        {
+            "windowMinutes": _property(INTEGER, "How far back is looked; default 10."),
+            "minRequests": _property(INTEGER, "Requests to judge by; default 100."),
+            "errorPercent": _property(NUMBER, "Failed requests at most; default 1."),
+            "latencyMs": _property(NUMBER, "At most, of 95 % of answers; default 0, any."),
+            "latencyRatio": _property(
+                NUMBER, "The same, by that of the predecessor; default 1.5, and 0 is any."
+            ),
+            "whenTooFew": _property(STRING, "stop or go, with fewer requests; default stop."),
+            "startPercent": _property(INTEGER, "What a canary may begin with; default 20."),
+        }
+    ),
+    "RolledOut": Shape(
+        {
+            "deployedModelId": _property(STRING, "Id of the DeployedModel on the endpoint."),
+            "model": _property(STRING, "projects/P/locations/L/models/M@V."),
+            "traffic": _property(INTEGER, "Percent of the endpoint's requests."),
+            "deployedAt": _property(STRING, "When Google deployed it, RFC 3339."),
+            "deployedBy": _property(STRING, "Whose credentials ran that, or unknown."),
+            "trafficSince": _property(STRING, "When this traffic was set; empty if not known."),
+            "trafficBy": _property(STRING, "Whose credentials ran that, or unknown."),
+        },
+        (
+            *("deployedModelId", "model", "traffic", "deployedAt", "deployedBy"),
+            *("trafficSince", "trafficBy"),
+        ),
+    ),
     # Discovery document of aiplatform v1, ModelContainerSpec and Probe.
     "Container": Shape(
         {
@@ -223,12 +258,21 @@ RESOURCES = {
                 "models": _property(list_of("RolloutModel"), "Traffic adds up to 100."),
                 "deadlineSeconds": _property(INTEGER, "For the whole rollout; default 1800."),
                 "adoptForeign": ADOPT_FOREIGN,
+                "canaries": _property(
+                    list_of("Canary"),
+                    "Models that get a larger share of their model's traffic only when Cloud "
+                    "Monitoring shows them fit for it.",
+                ),
+                "canaryGuard": {"$ref": f"#/types/{NAME}:index:CanaryGuard"},
             },
             ("endpoint", "models"),
         ),
         {
             "deployedModels": _property(list_of("DeployedModel"), "What is on the endpoint."),
             "trafficSplit": _property(INTEGERS, "Percent by DeployedModel id."),
+            "rolledOut": _property(
+                list_of("RolledOut"), "What is on the endpoint, since when, and by whom."
+            ),
             "foreignModels": _property(
                 STRINGS, "Ids of what somebody else deployed there, as a refresh found it."
             ),

@@ -237,23 +237,64 @@ class DeployedModel:
 
 
 @_args
+class CanaryArgs:
+    """A model of a rollout that is tried, and the one that it is to take over from."""
+
+    model: pulumi.Input[str]
+    predecessor: pulumi.Input[str]
+
+
+@_args
+class CanaryGuardArgs:
+    """What canaries are held to before they get a larger share of their model's traffic."""
+
+    window_minutes: pulumi.Input[int] | None = pulumi.property("windowMinutes", default=None)
+    min_requests: pulumi.Input[int] | None = pulumi.property("minRequests", default=None)
+    error_percent: pulumi.Input[float] | None = pulumi.property("errorPercent", default=None)
+    latency_ms: pulumi.Input[float] | None = pulumi.property("latencyMs", default=None)
+    latency_ratio: pulumi.Input[float] | None = pulumi.property("latencyRatio", default=None)
+    when_too_few: pulumi.Input[str] | None = pulumi.property("whenTooFew", default=None)
+    start_percent: pulumi.Input[int] | None = pulumi.property("startPercent", default=None)
+
+
+@pulumi.output_type
+class RolledOut:
+    """What is on an endpoint, since when, and by whom: by whose credentials, or unknown."""
+
+    deployed_model_id: str = pulumi.property("deployedModelId")
+    model: str
+    traffic: int
+    deployed_at: str = pulumi.property("deployedAt")
+    deployed_by: str = pulumi.property("deployedBy")
+    traffic_since: str = pulumi.property("trafficSince")
+    traffic_by: str = pulumi.property("trafficBy")
+
+
+@_args
 class _ModelRolloutArgs:
     endpoint: pulumi.Input[str]
     models: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[RolloutModelArgs]]]]
     deadline_seconds: pulumi.Input[int] | None = pulumi.property("deadlineSeconds", default=None)
     adopt_foreign: pulumi.Input[bool] | None = pulumi.property("adoptForeign", default=None)
+    canaries: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[CanaryArgs]]]] | None = None
+    canary_guard: pulumi.Input[pulumi.InputType[CanaryGuardArgs]] | None = pulumi.property(
+        "canaryGuard", default=None
+    )
 
 
 class ModelRollout(_Resource):
     """The whole set of models on an endpoint, with their traffic.
 
     Owns the endpoint's traffic split. Over models that anyone else deployed there it stops, and
-    names them; with `adopt_foreign` it takes them off.
+    names them; with `adopt_foreign` it takes them off. A larger share for one of `canaries` is
+    refused, before anything is changed, when Cloud Monitoring shows more than `canary_guard` lets
+    it have.
     """
 
     endpoint: pulumi.Output[str]
     deployed_models: pulumi.Output[list[DeployedModel]] = pulumi.property("deployedModels")
     traffic_split: pulumi.Output[dict[str, int]] = pulumi.property("trafficSplit")
+    rolled_out: pulumi.Output[list[RolledOut]] = pulumi.property("rolledOut")
 
     def __init__(
         self,
@@ -263,6 +304,8 @@ class ModelRollout(_Resource):
         models: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[RolloutModelArgs]]]],
         deadline_seconds: pulumi.Input[int] | None = None,
         adopt_foreign: pulumi.Input[bool] | None = None,
+        canaries: pulumi.Input[Sequence[pulumi.Input[pulumi.InputType[CanaryArgs]]]] | None = None,
+        canary_guard: pulumi.Input[pulumi.InputType[CanaryGuardArgs]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         args = _ModelRolloutArgs(
@@ -270,6 +313,8 @@ class ModelRollout(_Resource):
             models=models,
             deadline_seconds=deadline_seconds,
             adopt_foreign=adopt_foreign,
+            canaries=canaries,
+            canary_guard=canary_guard,
         )
         super().__init__(MODEL_ROLLOUT, resource_name, args, opts)
 

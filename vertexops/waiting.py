@@ -31,6 +31,10 @@ class Clock:
     def now(self) -> float:
         return time.monotonic()
 
+    def today(self) -> float:
+        """Unix seconds."""
+        return time.time()
+
     def sleep(self, context: Context, seconds: float) -> None:
         context.cancelled.wait(seconds)
 

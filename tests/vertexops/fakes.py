@@ -9,6 +9,7 @@ from typing import Any
 
 from pulumi_plugin.kinds import Context
 from vertexops.errors import GoogleError
+from vertexops.guarding import rfc3339
 from vertexops.waiting import Clock
 
 Json = dict[str, Any]
@@ -23,6 +24,9 @@ class FakeClock(Clock):
 
     def now(self) -> float:
         return self.time
+
+    def today(self) -> float:
+        return 1_795_000_000 + self.time
 
     def sleep(self, context: Context, seconds: float) -> None:
         self.time += seconds
@@ -115,6 +119,7 @@ class FakeVertex:
             name, _, version = model["model"].partition("@")
             state["models"][model["id"]] = {
                 "displayName": "given by Google",
+                "createTime": rfc3339(self.clock.today()),
                 **{key: value for key, value in model.items() if value},
                 "model": name,
                 "modelVersionId": version,
@@ -284,12 +289,16 @@ class FakeGoogle:
     def __init__(self, vertex: FakeVertex | None = None) -> None:
         self.project, self.region = "p", "us-central1"
         self.identity = "deployer@p.iam.gserviceaccount.com"
+        self.person = "ana@example.com"
         self.locks: Any = defaultdict(threading.Lock)
         self.fake = vertex
         self.answer: Callable[[str, str, Json | None, str], Json] = lambda *_: {}
 
     def turned_away(self) -> tuple[str, str]:
-        return "ana@example.com", self.identity
+        return self.person, self.identity
+
+    def who(self) -> str:
+        return self.person
 
     def vertex(self, location: str) -> Any:
         return self.fake

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from google.auth import impersonated_credentials
 from google.auth.credentials import Credentials
-from google.auth.exceptions import RefreshError
+from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
+from google.auth.transport.requests import AuthorizedSession
 
 from tests.vertexops.fakes import FakeGoogle
 from vertexops.errors import GoogleError, explain
@@ -63,3 +65,54 @@ def test_default_credentials_that_are_refused_themselves_are_not_taken_for_the_c
         "the identity of the application default credentials",
         "pm-preview@p.iam.gserviceaccount.com",
     )
+
+
+PROVIDER = "projects/1/locations/global/workloadIdentityPools/github/providers/deploy"
+
+
+class Plain(Credentials):
+    """Default credentials that say nothing of themselves."""
+
+    def refresh(self, request: Any) -> None:
+        self.token = "any"
+
+
+class Federated(Plain):
+    """Default credentials of a job that a provider of identities lets in."""
+
+    info: ClassVar[dict[str, str]] = {"audience": f"//iam.googleapis.com/{PROVIDER}"}
+
+
+class Own(Plain):
+    service_account_email = "pipeline@p.iam.gserviceaccount.com"
+
+
+def no_credentials(**_: Any) -> tuple[Any, str]:
+    raise DefaultCredentialsError("not signed in")
+
+
+@pytest.mark.parametrize(
+    ("default", "who"),
+    [
+        (lambda **_: (Federated(), "p"), f"somebody of //iam.googleapis.com/{PROVIDER}"),
+        (lambda **_: (Own(), "p"), "pipeline@p.iam.gserviceaccount.com"),
+        (lambda **_: (Plain(), "p"), "unknown"),
+        (
+            lambda **_: (
+                impersonated_credentials.Credentials(Plain(), "to@p.iam.example", [], "p"),
+                "p",
+            ),
+            "somebody as to@p.iam.example",
+        ),
+        (no_credentials, "unknown"),
+    ],
+)
+def test_it_is_said_whose_credentials_they_are_as_far_as_can_be_told(
+    monkeypatch: pytest.MonkeyPatch, default: Any, who: str
+) -> None:
+    def nobody_answers(*_: Any, **__: Any) -> Any:
+        raise TransportError("no way out")
+
+    monkeypatch.setattr("google.auth.default", default)
+    monkeypatch.setattr(AuthorizedSession, "get", nobody_answers)
+    assert Google("p", "us-central1", "pm-deployer@p.iam.gserviceaccount.com").who() == who

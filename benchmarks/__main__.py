@@ -10,7 +10,7 @@ import click
 
 from benchmarks.table import Ratio, show_ratios
 
-BENCHMARKS: Final = ("server", "decisions", "preview", "rehearsal", "policies")
+BENCHMARKS: Final = ("server", "decisions", "preview", "models", "rehearsal", "policies")
 
 
 @click.command(help=__doc__)

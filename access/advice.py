@@ -70,7 +70,7 @@ ADVICE: Final[dict[str, Advice]] = {
     ),
     "serving quota": Advice(
         "an allocation quota, so waiting lifts nothing: it counts maxReplicas times the machine's "
-        "cores, over all models of the region",
+        "cores, and its accelerators by type, over all models of the region",
         ("pulumi config set maxReplicas 1", "pulumi config set machineType n1-standard-2"),
         (_QUOTAS,),
     ),

@@ -8,7 +8,6 @@ endpoint is asked about is logged like any other.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +25,7 @@ from components import permissions as table
 from components.apis import SERVICES
 from components.models import Model
 from components.telemetry import DATASET
+from vertexops import machines
 from vertexops.errors import GoogleError
 from vertexops.google import Google
 
@@ -365,7 +365,7 @@ def _quota(live: Live) -> Findings:
         for deployed in endpoint.get("deployedModels", ())
     )
     sizes = map(settings.served, settings.models)
-    needed = max(served.max_replicas * _size(served.machine_type) for served in sizes)
+    needed = max(served.max_replicas * machines.CPUS[served.machine_type] for served in sizes)
     if limit is None:
         yield Finding(about, UNKNOWN, "Google lists no such quota of the project")
     elif limit == UNLIMITED or limit - used >= needed:
@@ -391,13 +391,7 @@ def _processors(deployed: dict[str, Any]) -> int:
     """What a deployed model is charged for: all the replicas that it may have."""
     resources = deployed.get("dedicatedResources", {})
     machine = resources.get("machineSpec", {}).get("machineType", "")
-    return int(resources.get("maxReplicaCount", 1)) * _size(machine)
-
-
-def _size(machine: str) -> int:
-    """`4` of n1-standard-4 (docs vertex-ai/docs/predictions/configure-compute)."""
-    number = re.search(r"-(\d+)$", machine)
-    return int(number[1]) if number else 0
+    return int(resources.get("maxReplicaCount", 1)) * machines.CPUS.get(machine, 0)
 
 
 def keys(live: Live, asked: Asked) -> Findings:

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 
 from components import permissions
+from components.capacity import ServingQuota
 from components.fields import Frozen, nearest
-from components.models import Autoscaling, Container, Model, Probe, Training, files
+from components.models import Accelerator, Autoscaling, Container, Model, Probe, Training, files
 from components.settings import Alerts, DeviceRegistry, Drift, Federation, RequestLog, Settings
 
 IMPERSONATE: Final = "PREDICTIVE_MAINTENANCE_IMPERSONATE"
@@ -42,7 +43,9 @@ NESTED: Final[Mapping[str, type[Frozen]]] = {
     "container": Container,
     "startupProbe": Probe,
     "healthProbe": Probe,
+    "accelerator": Accelerator,
     "autoscaling": Autoscaling,
+    "servingQuota": ServingQuota,
     "deviceRegistry": DeviceRegistry,
     "requestLog": RequestLog,
     "drift": Drift,

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from pulumi_plugin.kinds import ProviderError
-from vertexops import clearblade, forms
+from vertexops import clearblade, forms, machines
 
 # Regional hosts in the discovery document of aiplatform v1 (google-api-python-client 2.202).
 # fmt: off
@@ -34,21 +34,10 @@ VERTEX_REGIONS: Final = (
     "us-east7", "us-south1", "us-west1", "us-west2", "us-west3", "us-west4", "us-west8",
 )
 # fmt: on
-# Those of them that the table of serving CPUs does not list, nor any other of it (docs
-# gemini-enterprise-agent-platform/machine-learning/quotas): a model could not be deployed there.
-WITHOUT_SERVING: Final = frozenset(
-    {"asia-southeast3", "europe-north2", "europe-west10", "europe-west15", "us-central2"}
-    | {"us-east7", "us-west8"}
-)
-# docs gemini-enterprise-agent-platform/machine-learning/predictions/configure-compute. Of which
-# sizes there are, that page was not read whole.
-MACHINE_SERIES: Final = (
-    *("e2-standard", "e2-highmem", "e2-highcpu", "n1-standard", "n1-highmem", "n1-highcpu"),
-    *("n2-standard", "n2-highmem", "n2-highcpu", "n2d-standard", "n2d-highmem", "n2d-highcpu"),
-    *("c2-standard", "c2d-standard", "c2d-highmem", "c2d-highcpu", "c3-highcpu"),
-)
-ACCELERATED: Final = re.compile(r"(a[234]x?|g[24]|ct\w+)-.*")
-"""Machine types that come with GPUs or TPUs (the same page)."""
+# A model could not be deployed there.
+WITHOUT_SERVING: Final = frozenset(VERTEX_REGIONS) - machines.SERVING_CPUS.keys()
+NOT_OFFERED: Final = ("ct", "a4x-")
+"""How machine types begin that come with TPUs, and A4X (the page of vertexops/machines.py)."""
 
 # gcp-facts/03_custom_roles.md: iam.proto and the provider's own patterns.
 ACCOUNT_ID: Final = re.compile(r"(?=.{6,30}$)[a-z]([-a-z0-9]*[a-z0-9])")
@@ -87,17 +76,25 @@ def _region(value: str) -> str:
 
 
 def _machine(value: str) -> str:
-    if ACCELERATED.fullmatch(value):
+    if value.startswith(NOT_OFFERED):
         raise ValueError(
-            "comes with accelerators, which this stack does not deploy: pre-built scikit-learn "
-            "containers cannot use them (Vertex AI, configure-compute)"
+            "is for TPUs, or sold by the rack, which this stack does not deploy; what comes with "
+            "GPUs are g2-, g4-, a2-, a3- and a4- machines (Vertex AI, configure-compute)"
         )
-    series, _, size = value.rpartition("-")
-    if series not in MACHINE_SERIES or not size.isdigit():
-        near = nearest(series or value, MACHINE_SERIES)
+    if value not in machines.CPUS:
+        near = nearest(value, machines.CPUS)
         raise ValueError(
             "is no machine that Vertex AI lists for serving (configure-compute), such as "
-            f"n1-standard-2; the nearest series is {near}"
+            f"n1-standard-2; the nearest is {near}"
+        )
+    return value
+
+
+def _accelerator(value: str) -> str:
+    if value not in machines.SERVING_GPUS:
+        raise ValueError(
+            "is no accelerator that Vertex AI serves with; the nearest is "
+            f"{nearest(value, machines.SERVING_GPUS)}"
         )
     return value
 
@@ -168,6 +165,7 @@ EndpointId = Annotated[
 ]
 Region = Annotated[str, AfterValidator(_region)]
 MachineType = Annotated[str, AfterValidator(_machine)]
+AcceleratorType = Annotated[str, AfterValidator(_accelerator)]
 Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
 RegistryKind = Annotated[Literal["none", "clearblade"], BeforeValidator(_no_iot_core)]
 ClearBladeRegion = Annotated[str, AfterValidator(_clearblade_region)]
@@ -212,8 +210,8 @@ LabelValue = Annotated[
     str, matches(r"[a-z0-9_-]{0,63}", "a label's value: up to 63 of a-z, 0-9, _ and -")
 ]
 Percent = Annotated[int, Field(ge=0, le=100)]
-Replicas = Annotated[int, Field(ge=1, le=1000)]
-Required = Annotated[int, Field(ge=0, le=1000)]
+Replicas = Annotated[int, Field(ge=1, le=machines.MOST_REPLICAS)]
+Required = Annotated[int, Field(ge=0, le=machines.MOST_REPLICAS)]
 
 
 class Frozen(BaseModel):

@@ -14,6 +14,7 @@ from pydantic import (
 
 from components import permissions
 from components.fields import (
+    AcceleratorType,
     Frozen,
     Image,
     MachineType,
@@ -25,7 +26,8 @@ from components.fields import (
     Route,
     matches,
 )
-from vertexops import containers, forms, schema
+from vertexops import containers, forms, machines, schema
+from vertexops.machines import Gpus
 
 PUBLIC_IMAGES: Final = frozenset(
     {"vertex-ai", "vertex-ai-restricted", "deeplearning-platform-release"}
@@ -33,6 +35,8 @@ PUBLIC_IMAGES: Final = frozenset(
 """Google lets anybody pull from these (docs, pre-built and Deep Learning containers)."""
 
 REQUIRED: Final = "google-cloud-aiplatform, required_replica_count"
+
+GPU_PERCENT: Final = 60
 
 DEPLOYMENT_SECONDS: Final = 1800
 """How long one model may take to be deployed."""
@@ -45,20 +49,42 @@ class Training(Frozen):
     target: str
 
 
+class Accelerator(Frozen):
+    """GPUs of each machine. Without a type those that it comes with, if any; without a count the
+    fewest that it takes."""
+
+    type: AcceleratorType | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_type(self) -> Accelerator:
+        if self.count and not self.type:
+            raise ValueError("has a `count` and no `type`, such as NVIDIA_TESLA_T4")
+        return self
+
+    def on(self, machine: str) -> Gpus:
+        """Raises ValueError where they do not fit."""
+        return machines.fit(machine, self.type or "", self.count or 0)
+
+
 class Autoscaling(Frozen):
-    """What replicas are added and taken away for: CPU use, and requests a minute and replica."""
+    """What replicas are added and taken away for: use of CPUs and GPUs, and requests a minute and
+    replica."""
 
     cpu_percent: Annotated[int, Field(ge=1, le=100)] = 60
+    gpu_percent: Annotated[int, Field(ge=1, le=100)] | None = None
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
 
-    @property
-    def targets(self) -> dict[str, int]:
-        """Target by Google's metric."""
-        requests = self.requests_per_minute
-        return {
+    def targets(self, gpus: Gpus) -> dict[str, int]:
+        """Target by Google's metric. With accelerators Google looks at their use as well, 60 % by
+        default (discovery document, DedicatedResources.autoscalingMetricSpecs)."""
+        of_gpus = (self.gpu_percent or GPU_PERCENT) if gpus.count else None
+        all_ = {
             schema.CPU_UTILIZATION: self.cpu_percent,
-            **({schema.REQUEST_COUNT: requests} if requests else {}),
+            schema.DUTY_CYCLE: of_gpus,
+            schema.REQUEST_COUNT: self.requests_per_minute,
         }
+        return {metric: target for metric, target in all_.items() if target}
 
 
 class Probe(Frozen):
@@ -148,6 +174,16 @@ class Served(NamedTuple):
     required_replicas: int
     spot: bool
     access_logging: bool
+    accelerator: Accelerator
+
+    @property
+    def gpus(self) -> Gpus:
+        return self.accelerator.on(self.machine_type)
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """What replicas are added and taken away for: target by Google's metric."""
+        return self.autoscaling.targets(self.gpus)
 
     @property
     def required(self) -> int | None:
@@ -173,6 +209,7 @@ class Model(Frozen):
     source: ModelName | None = None
     training: Training | None = None
     machine_type: MachineType | None = None
+    accelerator: Accelerator | None = None
     min_replicas: Replicas | None = None
     max_replicas: Replicas | None = None
     autoscaling: Autoscaling | None = None

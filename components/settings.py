@@ -18,7 +18,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from components import permissions
+from components import capacity, permissions
+from components.capacity import ServingQuota
 from components.fields import (
     ACCOUNT_ID,
     ROLE_ID,
@@ -56,6 +57,7 @@ from components.fields import (
 from components.models import (
     DEPLOYMENT_SECONDS,
     REQUIRED,
+    Accelerator,
     Autoscaling,
     Container,
     Model,
@@ -192,7 +194,9 @@ class Settings(Frozen):
     source_artifacts_bucket: BucketName | None = None
     registry_artifacts_bucket: BucketName | None = None
     serving_container: Image
+    serving_quota: ServingQuota
     machine_type: MachineType
+    accelerator: Accelerator
     max_replicas: Replicas
     min_replicas: Replicas
     required_replicas: Required
@@ -396,7 +400,8 @@ class Settings(Frozen):
                 raise
             wrong = error.errors(include_url=False)
             models = readable(given, wrong)
-        if problems := "\n".join(model_problems(models, info.data)):
+        every = (*model_problems(models, info.data), *capacity.problems(models, info.data))
+        if problems := "\n".join(every):
             between = PydanticCustomError("value_error", "{said}", {"said": problems})
             wrong.append({"type": between, "loc": (), "input": given})
         if wrong:

@@ -16,9 +16,10 @@ from itertools import count, islice
 from pulumi_plugin.values import Props
 from vertexops import forms
 from vertexops.errors import Json
-from vertexops.schema import CPU_UTILIZATION
+from vertexops.machines import gpus_of
+from vertexops.schema import CPU_UTILIZATION, DUTY_CYCLE
 
-CPU_TARGET = 60
+TARGET = 60
 UNKNOWN = "unknown"
 """Who did what no run of this resource did."""
 
@@ -71,7 +72,7 @@ def defaults(model: Props) -> Props:
         "minReplicas": 1,
         "maxReplicas": model.get("minReplicas", 1),
         "requiredReplicas": 0,
-        "autoscaling": {CPU_UTILIZATION: CPU_TARGET},
+        "autoscaling": usual_targets(model),
         "serviceAccount": "",
         "disableContainerLogging": False,
         "acceleratorType": "",
@@ -81,6 +82,12 @@ def defaults(model: Props) -> Props:
         **dict.fromkeys(UNDECLARED, ""),
         "disableExplanations": False,
     }
+
+
+def usual_targets(model: Props) -> dict[str, int]:
+    """What Google scales by where nothing is said: with accelerators by their use as well
+    (discovery document, DedicatedResources.autoscalingMetricSpecs)."""
+    return dict.fromkeys([CPU_UTILIZATION, *([DUTY_CYCLE] if gpus_of(model).count else [])], TARGET)
 
 
 def to_google(id: str, model: Props) -> Json:
@@ -119,8 +126,8 @@ def _targets(specs: list[Json]) -> dict[str, int]:
         labels = spec.get("monitoredResourceLabels", {})
         narrowed = ",".join(f'{key}="{labels[key]}"' for key in sorted(labels))
         name = spec["metricName"] + (f"{{{narrowed}}}" if narrowed else "")
-        found[name] = int(spec.get("target") or CPU_TARGET)
-    return found or {CPU_UTILIZATION: CPU_TARGET}
+        found[name] = int(spec.get("target") or TARGET)
+    return found
 
 
 def _text(value: Json | None) -> str:
@@ -152,7 +159,8 @@ def from_google(name: str, endpoint: Json) -> dict[str, Props]:
             "maxReplicas": int(resources.get("maxReplicaCount", least)),
             # All of the fewest is what is required of who says nothing.
             "requiredReplicas": 0 if required == least else required,
-            "autoscaling": _targets(resources.get("autoscalingMetricSpecs", [])),
+            "autoscaling": _targets(resources.get("autoscalingMetricSpecs", []))
+            or usual_targets(machine),
             "serviceAccount": deployed.get("serviceAccount", ""),
             "displayName": deployed.get("displayName", ""),
             "disableContainerLogging": bool(deployed.get("disableContainerLogging", False)),
@@ -228,7 +236,7 @@ def to_inputs(endpoint: str, inputs: Props, found: dict[str, Props]) -> Props:
     for model, id in match(endpoint, inputs.get("models", []), found):
         if id:
             there = left.pop(id)
-            standard = defaults({"minReplicas": there["minReplicas"]})
+            standard = defaults(there)
             models.append(
                 {"model": model["model"]}
                 | {

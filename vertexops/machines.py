@@ -8,7 +8,7 @@ which is sold by the rack.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -210,11 +210,21 @@ def charged(machine: str, gpus: Gpus, replicas: int) -> Counter[str]:
 
 def default_quota(name: str, region: str) -> int | None:
     """Of what `charged` counts; None where Google lists none in a region."""
-    return (SERVING_CPUS if name == PROCESSORS else SERVING_GPUS[name]).get(region)
+    listed = SERVING_CPUS if name == PROCESSORS else SERVING_GPUS.get(name, {})
+    return listed.get(region)
 
 
-def machine_gpus(model: Mapping[str, Any]) -> Gpus:
+def gpus_of(model: Mapping[str, Any]) -> Gpus:
     """The accelerators of a model of a rollout, or of one that is deployed."""
-    given = Gpus(model.get("acceleratorType") or "", model.get("acceleratorCount") or 0)
-    built_in = _BUILT_IN.get(model["machineType"])
-    return Gpus(*built_in[1:]) if built_in and not given.type else given
+    _, type, count = _BUILT_IN.get(model.get("machineType", ""), (0, "", 0))
+    return Gpus(model.get("acceleratorType") or type, model.get("acceleratorCount") or count)
+
+
+def charged_for(models: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """The same for several; Spot VMs have quotas of their own."""
+    used = Counter[str]()
+    for model in models:
+        if not model.get("spot"):
+            replicas = model.get("maxReplicas", model.get("minReplicas", 1))
+            used += charged(model["machineType"], gpus_of(model), replicas)
+    return used

@@ -8,6 +8,7 @@ moves, the endpoint answers as before.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from pulumi_plugin.kinds import (
     Resource,
 )
 from pulumi_plugin.values import UNKNOWN, Props, changed_keys
-from vertexops import forms, guarding
+from vertexops import forms, guarding, machines
 from vertexops.deployed import (
     MUTABLE,
     NOT_DECLARED,
@@ -277,11 +278,12 @@ class Work:
         return from_google(self.endpoint, endpoint)
 
     def reconcile(self, models: list[Props], found: dict[str, Props]) -> None:
-        for model, id in match(self.endpoint, models, found):
-            full = defaults(model) | model
-            self.asked = f"{full['maxReplicas']} replicas of {full['machineType']}"
-            if not id:
-                self.deploy(free_id(self.endpoint, model, found), model)
+        there = machines.charged_for(found.values())
+        new = [model for model, id in match(self.endpoint, models, found) if not id]
+        self.say_what_it_needs(new, there)
+        for model in new:
+            self.asked = asked(model) + (f", beside {_sum(there)} that are there" if there else "")
+            self.deploy(free_id(self.endpoint, model, found), model)
         # Read again: an adopted deployment of an earlier run may differ in what can change.
         found = self.look()
         pairs = match(self.endpoint, models, found)
@@ -291,7 +293,7 @@ class Work:
             full = defaults(model) | model
             changed = [key for key in MUTABLE if full[key] != found[id][key]]
             if changed:
-                self.asked = f"{full['maxReplicas']} replicas of {full['machineType']}"
+                self.asked = asked(model)
                 self.mutate(id, model, changed)
         split = {id: model["traffic"] for model, id in pairs if model["traffic"]}
         if split != {id: there["traffic"] for id, there in found.items() if there["traffic"]}:
@@ -301,6 +303,19 @@ class Work:
             self.moved = True
         for id in sorted(found.keys() - {id for _, id in pairs}):
             self.undeploy(id)
+
+    def say_what_it_needs(self, new: list[Props], there: Counter[str]) -> None:
+        """What runs beside what until traffic has moved. Google may have given a project more
+        than every one has."""
+        region = forms.ENDPOINT.parse(self.endpoint)["location"]
+        said = [
+            f"{number} {name} beside {there[name]} that are there"
+            + (f", {usual} for every project in {region}" if usual is not None else "")
+            for name, number in machines.charged_for(new).items()
+            for usual in [machines.default_quota(name, region)]
+        ]
+        if said:
+            self.waiting.context.status("until traffic has moved: " + "; ".join(said))
 
     def deploy(self, id: str, model: Props) -> None:
         self.step = f"deploying {model['model']} on {self.endpoint}"
@@ -357,6 +372,17 @@ class Work:
         return str(response.get("deployedModel", {}).get("id", ""))
 
 
+def asked(model: Props) -> str:
+    """The machines of a model, for all the replicas that quotas are charged for."""
+    full, gpus = defaults(model) | model, machines.gpus_of(model)
+    each = f" with {gpus} each" if gpus.count else ""
+    return f"{full['maxReplicas']} replicas of {full['machineType']}{each}"
+
+
+def _sum(charged: Counter[str]) -> str:
+    return " and ".join(f"{number} {name}" for name, number in charged.items())
+
+
 def check_models(models: list[Any], region: str) -> list[Failure]:
     """Everything wrong with the models of a rollout; what is unknown is left for later."""
     failures: list[Failure] = []
@@ -368,6 +394,7 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
         failures += forms.ACCOUNT.check(model.get("serviceAccount"), f"{at}.serviceAccount")
         for key, allowed in RANGES.items():
             failures += forms.within(model.get(key), allowed, f"{at}.{key}")
+        failures += _check_machine(model, at)
         failures += _check_targets(model, at)
         fewest, many = model.get("minReplicas", 1), model.get("maxReplicas")
         if isinstance(fewest, int) and isinstance(many, int) and many < fewest:
@@ -396,6 +423,25 @@ def check_models(models: list[Any], region: str) -> list[Failure]:
     return failures
 
 
+def _check_machine(model: Props, at: str) -> list[Failure]:
+    """Whether accelerators fit, as far as the machine and they are known."""
+    machine, type = model.get("machineType"), model.get("acceleratorType", "")
+    count = model.get("acceleratorCount", 0)
+    if not isinstance(machine, str) or machine not in machines.CPUS:
+        return []
+    if not isinstance(type, str) or not isinstance(count, int):
+        return []
+    if count and not type:
+        return [Failure(f"{at}.acceleratorCount", "is for models with an acceleratorType")]
+    try:
+        machines.fit(machine, type, count)
+    except ValueError as error:
+        return [Failure(f"{at}.acceleratorType", f"does not fit: {error}")]
+    if type and not count:
+        return [Failure(f"{at}.acceleratorCount", f"has to be said of {type}")]
+    return []
+
+
 def _check_targets(model: Props, at: str) -> list[Failure]:
     targets = model.get("autoscaling")
     if not isinstance(targets, dict):
@@ -407,7 +453,7 @@ def _check_targets(model: Props, at: str) -> list[Failure]:
         where = f"{at}.autoscaling.{metric}"
         if metric not in TARGETS:
             failures.append(Failure(where, f"is none of {', '.join(TARGETS)}"))
-        elif metric == DUTY_CYCLE and not model.get("acceleratorType"):
+        elif metric == DUTY_CYCLE and not machines.gpus_of(model).type:
             failures.append(Failure(where, "is for models with an acceleratorType"))
         else:
             failures += forms.within(target, TARGETS[metric], where)

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,11 @@ from components.configuration import (
     with_others,
     written,
 )
-from components.models import files
+from components.models import Served, files
 from components.permissions import DEPLOYER, SERVING, declared_roles, roles
 from components.serving import image_digest
 from components.settings import Settings
-from vertexops.schema import CPU_UTILIZATION, REQUEST_COUNT
+from vertexops.schema import CPU_UTILIZATION, DUTY_CYCLE, REQUEST_COUNT
 
 UPLOADED = {"id": "fan", "artifact": "fan.joblib", "traffic": 90}
 LOOKED_UP = {
@@ -41,6 +42,8 @@ GOOD = {
     "sourceArtifactsBucket": "iot-models-artifacts",
     "servingContainer": "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-5:latest",
     "machineType": "n1-standard-2",
+    "accelerator": "{}",
+    "servingQuota": "{}",
     "minReplicas": "1",
     "maxReplicas": "2",
     "requiredReplicas": "0",
@@ -95,9 +98,11 @@ def test_good_values_are_typed(root: Path) -> None:
 
 
 def test_replicas_follow_cpu_use_and_where_it_is_said_requests(root: Path) -> None:
-    assert parse(GOOD, root).autoscaling.targets == {CPU_UTILIZATION: 60}
+    settings = parse(GOOD, root)
+    assert settings.served(settings.models[0]).targets == {CPU_UTILIZATION: 60}
     both = {**GOOD, "autoscaling": '{"requestsPerMinute": 600}'}
-    assert parse(both, root).autoscaling.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
+    settings = parse(both, root)
+    assert settings.served(settings.models[0]).targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
 
 
 def test_a_model_is_served_as_its_entry_says_and_else_as_the_settings_do(root: Path) -> None:
@@ -108,7 +113,167 @@ def test_a_model_is_served_as_its_entry_says_and_else_as_the_settings_do(root: P
     usual, canary = map(settings.served, settings.models)
     assert usual[:3] == ("n1-standard-2", 1, 2) and usual.container_logging
     assert canary[:3] == ("n1-standard-4", 1, 1) and not canary.container_logging
-    assert canary.autoscaling.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
+    assert canary.targets == {CPU_UTILIZATION: 60, REQUEST_COUNT: 600}
+
+
+def with_gpus(root: Path, **own: Any) -> Served:
+    """How a looked-up model is served, whose container nobody knows."""
+    settings = parse({**GOOD, "models": json.dumps([UPLOADED, {**LOOKED_UP, **own}])}, root)
+    return settings.served(settings.models[1])
+
+
+@pytest.mark.parametrize(
+    ("own", "gpus"),
+    [
+        ({"accelerator": {"type": "NVIDIA_TESLA_T4"}}, "1 NVIDIA_TESLA_T4"),
+        (
+            {"machineType": "n1-standard-32", "accelerator": {"type": "NVIDIA_TESLA_T4"}},
+            "2 NVIDIA_TESLA_T4",
+        ),
+        ({"machineType": "g2-standard-24"}, "2 NVIDIA_L4"),
+        (
+            {"machineType": "g2-standard-4", "accelerator": {"type": "NVIDIA_L4", "count": 1}},
+            "1 NVIDIA_L4",
+        ),
+    ],
+)
+def test_accelerators_are_filled_in_and_their_use_counts(
+    root: Path, own: dict[str, Any], gpus: str
+) -> None:
+    served = with_gpus(root, **own)
+    assert str(served.gpus) == gpus
+    assert served.targets == {CPU_UTILIZATION: 60, DUTY_CYCLE: 60}
+    served = with_gpus(root, **own, autoscaling={"cpuPercent": 80, "gpuPercent": 70})
+    assert served.targets == {CPU_UTILIZATION: 80, DUTY_CYCLE: 70}
+
+
+def test_an_entry_may_go_without_the_accelerator_of_all_others(root: Path) -> None:
+    ones = json.dumps([{**LOOKED_UP, "traffic": 90}, {**LOOKED_UP, "id": "two", "accelerator": {}}])
+    given = {**GOOD, "models": ones, "accelerator": '{"type": "NVIDIA_TESLA_T4"}'}
+    given["autoscaling"] = '{"gpuPercent": 70}'
+    settings = parse(given, root)
+    first, second = map(settings.served, settings.models)
+    assert (first.gpus.count, first.targets[DUTY_CYCLE]) == (1, 70)
+    assert (second.gpus.count, second.targets) == (0, {CPU_UTILIZATION: 60})
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (
+            {"accelerator": {"type": "NVIDIA_TESLA_T4", "count": 3}},
+            "models[1]: n1-standard-2 does not take 3 NVIDIA_TESLA_T4, but NVIDIA_TESLA_T4 (1, 2, "
+            "4); NVIDIA_TESLA_P4 (1, 2, 4); NVIDIA_TESLA_P100 (1, 2, 4); NVIDIA_TESLA_V100 (1, 2, "
+            "4, 8) (Vertex AI, configure-compute). An entry has what it leaves out from the "
+            "settings of all models",
+        ),
+        (
+            {"accelerator": {"type": "NVIDIA_L4"}},
+            "n1-standard-2 does not take NVIDIA_L4, but NVIDIA_TESLA_T4 (1, 2, 4)",
+        ),
+        (
+            {"accelerator": {"type": "NVIDIA_H100_80GB"}},
+            "NVIDIA_H100_80GB comes with a3-highgpu-1g",
+        ),
+        (
+            {"machineType": "e2-standard-4", "accelerator": {"type": "NVIDIA_TESLA_T4"}},
+            "models[1]: e2-standard-4 takes no accelerator: leave it out, or take an N1 machine (",
+        ),
+        (
+            {"machineType": "e2-standard-4", "accelerator": {"type": "NVIDIA_L4"}},
+            "e2-standard-4 takes no accelerator: leave it out; NVIDIA_L4 comes with g2-standard-4",
+        ),
+        (
+            {"machineType": "g2-standard-8", "accelerator": {"type": "NVIDIA_L4", "count": 8}},
+            "models[1]: g2-standard-8 comes with 1 NVIDIA_L4 and takes no other accelerator, so",
+        ),
+        (
+            {"machineType": "a2-highgpu-1g", "accelerator": {"type": "NVIDIA_TESLA_T4"}},
+            "a2-highgpu-1g comes with 1 NVIDIA_TESLA_A100 and takes no other accelerator, so leave",
+        ),
+        (
+            {"autoscaling": {"gpuPercent": 70}},
+            "models[1].autoscaling.gpuPercent: 70 is for a model with an accelerator",
+        ),
+        (
+            {"accelerator": {"type": "T4"}},
+            "models[1].accelerator.type: 'T4' is no accelerator that Vertex AI serves with; the ne",
+        ),
+    ],
+)
+def test_accelerators_that_do_not_fit_are_refused_with_what_would(
+    root: Path, own: dict[str, Any], said: str
+) -> None:
+    found = problems(root, models=json.dumps([UPLOADED, {**LOOKED_UP, **own}]))
+    assert any(said in problem for problem in found), found
+
+
+def test_an_own_image_may_use_accelerators_and_one_for_scikit_learn_does_not(root: Path) -> None:
+    t4 = {"type": "NVIDIA_TESLA_T4"}
+    image = {"image": "us-docker.pkg.dev/vertex-ai/prediction/tf2-gpu.2-15:latest"}
+    fan = {**UPLOADED, "accelerator": t4, "container": image}
+    assert parse({**GOOD, "models": json.dumps([fan, LOOKED_UP])}, root)
+    for idle in ("sklearn-cpu.1-5", "xgboost-cpu.2-1"):
+        image["image"] = f"europe-docker.pkg.dev/vertex-ai/prediction/{idle}:latest"
+        (said,) = problems(root, models=json.dumps([fan, LOOKED_UP]))
+        assert said.startswith("models[0]: 1 NVIDIA_TESLA_T4 would be idle in europe-docker.pkg.de")
+
+
+@pytest.mark.parametrize(
+    ("own", "changed", "said"),
+    [
+        (
+            {"maxReplicas": 49},
+            {},
+            "models: 51 replicas, with maxReplicas of each model, are 102 while old and new run "
+            "side by side in a rollout, and us-central1 gives 100 (Vertex AI's page of quotas). "
+            "Lower maxReplicas or take smaller machines; if Google gave the project more, say so "
+            "in servingQuota.replicas",
+        ),
+        (
+            {"machineType": "n2-standard-128", "maxReplicas": 9},
+            {},
+            "models: 1156 CPUs, with maxReplicas of each model, are 2312 while old and new run "
+            "side by side in a rollout, and us-central1 gives 2200",
+        ),
+        (
+            {"machineType": "g2-standard-24", "maxReplicas": 8},
+            {},
+            "16 NVIDIA_L4, with maxReplicas of each model, are 32 while old and new run side by "
+            "side in a rollout, and us-central1 gives 28",
+        ),
+        ({"maxReplicas": 3}, {"region": "europe-north1"}, "10 CPUs, with maxReplicas of each mod"),
+        (
+            {"machineType": "g2-standard-4"},
+            {"region": "europe-west3"},
+            "models: europe-west3 has no NVIDIA_L4 for serving; asia-east1, asia-northeast1, asia",
+        ),
+    ],
+)
+def test_more_than_the_quotas_give_while_old_and_new_run_is_refused(
+    root: Path, own: dict[str, Any], changed: dict[str, str], said: str
+) -> None:
+    region = changed.get("region", "us-central1")
+    source = LOOKED_UP["source"].replace("us-central1", region)
+    models = json.dumps([UPLOADED, {**LOOKED_UP, **own, "source": source}])
+    found = problems(root, models=models, **changed)
+    assert any(said in problem for problem in found), found
+
+
+def test_what_google_gave_a_project_lifts_the_refusal(root: Path) -> None:
+    own = {"machineType": "g2-standard-24", "maxReplicas": 60}
+    given = {**GOOD, "models": json.dumps([UPLOADED, {**LOOKED_UP, **own}])}
+    more = {"replicas": 124, "cpus": 2896, "accelerators": {"NVIDIA_L4": 240}}
+    assert parse({**given, "servingQuota": json.dumps(more)}, root)
+    for key in more:
+        less = json.dumps({it: more[it] for it in more if it != key})
+        (said,) = problems(root, models=given["models"], servingQuota=less)
+        assert f"say so in servingQuota.{key}" in said
+
+
+def test_spot_machines_are_not_charged_for_in_these_quotas(root: Path) -> None:
+    own = {"machineType": "g2-standard-24", "maxReplicas": 40, "spot": True}
+    assert with_gpus(root, **own).gpus.count == 2
 
 
 def test_a_deployment_waits_for_all_of_the_fewest_replicas_or_for_those_that_are_said(
@@ -463,13 +628,37 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         ("maxReplicas", "many", "maxReplicas: 'many' is not valid"),
         ("protect", "maybe", "protect: 'maybe' is not valid"),
         ("machineType", "big", "machineType: 'big' is no machine that Vertex AI lists for servin"),
-        ("machineType", "n1-standrad-4", "the nearest series is n1-standard"),
-        ("machineType", "c3-standard-4", "the nearest series is c2-standard"),
+        ("machineType", "n1-standrad-4", "the nearest is n1-standard-4"),
+        ("machineType", "c3-standard-4", "the nearest is c2-standard-4"),
         ("machineType", "n1-standard", "is no machine"),
+        ("machineType", "n2-highcpu-128", "is no machine"),
         *(
-            ("machineType", kind, "comes with accelerators, which this stack does not deploy: pre")
-            for kind in ("g2-standard-4", "a2-highgpu-1g", "ct5lp-hightpu-1t")
+            ("machineType", kind, "is for TPUs, or sold by the rack, which this stack does not dep")
+            for kind in ("ct5lp-hightpu-1t", "a4x-highgpu-4g")
         ),
+        ("machineType", "g2-standard-4", "models[0]: 1 NVIDIA_L4 would be idle in us-docker.pkg"),
+        ("accelerator", '{"type": "T4"}', "accelerator.type: 'T4' is no accelerator that Vertex A"),
+        ("accelerator", '{"type": "NVIDIA_TESLA_T4", "count": 0}', "accelerator.count: 0 is not"),
+        ("accelerator", '{"count": 1}', "has a `count` and no `type`, such as NVIDIA_TESLA_T4"),
+        ("accelerator", '{"kind": "L4"}', "accelerator.kind: 'L4' is for an unknown key; did you"),
+        (
+            "accelerator",
+            '{"type": "NVIDIA_TESLA_T4"}',
+            "\"You can't use GPUs for scikit-learn or X",
+        ),
+        (
+            "autoscaling",
+            '{"gpuPercent": 70}',
+            ": autoscaling.gpuPercent, 70, is for a model with a",
+        ),
+        ("autoscaling", '{"gpuPercent": 101}', "autoscaling.gpuPercent: 101 is not valid"),
+        ("servingQuota", '{"replicas": 201}', "servingQuota.replicas: 201 is not valid"),
+        (
+            "servingQuota",
+            '{"cpu": 1}',
+            "servingQuota.cpu: 1 is for an unknown key; did you mean cp",
+        ),
+        ("servingQuota", '{"accelerators": {"L4": 1}}', "servingQuota.accelerators.L4"),
         ("deployerMay", '["fly"]', "deployerMay[0]: 'fly' is not valid"),
         ("deployerMay", '["retire"]', "deployerMay has no 'register'"),
         (

@@ -300,6 +300,33 @@ CHANGES = (
     Group(
         (
             Case(
+                "accelerator",
+                {"type": "NVIDIA_TESLA_T4"},
+                {"update ModelRollout"},
+                lambda s: (
+                    sorted(r["machineSpec"].get("acceleratorType", "") for r in serving(s))
+                    == ["", "NVIDIA_TESLA_T4"]
+                ),
+            ),
+            Case("servingQuota", {"accelerators": {"NVIDIA_TESLA_T4": 24}}, set()),
+        ),
+        # An image for scikit-learn does not use them; of a looked-up one nobody knows.
+        along={"models": [models(90, 10)[0] | {"accelerator": {}}, models(90, 10)[1]]},
+    ),
+    Group(
+        (
+            Case(
+                "accelerator",
+                {},
+                {"update ModelRollout"},
+                lambda s: all("acceleratorType" not in r["machineSpec"] for r in serving(s)),
+            ),
+        ),
+        along={"models": models(90, 10)},
+    ),
+    Group(
+        (
+            Case(
                 "models",
                 [models(90, 10)[0], models(90, 10)[1] | OF_ITS_OWN],
                 {"update ModelRollout"},

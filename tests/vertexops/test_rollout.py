@@ -240,6 +240,57 @@ def test_quota_says_what_was_asked_and_keeps_googles_text(world: World) -> None:
     assert world.asked == ["deploy"]
 
 
+def test_quota_says_what_runs_beside_what_is_asked_for(world: World) -> None:
+    world.up(rollout(model(1, maxReplicas=2)))
+    world.vertex.quota = 4
+    gpus = {"acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 2}
+    with pytest.raises(ProviderError) as failure:
+        world.up(rollout(model(2, machineType="n1-standard-4", maxReplicas=3, **gpus)))
+    wanted = "3 replicas of n1-standard-4 with 2 NVIDIA_TESLA_T4 each, beside 4 CPUs that are there"
+    assert f"quota {QUOTA} does not allow {wanted}: lower maxReplicas" in str(failure.value)
+
+
+def test_before_a_rollout_starts_it_is_said_what_runs_beside_what(world: World) -> None:
+    shown: list[str] = []
+    world.context = Context(show=shown.append)
+    gpus = {"acceleratorType": "NVIDIA_TESLA_T4", "acceleratorCount": 4, "maxReplicas": 2}
+    world.up(rollout(model(1)))
+    world.up(rollout(model(2, **gpus)))
+    each = "for every project in us-central1"
+    assert (
+        f"until traffic has moved: 4 CPUs beside 2 that are there, 2200 {each}; "
+        f"8 NVIDIA_TESLA_T4 beside 0 that are there, 12 {each}"
+    ) in shown
+
+
+@pytest.mark.parametrize(
+    ("machine", "type", "count", "at", "said"),
+    [
+        ("g2-standard-8", "NVIDIA_L4", 8, "Type", "g2-standard-8 comes with 1 NVIDIA_L4"),
+        ("n1-standard-2", "NVIDIA_L4", 1, "Type", "n1-standard-2 does not take 1 NVIDIA_L4"),
+        ("n1-standard-2", "NVIDIA_TESLA_T4", 0, "Count", "has to be said of NVIDIA_TESLA_T4"),
+        ("n1-standard-2", "", 1, "Count", "is for models with an acceleratorType"),
+    ],
+)
+def test_accelerators_have_to_fit_the_machine(
+    world: World, machine: str, type: str, count: int, at: str, said: str
+) -> None:
+    given = {"acceleratorType": type} if type else {}
+    given |= {"acceleratorCount": count} if count else {}
+    ((where, found),) = world.failures(rollout(model(1, machineType=machine, **given))).items()
+    assert where == f"models[0].accelerator{at}" and said in found
+
+
+def test_what_nobody_says_is_scaled_by_the_use_of_accelerators_too(world: World) -> None:
+    world.up(rollout(model(1, machineType="g2-standard-4")))
+    (there,) = world.vertex.endpoint(E)["deployedModels"]
+    specs = there["dedicatedResources"]["autoscalingMetricSpecs"]
+    assert {spec["metricName"].rpartition("/")[2]: spec["target"] for spec in specs} == {
+        "utilization": 60,
+        "duty_cycle": 60,
+    }
+
+
 def test_a_denial_names_permission_resource_and_identity(world: World) -> None:
     text = (
         f"Permission 'aiplatform.endpoints.deploy' denied on resource "

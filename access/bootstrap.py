@@ -92,9 +92,9 @@ def _given(settings: Settings) -> Iterator[str]:
         yield "#   jobs of the foundation's environment)"
     if settings.preview_member:
         yield f"# - {settings.preview_member}, who previews pull requests"
-    for model in settings.models:
-        if model.source:
-            yield f"# - {model.source}"
+    for version in settings.versions:
+        if version.model.source:
+            yield f"# - {version.model.source}"
     for bucket in filter(None, (settings.source_artifacts_bucket, settings.own_bucket)):
         yield f"# - gs://{bucket}, with its artifacts"
     yield "# - a backend for Pulumi's state, such as a bucket that only the platform may read"

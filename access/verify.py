@@ -291,9 +291,9 @@ def models(live: Live, asked: Asked) -> Findings:
     """The deployer sees the models; those that are looked up lie where they can be read."""
     if table.REGISTER in live.settings.capabilities:
         yield from _tried("the registry, as the deployer", live, _registry)
-    for model in live.settings.models:
-        if model.source:
-            yield from _tried(model.source, live, _looked_up, model)
+    for version in live.settings.versions:
+        if source := version.model.source:
+            yield from _tried(source, live, _looked_up, version.model)
 
 
 def _registry(live: Live) -> Findings:
@@ -364,7 +364,7 @@ def _quota(live: Live) -> Findings:
         for endpoint in pages(live.own, f"{live.here}/endpoints", "endpoints")
         for deployed in endpoint.get("deployedModels", ())
     )
-    sizes = map(settings.served, settings.models)
+    sizes = (settings.served(version.model) for version in settings.versions)
     needed = max(served.max_replicas * machines.CPUS[served.machine_type] for served in sizes)
     if limit is None:
         yield Finding(about, UNKNOWN, "Google lists no such quota of the project")
@@ -422,13 +422,13 @@ def endpoint(live: Live, asked: Asked) -> Findings:
 
 
 def _endpoint(live: Live) -> Findings:
-    name, models = live.settings.endpoint_name, live.settings.models
+    name, versions = live.settings.endpoint_name, live.settings.versions
     found = _seen_endpoint(live)
     if found is None:
         yield Finding(name, FAIL, "is not there", (UP,))
         return
     shares = sorted(share for share in found.get("trafficSplit", {}).values() if share)
-    declared = sorted(model.traffic for model in models if model.traffic)
+    declared = sorted(it.model.traffic for it in versions if it.model.traffic)
     if shares == declared:
         yield Finding(name)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -24,12 +24,22 @@ class ArtifactsArgs:
 
 
 @dataclass(frozen=True)
+class Upload:
+    """What is uploaded of a version of `model`."""
+
+    model: str
+    files: Mapping[str, Path]
+    """By their names in the artifact."""
+    training: Path | None = None
+    """What it was trained on, kept for who compares with it."""
+    canary: bool = False
+
+
+@dataclass(frozen=True)
 class UploadsArgs:
     bucket: pulumi.Input[str]
-    files: Mapping[str, Mapping[str, Path]]
-    """Model id → the files to upload for it, by their names in the artifact."""
-    training: Mapping[str, Path] = field(default_factory=dict)
-    """Model id → what it was trained on, kept for who compares with it."""
+    versions: Mapping[str, Upload]
+    """By the version's name; a model's own before its canary, which may have the same files."""
 
 
 @dataclass(frozen=True)
@@ -100,65 +110,68 @@ class Uploads(pulumi.ComponentResource):
     was a canary's and becomes its model's own stays the same resource.
     """
 
-    by_model: Mapping[str, Artifact]
+    by_version: Mapping[str, Artifact]
 
     def __init__(
         self, name: str, args: UploadsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("predictive-maintenance:components:Uploads", name, None, opts)
         self._bucket = args.bucket
-        self.by_model = {
-            id: self._upload(id, named, args.training.get(id)) for id, named in args.files.items()
-        }
+        self._stored: dict[str, pulumi.Output[str]] = {}
+        self.by_version = {name: self._upload(it) for name, it in args.versions.items()}
         self.register_outputs({})
 
-    def _upload(self, model: str, files: Mapping[str, Path], data: Path | None) -> Artifact:
-        sha256 = digest(files)
-        folder = f"models/{model}/{sha256[:12]}"
+    def _upload(self, version: Upload) -> Artifact:
+        sha256 = digest(version.files)
+        folder = f"models/{version.model}/{sha256[:12]}"
         uploaded = [
             self._store(
-                model,
-                f"artifact-{sha256[:8]}" + (f"-{name}" if len(files) > 1 else ""),
+                version,
+                ("artifact", sha256[:8], *([name] if len(version.files) > 1 else [])),
                 f"{folder}/{name}",
                 path,
                 "application/octet-stream",
-                before="artifact" + (f"-{name}" if len(files) > 1 else ""),
             )
-            for name, path in files.items()
+            for name, path in version.files.items()
         ]
         # Known when all of them are there.
         folder_there = pulumi.Output.all(*uploaded).apply(lambda _: folder)
         return Artifact(
             pulumi.Output.concat("gs://", self._bucket, "/", folder_there),
             sha256,
-            self._keep(model, data) if data else None,
+            self._keep(version, version.training) if version.training else None,
         )
 
-    def _keep(self, model: str, data: Path) -> pulumi.Output[str]:
+    def _keep(self, version: Upload, data: Path) -> pulumi.Output[str]:
         """Beside the artifact's folder, not in it: containers load all that is there."""
         sha256 = hashlib.sha256(data.read_bytes()).hexdigest()
         stored = self._store(
-            model,
-            f"training-{sha256[:8]}",
-            f"models/{model}/training/{sha256[:12]}{data.suffix}",
+            version,
+            ("training", sha256[:8]),
+            f"models/{version.model}/training/{sha256[:12]}{data.suffix}",
             data,
             "text/csv" if data.suffix == ".csv" else "application/jsonl",
-            before="training",
         )
         return pulumi.Output.concat("gs://", self._bucket, "/", stored)
 
     def _store(
-        self, model: str, resource: str, name: str, path: Path, content_type: str, before: str
+        self, version: Upload, what: tuple[str, ...], name: str, path: Path, content_type: str
     ) -> pulumi.Output[str]:
-        """The name of an object, once it is there; `before` is what its resource was called when
-        names did not hold the content."""
-        return gcp.storage.BucketObject(
-            f"{model}-{resource}",
-            bucket=self._bucket,
-            name=name,
-            source=pulumi.FileAsset(str(path)),
-            content_type=content_type,
-            opts=pulumi.ResourceOptions(
-                parent=self, aliases=[pulumi.Alias(name=f"{model}-{before}")]
-            ),
-        ).name
+        """The name of an object, once it is there; `what` it is, its digest, and its file's name.
+
+        Before names held the content, resources were called the same without the digest.
+        """
+        if name not in self._stored:
+            kind, _, *file = what
+            before = pulumi.Alias(name="-".join([version.model, kind, *file]))
+            self._stored[name] = gcp.storage.BucketObject(
+                "-".join([version.model, *what]),
+                bucket=self._bucket,
+                name=name,
+                source=pulumi.FileAsset(str(path)),
+                content_type=content_type,
+                opts=pulumi.ResourceOptions(
+                    parent=self, aliases=None if version.canary else [before]
+                ),
+            ).name
+        return self._stored[name]

@@ -20,7 +20,17 @@ from pydantic.alias_generators import to_camel, to_snake
 from components import permissions
 from components.capacity import ServingQuota
 from components.fields import Frozen, nearest
-from components.models import Accelerator, Autoscaling, Container, Model, Probe, Training, files
+from components.models import (
+    Accelerator,
+    Autoscaling,
+    Canary,
+    CanaryGuard,
+    Container,
+    Model,
+    Probe,
+    Training,
+    files,
+)
 from components.settings import Alerts, DeviceRegistry, Drift, Federation, RequestLog, Settings
 
 IMPERSONATE: Final = "PREDICTIVE_MAINTENANCE_IMPERSONATE"
@@ -39,6 +49,8 @@ OWN: Final = frozenset({"layer", "settingsFrom", *SECRET})
 
 NESTED: Final[Mapping[str, type[Frozen]]] = {
     "models": Model,
+    "canary": Canary,
+    "canaryGuard": CanaryGuard,
     "training": Training,
     "container": Container,
     "startupProbe": Probe,
@@ -200,22 +212,29 @@ def parse(raw: Mapping[str, str], root: Path) -> Settings:
     models = values.get("models")
     for index, model in enumerate(models if isinstance(models, list) else ()):
         fields = model if isinstance(model, dict) else {}
-        training = fields.get("training")
-        data = training.get("data") if isinstance(training, dict) else None
-        for key, path in (("artifact", fields.get("artifact")), ("training.data", data)):
-            if not isinstance(path, str) or (root / path).is_file():
-                continue
-            if key == "artifact" and any(files(root / path)):
-                continue
-            problems.append(
-                f"models[{index}].{key}: {path!r} is no file in {root}, and no folder with files; "
-                "train one (`make model`) or correct the path"
-                if key == "artifact"
-                else f"models[{index}].{key}: {path!r} is no file in {root}; correct the path"
-            )
+        problems += _missing(f"models[{index}]", fields, root)
+        problems += _missing(f"models[{index}].canary", fields.get("canary"), root)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _missing(at: str, fields: Any, root: Path) -> Iterable[str]:
+    """Files of a model, or of its canary, that are not there."""
+    given: Mapping[str, Any] = fields if isinstance(fields, dict) else {}
+    artifact, training = given.get("artifact"), given.get("training")
+    data = training.get("data") if isinstance(training, dict) else None
+    if isinstance(artifact, str) and not _there(root / artifact):
+        yield (
+            f"{at}.artifact: {artifact!r} is no file in {root}, and no folder with files; train "
+            "one (`make model`) or correct the path"
+        )
+    if isinstance(data, str) and not (root / data).is_file():
+        yield f"{at}.training.data: {data!r} is no file in {root}; correct the path"
+
+
+def _there(artifact: Path) -> bool:
+    return artifact.is_file() or any(files(artifact))
 
 
 def _decoded(value: str) -> Any:

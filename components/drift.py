@@ -11,7 +11,6 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components import settings as stack
-from components.artifacts import Artifact
 from vertexops.sdk import MonitoringJob, MonitoringObjectiveArgs
 
 NAME: Final = "predictive-maintenance-drift"
@@ -21,13 +20,21 @@ HOUR, DAY = 3600, 86_400
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A version's full name, the `gs://` name of what it was trained on, and what it predicts."""
+
+    version: pulumi.Input[str]
+    uri: pulumi.Input[str]
+    target: str
+
+
+@dataclass(frozen=True)
 class DriftArgs:
     settings: stack.Settings
     drift: stack.Drift
     bucket: pulumi.Input[str]
     """Of the artifacts."""
-    artifacts: Mapping[str, Artifact]
-    """By model."""
+    trained: Sequence[Trained]
     endpoint: pulumi.Input[str]
     """Its full name."""
     models: pulumi.Output[Any]
@@ -65,17 +72,18 @@ class Drift(pulumi.ComponentResource):
             content_type="application/yaml",
             opts=pulumi.ResourceOptions(parent=self, provider=args.beside),
         )
-        training = {
-            id: artifact.training
-            for id, artifact in args.artifacts.items()
-            if artifact.training is not None
-        }
+        trained = [[it.version, it.uri, it.target] for it in args.trained]
         MonitoringJob(
             "drift",
             endpoint=args.endpoint,
             display_name=NAME,
-            objectives=pulumi.Output.all(args.models, training).apply(
-                lambda known: [self._objective(model, known[1]) for model in known[0]]
+            objectives=pulumi.Output.all(args.models, trained).apply(
+                lambda known: [
+                    self._objective(
+                        model, {version: (uri, target) for version, uri, target in known[1]}
+                    )
+                    for model in known[0]
+                ]
             ),
             sampling_rate=drift.sample_percent / 100,
             interval_hours=drift.interval_hours,
@@ -93,21 +101,19 @@ class Drift(pulumi.ComponentResource):
             self._alert(sensor)
         self.register_outputs({})
 
-    def _objective(self, deployed: Any, training: Mapping[str, str]) -> MonitoringObjectiveArgs:
+    def _objective(
+        self, deployed: Any, trained: Mapping[str, tuple[str, str]]
+    ) -> MonitoringObjectiveArgs:
         """Drift of a deployed model's readings, and skew where it is known what it learned from."""
-        drift, uri = self._args.drift, training.get(deployed.display_name)
+        drift = self._args.drift
         thresholds = dict(drift.thresholds)
-        if uri is None:
+        if deployed.model not in trained:
             return MonitoringObjectiveArgs(
                 deployed_model_id=deployed.id,
                 drift_thresholds=thresholds,
                 default_drift_threshold=drift.threshold,
             )
-        target = next(
-            model.training.target
-            for model in self._args.settings.models
-            if model.id == deployed.display_name and model.training
-        )
+        uri, target = trained[deployed.model]
         return MonitoringObjectiveArgs(
             deployed_model_id=deployed.id,
             drift_thresholds=thresholds,

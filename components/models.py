@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
     Field,
@@ -143,6 +144,51 @@ class Container(Frozen):
         return {key: value for key, value in set_.items() if value not in ({}, [])}
 
 
+class OwnImage(Frozen):
+    """An image alone; how it runs is as it was."""
+
+    image: Image
+
+
+class Canary(Frozen):
+    """Another version of an entry's model, on `percent` of the entry's traffic. What it leaves out
+    is as the entry has it, but that it has no fewer replicas than its share of the entry's."""
+
+    percent: Percent
+    artifact: str | None = None
+    source: ModelName | None = None
+    container: OwnImage | None = None
+    training: Training | None = None
+    min_replicas: Replicas | None = None
+    max_replicas: Replicas | None = None
+
+    @model_validator(mode="after")
+    def _is_another_one(self) -> Canary:
+        if not (self.artifact or self.source or self.container):
+            raise ValueError(
+                "has nothing to try: give it an `artifact`, a container with an `image`, or the "
+                "`source` of another version"
+            )
+        if self.source and (self.artifact or self.container):
+            raise ValueError("has a `source`, to look up, and what is uploaded: give it one")
+        if self.training and not self.artifact:
+            raise ValueError("has `training` data, which is stored beside an `artifact`")
+        return self
+
+
+class CanaryGuard(Frozen):
+    """What canaries are held to before they get more of their entry's traffic: requests, failed
+    ones and latency of the last minutes, in Cloud Monitoring. 0 for a latency is any."""
+
+    window_minutes: Annotated[int, Field(ge=1, le=1_440)] = 10
+    min_requests: Annotated[int, Field(ge=1)] = 100
+    error_percent: Annotated[float, Field(ge=0, le=100)] = 1
+    latency_ms: Annotated[float, Field(ge=0)] = 0
+    latency_ratio: Annotated[float, Field(ge=0)] = 1.5
+    when_too_few: Literal["stop", "go"] = "stop"
+    start_percent: Percent = 20
+
+
 class Repository(NamedTuple):
     """A repository of images."""
 
@@ -208,6 +254,7 @@ class Model(Frozen):
     artifact: str | None = None
     source: ModelName | None = None
     training: Training | None = None
+    canary: Canary | None = None
     machine_type: MachineType | None = None
     accelerator: Accelerator | None = None
     min_replicas: Replicas | None = None
@@ -236,6 +283,31 @@ class Model(Frozen):
             raise ValueError("has `training` data, which is stored beside an `artifact`")
         return self
 
+    @model_validator(mode="after")
+    def _is_tried_by_its_like(self) -> Model:
+        canary = self.canary
+        if canary is None:
+            return self
+        if self.source and not canary.source:
+            raise ValueError(
+                "is looked up, and so has its canary to be: give that the `source` of another "
+                "version of the model"
+            )
+        if canary.source and not self.source:
+            raise ValueError(
+                "is uploaded, and so has its canary to be: give that an `artifact`, or a "
+                "container with an `image`, instead of a `source`"
+            )
+        if canary.source and self.source:
+            if canary.source.partition("@")[0] != self.source.partition("@")[0]:
+                raise ValueError(f"has a canary of another model, {canary.source}")
+            same = canary.source == self.source
+        else:
+            same = canary.artifact == self.artifact and not canary.container
+        if same:
+            raise ValueError("is its own canary: take `canary` out, or give it another version")
+        return self
+
     @property
     def uploaded(self) -> bool:
         return self.source is None
@@ -248,6 +320,19 @@ class Model(Frozen):
     @property
     def source_region(self) -> str:
         return self.source.split("/")[3] if self.source else ""
+
+
+class Version(NamedTuple):
+    """What is deployed: `model` is an entry as far as its own version goes, or its canary as if
+    that were one."""
+
+    model: Model
+    canary: bool = False
+
+    @property
+    def name(self) -> str:
+        """What tells it from all others; no model's id has a dot."""
+        return f"{self.model.id}.canary" if self.canary else self.model.id
 
 
 def readable(given: list[Any], wrong: list[Any]) -> tuple[Model, ...]:
@@ -270,9 +355,10 @@ def _repositories(models: tuple[Model, ...], others: Mapping[str, Any]) -> Itera
     """Where images are pulled from, as far as they can be read."""
     for model in models:
         own = model.container.image if isinstance(model.container, Container) else None
-        image = own or others.get("serving_container")
-        if not model.source and image and (found := private_repository(image)):
-            yield found
+        tried = model.canary.container if isinstance(model.canary, Canary) else None
+        for image in (own or others.get("serving_container"), tried and tried.image):
+            if not model.source and image and (found := private_repository(image)):
+                yield found
 
 
 def model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
@@ -329,6 +415,8 @@ def model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iter
                 f"[{index}]: minReplicas, {least}, is more than maxReplicas, {most}; the entry has "
                 "what it leaves out from the settings of all models: give it both"
             )
+        if isinstance(model.canary, Canary):
+            yield from _canary_problems(f"[{index}].canary", model, model.canary, most)
         container = model.container
         what, brought = "artifact", model.artifact
         if not model.artifact and isinstance(container, Container):
@@ -338,3 +426,19 @@ def model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iter
                 f"[{index}].{what}: {brought!r} cannot be uploaded, for deployerMay has "
                 "no 'register'; add it, or look the model up with `source`"
             )
+
+
+def _canary_problems(at: str, model: Model, canary: Canary, most: Any) -> Iterator[str]:
+    """What is wrong between an entry and its canary; `most` are the replicas that it may have."""
+    traffic, percent = getattr(model, "traffic", None), canary.percent
+    if isinstance(traffic, int) and traffic * percent % 100:
+        step = 100 // math.gcd(traffic, 100)
+        below = percent // step * step
+        yield (
+            f"{at}.percent: {percent} % of the {traffic} % of traffic that the model has is "
+            f"{traffic * percent / 100:g} %, and an endpoint's traffic is split by whole percents; "
+            f"{below} or {below + step} would do"
+        )
+    most = canary.max_replicas or most
+    if canary.min_replicas and isinstance(most, int) and canary.min_replicas > most:
+        yield f"{at}.minReplicas: {canary.min_replicas} is more than maxReplicas, {most}"

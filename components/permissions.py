@@ -88,6 +88,7 @@ SOURCE: Final = "source"
 PULL: Final = "pull"
 OWN_REGISTRY: Final = "own-registry"
 OWN_BUCKET: Final = "own-bucket"
+CANARY: Final = "canary"
 REVIEW: Final = "review"
 INVITE: Final = "invite"
 CALL: Final = "call"
@@ -111,6 +112,7 @@ FOLLOWING: Final = {
     PULL: "an image is in a repository of another project",
     OWN_REGISTRY: "a model is looked up in this project's own registry",
     OWN_BUCKET: "its artifact is in a bucket that the stack does not make",
+    CANARY: "a version of a model is tried on a part of its traffic",
     REVIEW: "pull requests are previewed",
     INVITE: "previewMember previews them",
     CALL: "others than telemetry ask for predictions",
@@ -205,6 +207,11 @@ NEEDS: Final[tuple[Need, ...]] = (
     *_rows(DEPLOYER, "deployer", PROJECT,
         ("retire the endpoint",     "aiplatform endpoints.delete",               "aiplatform.endpoints.delete"),
         when=RETIRE,
+    ),
+    # docs monitoring/access-control names permissions after methods.
+    *_rows(DEPLOYER, "deployer", PROJECT,
+        ("measure a canary",        "monitoring timeSeries.list",                "monitoring.timeSeries.list"),
+        when=CANARY,
     ),
     # The deployer's work, for the watch follows the ids of each rollout. What it is compared with is
     # read by Vertex AI's agent, whose own role lets it read the buckets of its project.

@@ -7,9 +7,9 @@ from pathlib import Path
 import pulumi
 
 from components import permissions as table
-from components.artifacts import Uploads, UploadsArgs, files_of
+from components.artifacts import Upload, Uploads, UploadsArgs, files_of
 from components.devices import Devices, DevicesArgs
-from components.drift import Drift, DriftArgs
+from components.drift import Drift, DriftArgs, Trained
 from components.foundation import Ground, Providers
 from components.observability import Observability, ObservabilityArgs
 from components.routing import Consumers, ConsumersArgs, Routing, RoutingArgs
@@ -33,14 +33,16 @@ def declare(
             UploadsArgs(
                 settings.artifacts_bucket,
                 {
-                    it.id: files_of(root / it.artifact, settings.image(it))
-                    for it in settings.models
-                    if it.artifact
-                },
-                {
-                    it.id: root / it.training.data
-                    for it in settings.models
-                    if it.training and settings.drift
+                    it.name: Upload(
+                        it.model.id,
+                        files_of(root / it.model.artifact, settings.image(it.model)),
+                        root / it.model.training.data
+                        if it.model.training and settings.drift
+                        else None,
+                        it.canary,
+                    )
+                    for it in settings.versions
+                    if it.model.artifact
                 },
             ),
             pulumi.ResourceOptions(providers=beside.all, depends_on=[ground.ready]),
@@ -53,7 +55,7 @@ def declare(
         )
     serving = Serving(
         "serving",
-        ServingArgs(settings, ground.endpoint, uploads.by_model if uploads else {}, ground.parts),
+        ServingArgs(settings, ground.endpoint, uploads.by_version if uploads else {}, ground.parts),
         pulumi.ResourceOptions(providers=deployer.all, depends_on=[ground.ready]),
     )
     parts: list[pulumi.Resource | None] = [uploads, observability, serving]
@@ -84,7 +86,7 @@ def declare(
                 settings,
                 settings.drift,
                 settings.artifacts_bucket,
-                uploads.by_model,
+                _trained(settings, uploads, serving),
                 ground.endpoint,
                 serving.deployed_models,
                 observability.channels if observability else (),
@@ -94,4 +96,14 @@ def declare(
         )
         parts.append(drift)
     pulumi.export("deployedModels", serving.deployed_models)
+    pulumi.export("rolledOut", serving.rolled_out)
     return [part for part in parts if part], serving.deployed_models
+
+
+def _trained(settings: Settings, uploads: Uploads, serving: Serving) -> list[Trained]:
+    """Versions of which it is known what they were trained on."""
+    return [
+        Trained(serving.versions[it.name], uri, it.model.training.target)
+        for it in settings.versions
+        if it.model.training and (uri := uploads.by_version[it.name].training) is not None
+    ]

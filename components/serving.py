@@ -12,10 +12,10 @@ import pulumi
 
 from components import permissions
 from components.artifacts import Artifact
-from components.models import Model
+from components.models import Version
 from components.settings import Settings
 from vertexops import forms
-from vertexops.sdk import ModelRollout, RegisteredModel
+from vertexops.sdk import CanaryArgs, CanaryGuardArgs, ModelRollout, RegisteredModel
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ServingArgs:
     endpoint: pulumi.Input[str]
     """Its full name."""
     artifacts: Mapping[str, Artifact]
-    """Model id → its uploaded artifact, for the models that have one."""
+    """Version's name → its uploaded artifact, for the versions that have one."""
     ground: Sequence[pulumi.Resource]
     """What the rollout stands on: on the way down who asks keeps the right to, until nobody
     answers any more."""
@@ -54,18 +54,31 @@ class Serving(pulumi.ComponentResource):
     """
 
     deployed_models: pulumi.Output[object]
+    rolled_out: pulumi.Output[object]
+    versions: Mapping[str, pulumi.Output[str]]
+    """Version's name → projects/P/locations/L/models/M@V."""
 
     def __init__(
         self, name: str, args: ServingArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("predictive-maintenance:components:Serving", name, None, opts)
         settings = args.settings
+        self._content: set[str] = set()
+        self.versions = {
+            it.name: self._registered(it, args).version_name for it in settings.versions
+        }
+        guard = settings.canary_guard
+        canaries = [
+            CanaryArgs(model=self.versions[it.name], predecessor=self.versions[it.model.id])
+            for it in settings.versions
+            if it.canary
+        ]
         rollout = ModelRollout(
             "rollout",
             endpoint=args.endpoint,
             models=[
                 {
-                    "model": self._registered(model, args).version_name,
+                    "model": self.versions[name],
                     "traffic": model.traffic,
                     "machine_type": served.machine_type,
                     "min_replicas": served.min_replicas,
@@ -80,8 +93,12 @@ class Serving(pulumi.ComponentResource):
                     "spot": served.spot or None,
                     "enable_access_logging": served.access_logging or None,
                 }
-                for model, served in ((it, settings.served(it)) for it in settings.models)
+                for name, model, served in (
+                    (it.name, it.model, settings.served(it.model)) for it in settings.versions
+                )
             ],
+            canaries=canaries or None,
+            canary_guard=CanaryGuardArgs(**guard.model_dump()) if canaries else None,
             deadline_seconds=settings.rollout_deadline,
             adopt_foreign=settings.adopt_foreign or None,
             opts=pulumi.ResourceOptions(
@@ -89,20 +106,28 @@ class Serving(pulumi.ComponentResource):
             ),
         )
         self.deployed_models = rollout.deployed_models
+        self.rolled_out = rollout.rolled_out
         self.register_outputs({})
 
-    def _registered(self, model: Model, args: ServingArgs) -> RegisteredModel:
-        child = pulumi.ResourceOptions(parent=self)
+    def _registered(self, version: Version, args: ServingArgs) -> RegisteredModel:
+        model, settings = version.model, args.settings
         if model.source:
-            return RegisteredModel(model.id, model=model.source, opts=child)
-        settings, artifact = args.settings, args.artifacts.get(model.id)
-        image = settings.image(model)
+            child = pulumi.ResourceOptions(parent=self)
+            return RegisteredModel(version.name, model=model.source, opts=child)
+        image, artifact = settings.image(model), args.artifacts.get(version.name)
         sha256 = artifact.sha256 if artifact else image_digest(image)
         container = settings.served(model).container.specification
+        name = f"{model.id}-{content(sha256, image, container)}"
+        if name in self._content:
+            raise pulumi.RunError(
+                f"models: {model.id} and its canary have the same content: take `canary` out, or "
+                "give it another artifact"
+            )
+        self._content.add(name)
         # What it was called when names did not hold the content.
-        before = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=model.id)])
+        before = None if version.canary else [pulumi.Alias(name=model.id)]
         return RegisteredModel(
-            f"{model.id}-{content(sha256, image, container)}",
+            name,
             project=settings.project,
             location=settings.region,
             model_id=settings.named(model.id),
@@ -112,5 +137,5 @@ class Serving(pulumi.ComponentResource):
             artifact_hash=sha256,
             container_image_uri=image,
             container=container or None,
-            opts=pulumi.ResourceOptions.merge(child, before),
+            opts=pulumi.ResourceOptions(parent=self, aliases=before),
         )

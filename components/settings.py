@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -59,10 +60,12 @@ from components.models import (
     REQUIRED,
     Accelerator,
     Autoscaling,
+    CanaryGuard,
     Container,
     Model,
     Repository,
     Served,
+    Version,
     model_problems,
     private_repository,
     readable,
@@ -206,6 +209,7 @@ class Settings(Frozen):
     access_logging: bool
     container: Container
     models: tuple[Model, ...]
+    canary_guard: CanaryGuard
     rollout_seconds: Annotated[int, Field(ge=0, le=86_400)]
     sensors: tuple[Sensor, ...]
     risk_percent: Annotated[int, Field(ge=1, le=99)]
@@ -418,12 +422,41 @@ class Settings(Frozen):
         return Served(**{k: getattr(self, k) if v is None else v for k, v in own.items()})
 
     @property
+    def versions(self) -> tuple[Version, ...]:
+        """What is deployed: of each entry its own version, and its canary, each with its share of
+        the endpoint's traffic."""
+        return tuple(version for model in self.models for version in self._versions(model))
+
+    def _versions(self, model: Model) -> tuple[Version, ...]:
+        canary = model.canary
+        if canary is None:
+            return (Version(model),)
+        share, served = model.traffic * canary.percent // 100, self.served(model)
+        most = canary.max_replicas or served.max_replicas
+        # All of the entry's replicas only where it has all of its traffic.
+        least = math.ceil(served.min_replicas * canary.percent / 100)
+        tried: dict[str, Any] = {
+            "traffic": share,
+            "canary": None,
+            "artifact": canary.artifact or model.artifact,
+            "source": canary.source,
+            "training": canary.training if canary.artifact else model.training,
+            "min_replicas": canary.min_replicas or min(max(least, 1), most),
+            "max_replicas": most,
+        }
+        if canary.container:
+            image = {"image": canary.container.image}
+            tried["container"] = served.container.model_copy(update=image)
+        own = model.model_copy(update={"traffic": model.traffic - share, "canary": None})
+        return Version(own), Version(model.model_copy(update=tried), canary=True)
+
+    @property
     def rollout_deadline(self) -> int:
         """Seconds for a rollout: its models are deployed one after the other.
 
         How long a looked-up model may take is not known beforehand.
         """
-        each = (self.served(it).container.deployment_timeout_seconds for it in self.models)
+        each = (self.served(it.model).container.deployment_timeout_seconds for it in self.versions)
         longest = sum(max(seconds or 0, DEPLOYMENT_SECONDS) for seconds in each)
         return self.rollout_seconds or longest
 
@@ -442,7 +475,7 @@ class Settings(Frozen):
     @property
     def repositories(self) -> tuple[Repository, ...]:
         """Those of another project that images are pulled from."""
-        images = (self.image(model) for model in self.models if model.uploaded)
+        images = (self.image(it.model) for it in self.versions if it.model.uploaded)
         found = dict.fromkeys(filter(None, map(private_repository, images)))
         return tuple(it for it in found if it.project != self.project)
 
@@ -480,6 +513,7 @@ class Settings(Frozen):
             permissions.PULL: self.repositories,
             permissions.OWN_REGISTRY: self.own_registry,
             permissions.OWN_BUCKET: self.own_bucket,
+            permissions.CANARY: any(model.canary for model in self.models),
             permissions.REVIEW: self.preview_member or self.federation,
             permissions.INVITE: self.preview_member,
             permissions.CALL: self.callers,

@@ -135,6 +135,11 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
             model["artifact"] = str(file.parent if model["artifact"].endswith("/") else file)
         if "training" in model:
             model["training"]["data"] = str(training(models, model["id"]))
+        canary = model.get("canary", {})
+        if "artifact" in canary:
+            canary["artifact"] = str(artifact(models, f"{model['id']}-canary", depth=12))
+        if "training" in canary:
+            canary["training"]["data"] = str(training(models, f"{model['id']}-canary"))
     settings = parse(raw(values), ROOT)
     platform = callers.caller(settings.platform_member, "engineer")
     here = Environment(stack, values, settings, platform, _reviewer(settings), overrides)

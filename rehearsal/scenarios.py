@@ -14,6 +14,7 @@ from components.apis import SERVICES
 from components.settings import Settings
 from rehearsal import (
     adopting,
+    canaries,
     causes,
     colleague,
     devices,
@@ -323,6 +324,7 @@ SCENARIOS: Final[dict[str, Callable[[Report], bool]]] = {
     "pull-request": pull_request,
     "devices": tell_devices,
     "adopt": adopt,
+    "canary": canaries.canary,
     "state": state_bucket,
     "two-layers": splitting.two_layers,
     "three-regions": regions.three_regions,

@@ -15,6 +15,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,21 @@ def readings() -> tuple[Any, Any]:
     return rows[:, :-1], rows[:, -1]
 
 
-def train(path: Path, *, depth: int = 8) -> Path:
+class Slow:
+    """A model that takes `seconds` longer for each request."""
+
+    def __init__(self, model: Any, seconds: float) -> None:
+        self.model, self.seconds = model, seconds
+
+    def predict(self, values: Any) -> Any:
+        time.sleep(self.seconds)
+        return self.model.predict(values)
+
+
+def train(path: Path, *, depth: int = 8, sensors: int = len(SENSORS), seconds: float = 0) -> Path:
     """Write a trained model to `path`. It predicts the risk of a failure, from 0 to 1.
+
+    One that knows fewer `sensors` than readings have fails on each; with `seconds` it is slow.
 
     A regressor on the labels, for a prebuilt scikit-learn container answers with `predict`, which
     for a classifier would be the bare label. One tree: a forest tells no more failures apart, and
@@ -51,8 +65,10 @@ def train(path: Path, *, depth: int = 8) -> Path:
     from sklearn.tree import DecisionTreeRegressor
 
     values, labels = readings()
-    model = DecisionTreeRegressor(max_depth=depth, random_state=0)
-    model.fit(values[:TRAINED_ON], labels[:TRAINED_ON])
+    model: Any = DecisionTreeRegressor(max_depth=depth, random_state=0)
+    model.fit(values[:TRAINED_ON, :sensors], labels[:TRAINED_ON])
+    if seconds:
+        model = Slow(model, seconds)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Whole as soon as it is there: other rehearsals may be looking for the same model.
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:

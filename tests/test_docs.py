@@ -78,6 +78,7 @@ AS_THE_PREVIEW_ACCOUNT: Final = (
 """After that."""
 REHEARSALS: Final = "tests/rehearsal/test_rehearsals.py::test_"
 CRASHES: Final = "tests/rehearsal/test_crashes.py::test_"
+TRIED: Final = f"{REHEARSALS}a_canary_is_promoted_and_rolled_back_and_bad_ones_are_stopped"
 MISSING: Final = f"{REHEARSALS}what_is_missing_shows_as_googles_own_error"
 CAUSES: Final = "tests/rehearsal/test_causes.py::test_every_cause_is_explained_and_cured"
 KEPT: Final = (
@@ -136,6 +137,8 @@ BY_OTHER_TESTS: Final = {
     "rehearsal scenario registry-editor-only":
         f"{REHEARSALS}the_threads_story_is_played_and_cured",
     "rehearsal scenario model-update": f"{REHEARSALS}a_model_update_fails_no_prediction",
+    "rehearsal scenario canary": TRIED,
+    "pulumi stack output rolledOut": TRIED,
     "rehearsal scenario pull-request":
         f"{REHEARSALS}a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permission",
     "rehearsal up prod": f"{REHEARSALS}prod_is_rehearsed_and_refuses_to_be_destroyed",

@@ -39,6 +39,7 @@ GOOD = {
     "labels": "{}",
     "requestLogPercent": "100",
     "models": json.dumps([UPLOADED, LOOKED_UP]),
+    "canaryGuard": "{}",
     "sourceArtifactsBucket": "iot-models-artifacts",
     "servingContainer": "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-5:latest",
     "machineType": "n1-standard-2",

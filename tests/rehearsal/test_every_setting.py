@@ -109,6 +109,7 @@ def image_of(project: str) -> dict[str, Any]:
     return {"id": "shuttle-own", "traffic": 0, "container": {"image": image}}
 
 
+CANARY = {"artifact": "trained", "percent": 10}
 PIPELINES = "iot-staging-pipelines"
 
 
@@ -418,10 +419,35 @@ CHANGES = (
         (
             Case(
                 "models",
+                [models(90, 10)[0] | {"canary": CANARY}, models(90, 10)[1]],
+                {
+                    *("create BucketObject", "create RegisteredModel", "update ModelRollout"),
+                    *("update Subscription", "update IAMCustomRole", "update AccessReady"),
+                },
+                lambda s: sorted(s.endpoint()["trafficSplit"].values()) == [9, 10, 81],
+            ),
+            Case("canaryGuard", {"latencyRatio": 0, "whenTooFew": "go"}, set()),
+        )
+    ),
+    Group(
+        (
+            Case(
+                "models",
+                [models(90, 10)[0] | {"canary": CANARY | {"percent": 50}}, models(90, 10)[1]],
+                {"update ModelRollout"},
+                lambda s: sorted(s.endpoint()["trafficSplit"].values()) == [10, 45, 45],
+            ),
+        ),
+    ),
+    Group(
+        (
+            Case(
+                "models",
                 models(40, 60),
                 {
                     *("create BucketObject", "delete BucketObject", *ANOTHER_VERSION),
                     *("update ModelRollout", "update Subscription"),
+                    *("update IAMCustomRole", "update AccessReady"),
                 },
                 lambda s: sorted(s.endpoint()["trafficSplit"].values()) == [40, 60],
             ),

@@ -183,6 +183,17 @@ def test_a_model_update_fails_no_prediction() -> None:
 
 
 @pytest.mark.sweep
+def test_a_canary_is_promoted_and_rolled_back_and_bad_ones_are_stopped() -> None:
+    """The scenario fails when a share is off by more than 3 points, when a prediction fails before
+    a bad version is there, and when a bad one is not stopped or has changed anything."""
+    code, output, _ = play("scenario", "canary")
+    assert code == 0, output
+    assert len(re.findall(r"% of [34],\d+ requests; 0 failed", output)) == 4, output
+    for stage in ("a slow one", "a failing one", "one with too few requests", "destroy"):
+        assert f"✓ {stage}" in output, output
+
+
+@pytest.mark.sweep
 def test_a_reviewer_sees_what_a_pull_request_changes_and_needs_no_spare_permission() -> None:
     code, output, _ = play("scenario", "pull-request")
     assert code == 0, output

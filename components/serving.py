@@ -137,5 +137,6 @@ class Serving(pulumi.ComponentResource):
             artifact_hash=sha256,
             container_image_uri=image,
             container=container or None,
+            is_default=False if version.canary else None,
             opts=pulumi.ResourceOptions(parent=self, aliases=before),
         )

@@ -138,12 +138,13 @@ class RegisteredModel(Kind):
         return self.google.vertex(location)
 
     def _adopt(self, registry: Registry, parent: str, inputs: Props, waiting: Waiting) -> str:
-        """The version that an earlier run made of the same content, made the default; or ''."""
+        """The version that an earlier run made of the same content, with its aliases; or ''."""
         version = _get(registry, f"{parent}@{content_alias(inputs)}", waiting)
         if version is None:
             return ""
         name = _outputs(version, parent)["versionName"]
-        missing = {"default", *inputs.get("versionAliases", [])} - set(version["versionAliases"])
+        wanted = {*_default(inputs), *inputs.get("versionAliases", [])}
+        missing = wanted - set(version["versionAliases"])
         if missing:
             waiting.call(registry.merge_aliases, name, sorted(missing))
         self._patch(registry, name, inputs, _inputs(version, inputs), waiting)
@@ -169,7 +170,7 @@ class RegisteredModel(Kind):
                 "versionDescription": f"artifact {inputs['artifactHash']}",
                 "versionAliases": [
                     content_alias(inputs),
-                    "default",
+                    *_default(inputs),
                     *inputs.get("versionAliases", []),
                 ],
             },
@@ -245,8 +246,9 @@ class RegisteredModel(Kind):
     ) -> Props:
         waiting = Waiting(context, DEADLINE, self.clock)
         registry = self._registry(inputs["location"])
-        before = set(old_inputs.get("versionAliases", []))
-        after = set(inputs.get("versionAliases", []))
+        before = {*_default(old_inputs), *old_inputs.get("versionAliases", [])}
+        # Another version takes the default: a model always has one.
+        after = {*_default(inputs), *inputs.get("versionAliases", []), *(before & {"default"})}
         aliases = sorted(after - before) + [f"-{alias}" for alias in sorted(before - after)]
         try:
             self._patch(registry, id, inputs, old_inputs, waiting)
@@ -329,6 +331,10 @@ def _get(registry: Registry, name: str, waiting: Waiting) -> Json | None:
         if error.code == 404:
             return None
         raise
+
+
+def _default(inputs: Props) -> list[str]:
+    return ["default"] if inputs.get("isDefault", True) else []
 
 
 def _parent(inputs: Props) -> str:

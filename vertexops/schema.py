@@ -238,6 +238,11 @@ RESOURCES = {
                 "containerImageUri": _property(STRING, "Serving container image."),
                 "container": {"$ref": f"#/types/{NAME}:index:Container"},
                 "versionAliases": _property(STRINGS, "Aliases besides `default` and our own."),
+                "isDefault": _property(
+                    BOOLEAN,
+                    "Whether it takes the alias `default`; default true. Of a model's first "
+                    "version Google makes it the default in any case.",
+                ),
                 "serviceAccount": _property(STRING, "Account that reads the artifact at upload."),
             },
             (),

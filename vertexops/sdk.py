@@ -135,13 +135,15 @@ class _RegisteredModelArgs:
         "versionAliases", default=None
     )
     service_account: pulumi.Input[str] | None = pulumi.property("serviceAccount", default=None)
+    is_default: pulumi.Input[bool] | None = pulumi.property("isDefault", default=None)
 
 
 class RegisteredModel(_Resource):
     """One version of a model in the Vertex AI Model Registry.
 
     Give `model` alone to look up a version, in any project. Otherwise the artifact is uploaded as a
-    new version, and any change of it makes another version, before the old one is deleted.
+    new version, and any change of it makes another version, before the old one is deleted. With
+    `is_default=False` those who follow `@default` stay with the version that they have.
     """
 
     name: pulumi.Output[str]
@@ -167,6 +169,7 @@ class RegisteredModel(_Resource):
         container: pulumi.Input[pulumi.InputType[ContainerArgs]] | None = None,
         version_aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         service_account: pulumi.Input[str] | None = None,
+        is_default: pulumi.Input[bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         args = _RegisteredModelArgs(
@@ -183,6 +186,7 @@ class RegisteredModel(_Resource):
             container=container,
             version_aliases=version_aliases,
             service_account=service_account,
+            is_default=is_default,
         )
         super().__init__(REGISTERED_MODEL, resource_name, args, opts)
 

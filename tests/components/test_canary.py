@@ -270,6 +270,8 @@ def test_a_promoted_canary_is_the_very_resources_that_it_was(root: Path) -> None
     promoted = declared(read(root, promoted), root)
     assert len(of_versions(tried)) == 4
     assert len(of_versions(promoted)) == 2
+    # Those who follow `@default` follow what is promoted, and nothing that is tried.
+    assert [it.pop("isDefault") for it in tried.values() if "isDefault" in it] == [False]
     assert of_versions(promoted).items() <= of_versions(tried).items()
 
 

@@ -233,7 +233,8 @@ class FakeVertex:
                 "versionAliases": [],
                 "versionCreateTime": "2026-01-01T00:00:00Z",
             }
-            for alias in body["model"]["versionAliases"]:
+            first = ["default"] if len(versions) == 1 else []
+            for alias in dict.fromkeys([*first, *body["model"]["versionAliases"]]):
                 self._move(parent, number, alias)
             return {"response": {"model": parent, "modelVersionId": number}}
 

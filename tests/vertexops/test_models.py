@@ -67,6 +67,29 @@ def test_the_next_version_belongs_to_the_model_and_becomes_the_default(world: Wo
     assert "default" in world.aliases("2") and "default" not in world.aliases("1")
 
 
+def test_a_version_that_is_not_to_be_the_default_leaves_it_where_it_is(world: World) -> None:
+    world.create(INPUTS)
+    tried = NEXT | {"isDefault": False}
+    id, outputs = world.create(tried)
+    assert world.aliases("1") == {"default", content_alias(INPUTS)}
+    assert world.aliases("2") == {content_alias(NEXT)}
+    assert world.create(tried)[0] == id and world.asked == []
+    world.kind.update(id, tried, outputs, NEXT, world.context)
+    assert "default" in world.aliases("2") and "default" not in world.aliases("1")
+
+
+def test_what_was_the_default_is_it_until_another_version_is(world: World) -> None:
+    id, outputs = world.create(INPUTS)
+    world.vertex.calls.clear()
+    world.kind.update(id, INPUTS, outputs, INPUTS | {"isDefault": False}, world.context)
+    assert world.asked == []
+
+
+def test_the_first_version_is_the_default_in_any_case(world: World) -> None:
+    world.create(INPUTS | {"isDefault": False})
+    assert "default" in world.aliases("1")
+
+
 def test_a_run_after_a_crash_adopts_the_version_it_uploaded(world: World) -> None:
     first, _ = world.create(INPUTS)
     again, _ = world.create(INPUTS)

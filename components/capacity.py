@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from components.fields import AcceleratorType, Frozen
-from components.models import Accelerator, Autoscaling, Container, Model
+from components.models import Accelerator, Autoscaling, Canary, Container, Model
 from vertexops import forms, machines
 from vertexops.machines import Gpus
 
@@ -59,6 +59,8 @@ def problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterator[s
         if not isinstance(model.autoscaling, Autoscaling):
             follow.append(gpus.count)
         if isinstance(most, int):
+            if isinstance(model.canary, Canary):
+                most += model.canary.max_replicas or most
             used["replicas"] += most
             # Of Spot VMs there are quotas of their own, of which no numbers are listed.
             if not _of(model, others, "spot"):

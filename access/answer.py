@@ -13,7 +13,6 @@ from access import advice
 from access import sentences as said
 from access.advice import ADVICE, Advice, Named
 from access.explain import (
-    AGENT_DOMAINS,
     BY_RESOURCE,
     BY_STEP,
     BY_TABLE,
@@ -141,7 +140,7 @@ class Explanation:
             )
         elif not self.needs and denial.about != "quota project":
             yield "the table has no such line" + (f" for {identity}" if identity else "")
-        if identity in table.AGENTS:
+        if identity in AGENT_ROLES:
             own = AGENT_ROLES[identity]
             if denial.permission in (roles.permissions(own) or ()):
                 yield (
@@ -243,13 +242,17 @@ class Explanation:
         project = settings.project_of(in_source) if settings else names["project"]
         if not self.who.identity:
             pulumi.insert(0, f"# if it was the {need.identity}:")
-        if need.role == table.PLATFORM:
+        if need.role in table.BEFORE:
+            said = "its own role" if need.on == table.KEY else "the platform's own role"
+            shows = "bootstrap STACK" if need.on == table.KEY else "role platform"
             pulumi.append(
-                "# the platform's own role exists before the stack: the command, by an owner; "
-                "`python -m access role platform` prints all of it"
+                f"# {said} exists before the stack: the command, by an owner; "
+                f"`python -m access {shows}` prints all of it"
             )
+            if need.on == table.KEY:
+                project = (settings and settings.key_project) or "KEY_PROJECT"
             change = f"--project={project} --add-permissions={need.permission}"
-            return pulumi, [f"gcloud iam roles update platform {change}"]
+            return pulumi, [f"gcloud iam roles update {need.role} {change}"]
         prefix = settings.role_prefix if settings else BASIC["rolePrefix"]
         id, role = role_id(prefix, need.role), f"projects/{project}/roles/"
         member, name = self._member(need.identity), need.identity.replace(" ", "-")
@@ -282,7 +285,7 @@ class Explanation:
         if principal and (identity == self.who.identity):
             return principal if ":" in principal else _as_member(principal)
         if identity in table.AGENTS:
-            return f"serviceAccount:service-NUMBER@gcp-sa-{AGENT_DOMAINS[identity]}.{_ACCOUNTS}"
+            return f"serviceAccount:{table.AGENTS[identity].format('NUMBER')}"
         if settings and identity == table.PLATFORM:
             return settings.platform_member
         if settings and identity == table.CALLER and len(settings.callers) == 1:
@@ -498,6 +501,7 @@ _SETTINGS: Final = {
     table.FEDERATE: "pulumi config set --path federation.repositoryId ID  # and ownerId, "
     "rolloutEnvironment",
     table.LABEL: "pulumi config set --path labels.KEY VALUE",
+    table.ENCRYPT: "pulumi config set kmsKey KEY",
     table.FOUNDATION: "pulumi config set --path federation.foundationEnvironment NAME",
     table.WHOLE: "pulumi config set layer whole",
     table.LAYERS: "pulumi config set layer foundation  # and a stack of layer rollout",
@@ -518,6 +522,7 @@ _WHY: Final = {
     table.INFORM: "alerts have a topic",
     table.FEDERATE: "federation is set",
     table.LABEL: "labels are set",
+    table.ENCRYPT: "kmsKey is set",
     table.WHOLE: "layer is whole",
     table.LAYERS: "layer is foundation or rollout",
     table.FOUNDATION: "federation has a foundationEnvironment",

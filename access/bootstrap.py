@@ -19,6 +19,8 @@ APIS: Final = tuple(
     f"{api}.googleapis.com" for api in ("cloudresourcemanager", "iam", "serviceusage")
 )
 """To make the role, and for the stack to switch on all others."""
+KEY_APIS: Final = ("cloudkms.googleapis.com", "iam.googleapis.com")
+STORED_BY: Final = ("bigquery.googleapis.com", "storage.googleapis.com")
 
 
 def role_file(identity: str, capabilities: Iterable[str], in_source: bool) -> dict[str, Any]:
@@ -35,8 +37,12 @@ def role_file(identity: str, capabilities: Iterable[str], in_source: bool) -> di
     }
     if not held:
         raise ValueError(f"{identity} needs nothing there")
+    return _file(identity, held)
+
+
+def _file(title: str, held: Iterable[str]) -> dict[str, Any]:
     return {
-        "title": f"Predictive maintenance: {identity}",
+        "title": f"Predictive maintenance: {title}",
         "stage": "GA",
         "includedPermissions": sorted(held),
     }
@@ -47,25 +53,22 @@ def script(settings: Settings) -> Iterator[str]:
     projects = {settings.project: False}
     if settings.source_project:
         projects[settings.source_project] = True
-    yield f"# Before the first `pulumi up`: run by an owner of {' and of '.join(projects)}."
+    owned = [*projects, *({settings.key_project} - projects.keys() - {""})]
+    yield f"# Before the first `pulumi up`: run by an owner of {' and of '.join(owned)}."
     for project, in_source in projects.items():
         yield ""
         yield from _project(settings, project, in_source)
     yield ""
+    if settings.kms_key:
+        yield from _key(settings, settings.kms_key)
+        yield ""
     yield from _given(settings)
 
 
 def _project(settings: Settings, project: str, in_source: bool) -> Iterator[str]:
-    file, of = f"{table.PLATFORM}-{project}.yaml", f"{table.PLATFORM} --project={project}"
-    content = role_file(table.PLATFORM, settings.capabilities, in_source)
     yield f"gcloud services enable {' '.join(APIS)} --project={project}"
-    yield f"cat > {file} <<'END'"
-    yield yaml.safe_dump(content, sort_keys=False) + "END"
-    yield f"if gcloud iam roles describe {of} > /dev/null 2>&1; then"
-    yield f"    gcloud iam roles update {of} --file={file} --quiet"
-    yield "else"
-    yield f"    gcloud iam roles create {of} --file={file} --quiet"
-    yield "fi"
+    content = role_file(table.PLATFORM, settings.capabilities, in_source)
+    yield from _role(settings.role_id(table.PLATFORM), project, content)
     if not in_source and settings.platform_member.startswith("serviceAccount:"):
         yield from _account(settings.email(table.PLATFORM))
     member = shlex.quote(settings.platform_member)
@@ -74,6 +77,37 @@ def _project(settings: Settings, project: str, in_source: bool) -> Iterator[str]
         f"gcloud projects add-iam-policy-binding {project} --member={member} --role={role} "
         "--condition=None > /dev/null"
     )
+
+
+def _role(id: str, project: str, content: dict[str, Any]) -> Iterator[str]:
+    file, of = f"{id}-{project}.yaml", f"{id} --project={project}"
+    yield f"cat > {file} <<'END'"
+    yield yaml.safe_dump(content, sort_keys=False) + "END"
+    yield f"if gcloud iam roles describe {of} > /dev/null 2>&1; then"
+    yield f"    gcloud iam roles update {of} --file={file} --quiet"
+    yield "else"
+    yield f"    gcloud iam roles create {of} --file={file} --quiet"
+    yield "fi"
+
+
+def _key(settings: Settings, key: str) -> Iterator[str]:
+    """Who lets Google's agents use the key, and who reads that; and two of these agents, which are
+    there once somebody has asked for them (docs storage/docs/getting-service-agent,
+    bigquery/docs/customer-managed-encryption)."""
+    yield f"gcloud services enable {' '.join(KEY_APIS)} --project={settings.key_project}"
+    for role in table.roles(settings.capabilities):
+        if role.on == table.KEY:
+            content = _file(role.key, role.permissions)
+            yield from _role(settings.role_id(role.key), settings.key_project, content)
+    yield (
+        f"gcloud kms keys add-iam-policy-binding {key} "
+        f"--member={shlex.quote(settings.platform_member)} "
+        f"--role={settings.role_name(table.PLATFORM_KEY)} > /dev/null"
+    )
+    project = settings.project
+    yield f"gcloud services enable {' '.join(STORED_BY)} --project={project}"
+    yield f"gcloud storage service-agent --project={project} > /dev/null"
+    yield f"bq show --encryption_service_account --project_id={project} > /dev/null"
 
 
 def _account(email: str) -> Iterator[str]:
@@ -97,4 +131,6 @@ def _given(settings: Settings) -> Iterator[str]:
             yield f"# - {version.model.source}"
     for bucket in filter(None, (settings.source_artifacts_bucket, settings.own_bucket)):
         yield f"# - gs://{bucket}, with its artifacts"
+    if settings.kms_key:
+        yield f"# - {settings.kms_key}"
     yield "# - a backend for Pulumi's state, such as a bucket that only the platform may read"

@@ -519,13 +519,7 @@ class Who:
     by: str = ""
 
 
-AGENT_DOMAINS: Final = {
-    table.AGENT: "aiplatform",
-    table.PUBSUB_AGENT: "pubsub",
-    table.MONITORING_AGENT: "monitoring-notification",
-}
-_AGENTS: Final = {domain: agent for agent, domain in AGENT_DOMAINS.items()}
-_AGENT: Final = re.compile(rf"service-\d+@gcp-sa-({'|'.join(_AGENTS)})\.iam\.gserviceaccount\.com")
+_AGENTS: Final = {name.format("0"): agent for agent, name in table.AGENTS.items()}
 _ACCOUNT: Final = re.compile(r"([a-z][a-z0-9-]*)@[a-z0-9.:-]+\.iam\.gserviceaccount\.com")
 _OWN: Final = {  # accounts as resources of the table
     table.DEPLOYER_ACCOUNT: table.DEPLOYER,
@@ -552,8 +546,8 @@ def identity_of(principal: str, settings: Settings | None = None) -> str:
     Without `settings` an account is told by the end of its id, for its prefix is a setting.
     """
     email = principal.partition(":")[2] or principal
-    if agent := _AGENT.fullmatch(email):
-        return _AGENTS[agent[1]]
+    if agent := _AGENTS.get(re.sub(r"-\d+@", "-0@", email)):
+        return agent
     if settings:
         members = dict.fromkeys(settings.callers, table.CALLER)
         members[settings.platform_member] = table.PLATFORM

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 from access.answer import AGENT_ROLES
-from access.explain import AGENT_DOMAINS
 from components import permissions as table
 from components import routing, telemetry
 from components.settings import Settings
@@ -25,6 +24,7 @@ IAM: Final = "https://iam.googleapis.com/v1"
 STORAGE: Final = "https://storage.googleapis.com/storage/v1"
 BIGQUERY: Final = "https://bigquery.googleapis.com/bigquery/v2"
 PUBSUB: Final = "https://pubsub.googleapis.com/v1"
+KMS: Final = "https://cloudkms.googleapis.com/v1"
 TROUBLESHOOTER: Final = "https://policytroubleshooter.googleapis.com/v3/iam:troubleshoot"
 SUPPORTED: Final = ("user:", "serviceAccount:")
 """Whom Policy Troubleshooter can be asked about (its discovery document, AccessTuple.principal)."""
@@ -99,8 +99,7 @@ class Live:
         if identity in table.ACCOUNTS:
             return self.settings.member(identity)
         if identity in table.AGENTS:
-            agent = f"service-{self.number}@gcp-sa-{AGENT_DOMAINS[identity]}"
-            return f"serviceAccount:{agent}.iam.gserviceaccount.com"
+            return f"serviceAccount:{table.AGENTS[identity].format(self.number)}"
         if identity in table.FEDERATED:
             return self.settings.federated(identity, self.number)
         if identity == table.PLATFORM:
@@ -138,6 +137,8 @@ class Live:
             return (
                 f"//bigquery.googleapis.com/{project}/datasets/{settings.dataset(telemetry.DATASET)}",
             )
+        if on == table.KEY:
+            return (f"//cloudkms.googleapis.com/{settings.kms_key}",)
         pubsub = f"//pubsub.googleapis.com/{project}"
         topics = {
             table.TOPIC: settings.named(telemetry.TOPIC),
@@ -170,6 +171,10 @@ class Live:
             (topic,) = self.places(table.TOPIC)
             for member in settings.publishers:
                 yield Grant("a publisher", settings.role_name("devicePublisher"), member, topic)
+        if settings.kms_key:
+            (key,) = self.places(table.KEY)
+            for agent in settings.key_users:
+                yield Grant(agent, table.KEY_USER, self.member(agent), key)
 
     def policy(self, place: str) -> list[Binding]:
         """The allow policy of what has this full name, asked for once. Raises GoogleError."""
@@ -189,6 +194,8 @@ class Live:
                 verb, url = "GET", f"{STORAGE}/b/{bucket}/iam?optionsRequestedPolicyVersion=3"
             case "pubsub":
                 verb, url = "GET", f"{PUBSUB}/{name}:getIamPolicy?{asked}"
+            case "cloudkms":
+                verb, url = "GET", f"{KMS}/{name}:getIamPolicy?{asked}"
             case "aiplatform":
                 verb, url = "POST", f"{self.vertex}/v1beta1/{name}:getIamPolicy?{asked}"
             case "iam":
@@ -241,7 +248,7 @@ class Live:
             case "aiplatform":
                 verb, url = "POST", f"{self.vertex}/v1beta1/{name}:testIamPermissions?{query}"
             case _:
-                base = {"iam": IAM, "pubsub": PUBSUB}.get(service, PROJECTS)
+                base = {"iam": IAM, "pubsub": PUBSUB, "cloudkms": KMS}.get(service, PROJECTS)
                 verb, url, body = (
                     "POST",
                     f"{base}/{name}:testIamPermissions",

@@ -11,7 +11,7 @@ from components.settings import Settings
 def needs(settings: Settings) -> dict[str, Any]:
     """Identity → its account, and permission → on what; and what each custom role holds.
 
-    The platform's own role is not among the roles: it has to exist before the stack does.
+    Roles that have to exist before the stack does are not among them.
     """
     identities: dict[str, dict[str, Any]] = {}
     roles: dict[str, set[str]] = {}
@@ -19,7 +19,7 @@ def needs(settings: Settings) -> dict[str, Any]:
         member = settings.member(need.identity) if need.identity in table.ACCOUNTS else None
         known = identities.setdefault(need.identity, {"member": member, "needs": {}})
         known["needs"].setdefault(need.permission, set()).add(need.on)
-        if need.role != table.PLATFORM:
+        if need.role not in table.BEFORE:
             roles.setdefault(settings.role_id(need.role), set()).add(need.permission)
     return {
         "identities": {

@@ -68,6 +68,7 @@ STRONGER: Final = {
     "pubsub.subscriptions.setIamPolicy": "lets itself take any message",
     "pubsub.topics.setIamPolicy": "lets itself publish on any topic",
     "storage.buckets.setIamPolicy": "lets itself read and write any object",
+    "cloudkms.cryptoKeys.setIamPolicy": "lets itself use the key",
 }
 """Permissions that make their holder stronger, and how. The policy pack's judge knows the same
 ones (tests/access/test_report.py)."""
@@ -112,6 +113,9 @@ USUAL: Final = {
     "platform": "roles/owner",
     "previewer": "roles/viewer",
     "sourcePreviewer": "roles/viewer",
+    # docs kms/docs/reference/permissions-and-roles
+    "platformKey": "roles/cloudkms.admin",
+    "previewerKey": "roles/iam.securityReviewer",
 }
 """Role of the table -> the predefined role that is usually granted in its place."""
 

@@ -45,6 +45,7 @@ REMOVING: Final = {
     "serviceAccounts": "iam service-accounts",
     "topics": "pubsub topics",
     "subscriptions": "pubsub subscriptions",
+    "cryptoKeys": "kms keys",
 }
 """What in a resource's name tells which of gcloud's commands takes a grant away."""
 
@@ -168,7 +169,7 @@ def roles(live: Live, asked: Asked) -> Findings:
         for key, permissions in table.declared_roles(settings.capabilities).items()
     }
     for role in table.roles(settings.capabilities):
-        if role.key == table.PLATFORM:
+        if role.key in table.BEFORE:
             name = settings.role_name(role.key, role.on in table.IN_SOURCE)
             declared[name] = frozenset(role.permissions)
     for name, permissions in declared.items():
@@ -179,7 +180,7 @@ def _role(live: Live, name: str, declared: frozenset[str]) -> Findings:
     found, (_, project, _, id) = _found(live.own, f"{IAM}/{name}"), name.split("/")
     update = f"gcloud iam roles update {id} --project={project}"
     if found is None:
-        fix = "python -m access bootstrap STACK" if id == table.PLATFORM else UP
+        fix = "python -m access bootstrap STACK" if id in table.BEFORE else UP
         yield Finding(name, FAIL, "is not there", (fix,))
     elif found.get("deleted"):
         fix = f"gcloud iam roles undelete {id} --project={project}"

@@ -80,7 +80,7 @@ class Access(pulumi.ComponentResource):
             *(
                 self._grant(role)
                 for role in wanted
-                if role.key != table.PLATFORM
+                if role.key not in (table.PLATFORM, table.PLATFORM_KEY)
                 and role.on not in ELSEWHERE
                 and role.identity not in table.FEDERATED
             ),
@@ -171,7 +171,7 @@ class Access(pulumi.ComponentResource):
         # Names are plain strings, so that a policy can judge the grant in a first preview, where
         # outputs are unknown; what they name is therefore depended on explicitly.
         named: list[pulumi.Resource] = [
-            self._roles[role.key, in_source],
+            *([self._roles[role.key, in_source]] if role.key not in table.BEFORE else []),
             *self._accounts.values(),
             *([self._telemetry] if self._telemetry else []),
         ]
@@ -211,6 +211,14 @@ class Access(pulumi.ComponentResource):
                 name,
                 project=self._settings.project,
                 dataset_id=self._settings.dataset(DATASET),
+                role=granted,
+                member=member,
+                opts=child,
+            )
+        if role.on == table.KEY:
+            return gcp.kms.CryptoKeyIAMMember(
+                name,
+                crypto_key_id=self._settings.kms_key or "",
                 role=granted,
                 member=member,
                 opts=child,

@@ -21,6 +21,9 @@ class ArtifactsArgs:
     region: str
     bucket: str
     protect: bool
+    key: str | None = None
+    """Encrypts what is stored from now on."""
+    hooks: pulumi.ResourceHookBinding | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,9 @@ class Artifacts(pulumi.ComponentResource):
                 {"action": {"type": "Delete"}, "condition": {"num_newer_versions": 5}},
             ],
             soft_delete_policy={"retention_duration_seconds": 7 * DAY},
+            encryption={"default_kms_key_name": args.key} if args.key else None,
             force_destroy=not args.protect,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect, hooks=args.hooks),
         )
         self.bucket = bucket.name
         self.register_outputs({"bucket": self.bucket})

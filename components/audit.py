@@ -16,6 +16,8 @@ AUDITED: Final = ("ADMIN_READ", "DATA_READ", "DATA_WRITE")
 @dataclass(frozen=True)
 class AuditArgs:
     settings: Settings
+    hooks: pulumi.ResourceHookBinding | None = None
+    """Of what the settings' key encrypts."""
 
 
 class Audit(pulumi.ComponentResource):
@@ -45,10 +47,10 @@ class Audit(pulumi.ComponentResource):
             else child,
         )
         if settings.alerts.topic:
-            self._topic(settings.alerts.topic)
+            self._topic(settings.alerts.topic, args.hooks)
         self.register_outputs({})
 
-    def _topic(self, topic: str) -> None:
+    def _topic(self, topic: str, hooks: pulumi.ResourceHookBinding | None) -> None:
         """A topic on which Monitoring's service agent may publish, and nobody else of the stack's.
 
         Google makes the agent with the first Pub/Sub channel, and refuses a grant before that.
@@ -62,7 +64,8 @@ class Audit(pulumi.ComponentResource):
             project=settings.project,
             name=topic,
             message_storage_policy=stored,
-            opts=self._child,
+            kms_key_name=settings.kms_key,
+            opts=pulumi.ResourceOptions(parent=self, hooks=hooks),
         )
         agent = gcp.projects.ServiceIdentity(
             "monitoring-agent",

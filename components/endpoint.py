@@ -17,6 +17,8 @@ class EndpointArgs:
     platform: pulumi.ProviderResource
     """Declares the request log and the grants on the endpoint; the endpoint is the deployer's
     work."""
+    hooks: pulumi.ResourceHookBinding | None = None
+    """Of what the settings' key encrypts."""
 
 
 class Endpoint(pulumi.ComponentResource):
@@ -45,11 +47,17 @@ class Endpoint(pulumi.ComponentResource):
             location=settings.region,
             # Of partitioned tables; whether Vertex AI partitions its own was not found.
             default_partition_expiration_ms=settings.request_log.days * telemetry.DAY_MS or None,
+            default_encryption_configuration={"kms_key_name": settings.kms_key}
+            if settings.kms_key
+            else None,
             # Always, for a change of it would be sent to BigQuery as an update, which the platform
             # has no permission for without labels; `protect` keeps the dataset.
             delete_contents_on_destroy=True,
             opts=pulumi.ResourceOptions(
-                parent=self, provider=args.platform, protect=settings.protect
+                parent=self,
+                provider=args.platform,
+                protect=settings.protect,
+                hooks=args.hooks,
             ),
         )
         endpoint = gcp.vertex.AiEndpoint(
@@ -61,6 +69,7 @@ class Endpoint(pulumi.ComponentResource):
             display_name="predictive-maintenance",
             description="Predicts equipment failures from device telemetry",
             dedicated_endpoint_enabled=settings.dedicated_endpoint,
+            encryption_spec={"kms_key_name": settings.kms_key} if settings.kms_key else None,
             predict_request_response_logging_config={
                 "enabled": settings.request_log_percent > 0,
                 "sampling_rate": settings.request_log_percent / 100,
@@ -77,7 +86,10 @@ class Endpoint(pulumi.ComponentResource):
             # The region only names the host. An endpoint that was imported has none in the state,
             # and giving it one would replace it.
             opts=pulumi.ResourceOptions(
-                parent=self, protect=settings.protect, ignore_changes=["region"]
+                parent=self,
+                protect=settings.protect,
+                ignore_changes=["region"],
+                hooks=args.hooks,
             ),
         )
         gcp.vertex.AiEndpointIamMember(

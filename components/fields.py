@@ -166,6 +166,7 @@ EndpointId = Annotated[
 Region = Annotated[str, AfterValidator(_region)]
 MachineType = Annotated[str, AfterValidator(_machine)]
 AcceleratorType = Annotated[str, AfterValidator(_accelerator)]
+KmsKey = Annotated[str, matches(*forms.KMS_KEY)]
 Sensor = Annotated[str, matches(r"[a-z][a-z0-9_]{0,62}", "a column name: a-z, 0-9 and _")]
 RegistryKind = Annotated[Literal["none", "clearblade"], BeforeValidator(_no_iot_core)]
 ClearBladeRegion = Annotated[str, AfterValidator(_clearblade_region)]

@@ -14,6 +14,7 @@ from components.apis import Apis, ApisArgs
 from components.artifacts import Artifacts, ArtifactsArgs
 from components.audit import Audit, AuditArgs
 from components.devices import for_a_broker
+from components.encryption import Encryption, EncryptionArgs
 from components.endpoint import Endpoint, EndpointArgs
 from components.federation import Federation, FederationArgs
 from components.settings import Settings
@@ -57,12 +58,17 @@ def declare(settings: Settings, platform: Providers) -> Ground:
         pulumi.ResourceOptions(providers=platform.all),
     )
     serves = pulumi.ResourceOptions(providers=platform.all, depends_on=[apis.ready])
-    artifacts = telemetry = None
+    encryption = artifacts = telemetry = hooks = None
+    if settings.kms_key:
+        encryption = Encryption("encryption", EncryptionArgs(settings, settings.kms_key), serves)
+        hooks = encryption.hooks
+        serves = pulumi.ResourceOptions(providers=platform.all, depends_on=[encryption])
     if table.REGISTER in settings.capabilities:
         place = (settings.project, settings.region, settings.artifacts_bucket, settings.protect)
-        artifacts = Artifacts("artifacts", ArtifactsArgs(*place), serves)
+        kept = ArtifactsArgs(*place, settings.kms_key, hooks)
+        artifacts = Artifacts("artifacts", kept, serves)
     if settings.sensors:
-        telemetry = Telemetry("telemetry", TelemetryArgs(settings), serves)
+        telemetry = Telemetry("telemetry", TelemetryArgs(settings, hooks), serves)
     access = Access(
         "access", AccessArgs(settings, artifacts.bucket if artifacts else None, telemetry), serves
     )
@@ -71,12 +77,14 @@ def declare(settings: Settings, platform: Providers) -> Ground:
     deployer = as_deployer(settings, platform, access.deployer)
     endpoint = Endpoint(
         "endpoint",
-        EndpointArgs(settings, platform.gcp),
+        EndpointArgs(settings, platform.gcp, hooks),
         pulumi.ResourceOptions(providers=deployer.all, depends_on=[access.ready]),
     )
-    parts: list[pulumi.Resource | None] = [apis, artifacts, telemetry, access, endpoint]
+    parts: list[pulumi.Resource | None] = [
+        *(apis, encryption, artifacts, telemetry, access, endpoint)
+    ]
     if settings.alerts.told:
-        parts.append(Audit("audit", AuditArgs(settings), allowed))
+        parts.append(Audit("audit", AuditArgs(settings, hooks), allowed))
     if settings.federation:
         given = FederationArgs(settings, settings.federation)
         federation = Federation("federation", given, allowed)

@@ -28,6 +28,8 @@ MAINTENANCE: Final = "maintenance"
 AGENT: Final = "vertex agent"
 PUBSUB_AGENT: Final = "pubsub agent"
 MONITORING_AGENT: Final = "monitoring agent"
+STORAGE_AGENT: Final = "storage agent"
+BIGQUERY_AGENT: Final = "bigquery agent"
 PULL_REQUESTS: Final = "pull requests"
 ROLLOUT_JOBS: Final = "rollout jobs"
 FOUNDATION_JOBS: Final = "foundation jobs"
@@ -46,12 +48,22 @@ IDENTITIES: Final = {
     AGENT: "Vertex AI's own service agent of the stack's project",
     PUBSUB_AGENT: "Pub/Sub's own service agent of the stack's project",
     MONITORING_AGENT: "Cloud Monitoring's own service agent of the stack's project",
+    STORAGE_AGENT: "Cloud Storage's own service agent of the stack's project",
+    BIGQUERY_AGENT: "BigQuery's own account for encryption, of the stack's project",
     PULL_REQUESTS: "GitHub jobs of the repository; read as the preview account, without a key",
     ROLLOUT_JOBS: "GitHub jobs in the environment for rollouts, as the deployer",
     FOUNDATION_JOBS: "GitHub jobs in the environment for the foundation, as the platform",
 }
 
-AGENTS: Final = (AGENT, PUBSUB_AGENT, MONITORING_AGENT)
+# docs iam/docs/service-agents; BigQuery's: docs bigquery/docs/customer-managed-encryption.
+AGENTS: Final = {
+    AGENT: "service-{}@gcp-sa-aiplatform.iam.gserviceaccount.com",
+    PUBSUB_AGENT: "service-{}@gcp-sa-pubsub.iam.gserviceaccount.com",
+    MONITORING_AGENT: "service-{}@gcp-sa-monitoring-notification.iam.gserviceaccount.com",
+    STORAGE_AGENT: "service-{}@gs-project-accounts.iam.gserviceaccount.com",
+    BIGQUERY_AGENT: "bq-{}@bigquery-encryption.iam.gserviceaccount.com",
+}
+"""Google's own accounts, with the project's number for {}."""
 FEDERATED: Final = (PULL_REQUESTS, ROLLOUT_JOBS, FOUNDATION_JOBS)
 """Identities that come in through the stack's own identity pool."""
 NAMED: Final = (PLATFORM, REVIEWER, CALLER)
@@ -77,10 +89,18 @@ RISKS: Final = "risk subscription"
 LOST: Final = "dead-letter subscription"
 TABLES: Final = "telemetry dataset"
 INCIDENTS: Final = "incident topic"
+KEY: Final = "key"
 
 IN_SOURCE: Final = frozenset({SOURCE_PROJECT, SOURCE_ARTIFACTS})
 """Resources that belong to the project where models are trained, and images built; their roles are
 declared there."""
+
+PLATFORM_KEY: Final = "platformKey"
+PREVIEWER_KEY: Final = "previewerKey"
+BEFORE: Final = frozenset({PLATFORM, PLATFORM_KEY, PREVIEWER_KEY})
+"""Roles that have to exist before the stack does; `access bootstrap` makes them."""
+KEY_USER: Final = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+"""What Google's agents have on a key of one's own, by Google's documentation of each service."""
 
 REGISTER: Final = "register"
 RETIRE: Final = "retire"
@@ -99,6 +119,7 @@ INFORM: Final = "inform"
 FEDERATE: Final = "federate"
 EXPIRE: Final = "expire"
 LABEL: Final = "label"
+ENCRYPT: Final = "encrypt"
 FOUNDATION: Final = "foundation"
 WHOLE: Final = "whole"
 LAYERS: Final = "layers"
@@ -123,6 +144,7 @@ FOLLOWING: Final = {
     FEDERATE: "GitHub jobs come in by federation",
     LABEL: "what there is carries labels",
     EXPIRE: "the request log expires",
+    ENCRYPT: "what is stored is encrypted with a key of one's own",
     FOUNDATION: "a GitHub environment declares the foundation",
     WHOLE: "one stack declares all of it",
     LAYERS: "foundation and rollout are two stacks",
@@ -371,6 +393,22 @@ NEEDS: Final[tuple[Need, ...]] = (
     *_rows(PLATFORM, "platform", PROJECT,
         ("label the log dataset",   "bigquery datasets.update",                  "bigquery.datasets.update"),
         when=LABEL,
+    ),
+    # On the one key, which may be in another project. Who creates what a key encrypts needs nothing
+    # on it: Google's pages ask for its agents alone (vertex-ai/docs/general/cmek, pubsub/docs/cmek,
+    # storage/docs/encryption/using-customer-managed-keys, bigquery/docs/customer-managed-encryption).
+    *_rows(PLATFORM, PLATFORM_KEY, KEY,
+        ("read who uses the key",   "cloudkms cryptoKeys.getIamPolicy",          "cloudkms.cryptoKeys.getIamPolicy"),
+        ("let agents use the key",  "cloudkms cryptoKeys.setIamPolicy",          "cloudkms.cryptoKeys.setIamPolicy"),
+        when=ENCRYPT,
+    ),
+    *_rows(PREVIEW, PREVIEWER_KEY, KEY,
+        ("read who uses the key",   "cloudkms cryptoKeys.getIamPolicy",          "cloudkms.cryptoKeys.getIamPolicy"),
+        when=f"{REVIEW} {ENCRYPT}",
+    ),
+    *_rows(PLATFORM, "platform", PROJECT,
+        ("change the log dataset's key", "bigquery datasets.update",             "bigquery.datasets.update"),
+        when=ENCRYPT,
     ),
     *_rows(PLATFORM, "platform", PROJECT,
         ("change when the log expires", "bigquery datasets.update",              "bigquery.datasets.update"),
@@ -653,11 +691,11 @@ def roles(capabilities: Iterable[str]) -> tuple[Role, ...]:
 def declared_roles(capabilities: Iterable[str]) -> Mapping[tuple[str, bool], tuple[str, ...]]:
     """Permissions of the custom roles that the stack declares, by (key, in the source project?).
 
-    The platform's own role is not among them: it has to exist before the stack does.
+    Those that have to exist before the stack does are not among them.
     """
     declared: dict[tuple[str, bool], set[str]] = {}
     for role in roles(capabilities):
-        if role.key != PLATFORM:
+        if role.key not in BEFORE:
             key = (role.key, role.on in IN_SOURCE)
             declared.setdefault(key, set()).update(role.permissions)
     return {key: tuple(sorted(held)) for key, held in declared.items()}

@@ -133,6 +133,7 @@ class Serving(pulumi.ComponentResource):
             model_id=settings.named(model.id),
             display_name=model.id,
             labels=settings.labels or None,
+            kms_key=settings.kms_key,
             artifact_uri=artifact.uri if artifact else None,
             artifact_hash=sha256,
             container_image_uri=image,

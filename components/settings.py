@@ -35,6 +35,7 @@ from components.fields import (
     GitHubEnvironment,
     GitHubId,
     Image,
+    KmsKey,
     LabelKey,
     LabelValue,
     MachineType,
@@ -192,6 +193,7 @@ class Settings(Frozen):
     endpoint_id: EndpointId
     dedicated_endpoint: bool
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+    kms_key: KmsKey | None = None
     request_log_percent: Percent
     request_log: RequestLog
     source_artifacts_bucket: BucketName | None = None
@@ -249,6 +251,19 @@ class Settings(Frozen):
                     f"makes the role id {name!r}; Google wants 3-64 letters, digits, _ and ."
                 )
         return prefix
+
+    @field_validator("kms_key")
+    @classmethod
+    def _is_where_it_encrypts(cls, key: str | None, info: ValidationInfo) -> str | None:
+        # docs vertex-ai/docs/reference/rest/v1/EncryptionSpec; Cloud Storage, BigQuery and Pub/Sub
+        # encrypt what is in one region with keys of that region.
+        region, there = info.data.get("region"), key.split("/")[3] if key else ""
+        if key and region and there != region:
+            raise ValueError(
+                f"is a key in {there}, and the endpoint is in {region}: Vertex AI wants both in "
+                f"one region; name a key in {region}"
+            )
+        return key
 
     @field_validator("min_replicas")
     @classmethod
@@ -524,6 +539,7 @@ class Settings(Frozen):
             permissions.FEDERATE: self.federation,
             permissions.LABEL: self.labels,
             permissions.EXPIRE: self.request_log.days,
+            permissions.ENCRYPT: self.kms_key,
             permissions.FOUNDATION: self.federation and self.federation.foundation_environment,
             permissions.WHOLE: self.layer == "whole",
             permissions.LAYERS: self.layer != "whole",
@@ -567,13 +583,30 @@ class Settings(Frozen):
         return f"projects/{self.project}/serviceAccounts/{self.email(identity)}"
 
     def role_id(self, key: str) -> str:
-        """The platform's own role is there before the stack, and has no rolePrefix."""
-        if key == permissions.PLATFORM:
+        """Roles that are there before the stack have no rolePrefix."""
+        if key in permissions.BEFORE:
             return self.named(key).replace("-", "_")
         return role_id(self.role_prefix, key)
 
     def role_name(self, key: str, in_source: bool = False) -> str:
-        return f"projects/{self.project_of(in_source)}/roles/{self.role_id(key)}"
+        on_key = key in (permissions.PLATFORM_KEY, permissions.PREVIEWER_KEY)
+        project = self.key_project if on_key else self.project_of(in_source)
+        return f"projects/{project}/roles/{self.role_id(key)}"
+
+    @property
+    def key_users(self) -> tuple[str, ...]:
+        """Google's agents that encrypt with the key of one's own, where there is one."""
+        stores = permissions.REGISTER in self.deployer_may
+        return (
+            *(permissions.AGENT, permissions.BIGQUERY_AGENT),
+            *([permissions.STORAGE_AGENT] if stores else []),
+            *([permissions.PUBSUB_AGENT] if self.sensors or self.alerts.topic else []),
+        )
+
+    @property
+    def key_project(self) -> str:
+        """Where the key of one's own is; empty without one."""
+        return self.kms_key.split("/")[1] if self.kms_key else ""
 
     def project_of(self, in_source: bool) -> str:
         """The stack's own project, or the one that models are looked up in."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
 import pulumi
 import pulumi_gcp as gcp
+
+from components.encryption import not_yet
 
 DAY: Final = 24 * 60 * 60
 RING: Final = "pulumi-state"
@@ -17,21 +18,6 @@ DECRYPTER: Final = "roles/cloudkms.cryptoKeyDecrypter"
 OBJECT_USER: Final = "roles/storage.objectUser"
 OBJECT_VIEWER: Final = "roles/storage.objectViewer"
 AUDITED: Final = ("cloudkms.googleapis.com", "storage.googleapis.com")
-NOT_YET: Final = "ensure that your Cloud Storage service account has been authorized"
-"""What Cloud Storage says while the grant on the key is on its way (google-cloud-java#3594)."""
-PAUSE: Final = 6
-
-
-async def not_yet(args: pulumi.ErrorHookArgs) -> bool:
-    """Whether to create a bucket again: access to its key takes minutes to get about.
-
-    Nobody can become Google's agent to ask what it holds by now. The engine tries 100 times at
-    most, so for 10 minutes.
-    """
-    if NOT_YET not in args.errors[0]:
-        return False
-    await asyncio.sleep(PAUSE)
-    return True
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ METADATA: Final = (
 @dataclass(frozen=True)
 class TelemetryArgs:
     settings: Settings
+    hooks: pulumi.ResourceHookBinding | None = None
+    """Of what the settings' key encrypts."""
 
 
 class Telemetry(pulumi.ComponentResource):
@@ -50,6 +52,7 @@ class Telemetry(pulumi.ComponentResource):
         super().__init__("predictive-maintenance:components:Telemetry", name, None, opts)
         self._settings = settings = args.settings
         child = pulumi.ResourceOptions(parent=self)
+        encrypted = pulumi.ResourceOptions(parent=self, hooks=args.hooks)
         self._kept = pulumi.ResourceOptions(parent=self, protect=settings.protect)
         stored: gcp.pubsub.TopicMessageStoragePolicyArgsDict = {
             "allowed_persistence_regions": list(settings.telemetry_regions or (settings.region,))
@@ -67,15 +70,17 @@ class Telemetry(pulumi.ComponentResource):
             project=settings.project,
             name=settings.named(TOPIC),
             message_storage_policy=stored,
+            kms_key_name=settings.kms_key,
             schema_settings={"schema": schema.id, "encoding": "JSON"},
-            opts=child,
+            opts=encrypted,
         )
         dead_letters = gcp.pubsub.Topic(
             DEAD_LETTERS,
             project=settings.project,
             name=settings.named(DEAD_LETTERS),
             message_storage_policy=stored,
-            opts=child,
+            kms_key_name=settings.kms_key,
+            opts=encrypted,
         )
         # Without it, dead letters would be lost as soon as they come.
         gcp.pubsub.Subscription(
@@ -92,9 +97,12 @@ class Telemetry(pulumi.ComponentResource):
             project=settings.project,
             dataset_id=settings.dataset(DATASET),
             location=settings.region,
+            default_encryption_configuration={"kms_key_name": settings.kms_key}
+            if settings.kms_key
+            else None,
             # See Serving: a change of it could not be made.
             delete_contents_on_destroy=True,
-            opts=self._kept,
+            opts=pulumi.ResourceOptions.merge(self._kept, encrypted),
         )
         sensors = [(sensor, "FLOAT64") for sensor in settings.sensors]
         reading = [("device", "STRING"), ("time", "TIMESTAMP")]
@@ -119,8 +127,16 @@ class Telemetry(pulumi.ComponentResource):
                 "expiration_ms": self._settings.telemetry_days * DAY_MS,
             },
             clusterings=["device"],
+            # What the dataset says for new tables, or the gcp plugin would replace the table for it
+            # (terraform-google-bigquery#120). With another key it would too, and what was kept
+            # would be lost: a table keeps the key that it was made with.
+            encryption_configuration={"kms_key_name": self._settings.kms_key}
+            if self._settings.kms_key
+            else None,
             deletion_protection=False,  # `protect` is what keeps it
-            opts=self._kept,
+            opts=pulumi.ResourceOptions.merge(
+                self._kept, pulumi.ResourceOptions(ignore_changes=["encryptionConfiguration"])
+            ),
         )
 
     def _view(self, view: str, query: str, reads: list[Any]) -> gcp.bigquery.Table:
@@ -131,7 +147,10 @@ class Telemetry(pulumi.ComponentResource):
             table_id=view,
             view={"query": query, "use_legacy_sql": False},
             deletion_protection=False,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=reads),
+            # Whether Google says of a view, which keeps nothing, that it is encrypted: not found.
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=reads, ignore_changes=["encryptionConfiguration"]
+            ),
         )
 
 

@@ -41,6 +41,8 @@ BEFORE_THE_STACK: Final = ("serviceusage.googleapis.com", "cloudresourcemanager.
 OF_A_REGISTRY: Final = ("aiplatform.googleapis.com", "storage.googleapis.com")
 """APIs that are on where somebody registered models before the stack is."""
 
+KMS: Final = "cloudkms.googleapis.com"
+
 ARTIFACT_REGISTRY: Final = "https://artifactregistry.googleapis.com/v1"
 
 CLEARBLADE_FILE: Final = "clearblade.json"
@@ -102,9 +104,10 @@ class Environment:
                 if self.reviewer and self.settings.preview_member
                 else {}
             ),
-            table.AGENT: agent("aiplatform"),
-            table.PUBSUB_AGENT: agent("pubsub"),
-            table.MONITORING_AGENT: agent("monitoring-notification"),
+            **{
+                agent: f"serviceAccount:{name.format(NUMBER)}"
+                for agent, name in table.AGENTS.items()
+            },
         }
 
 
@@ -204,15 +207,27 @@ def seed(environment: Environment) -> dict[str, Any]:
     if settings.source_project:
         images = (urlsplit(ARTIFACT_REGISTRY).netloc,) if settings.repositories else ()
         projects.append((settings.source_project, "200000000002", (*SERVICES, *images)))
-    platform = [role for role in table.roles(settings.capabilities) if role.key == table.PLATFORM]
+    if settings.kms_key and settings.key_project not in {id for id, _, _ in projects}:
+        projects.append((settings.key_project, "300000000003", ()))
+    projects = [
+        (id, number, (*apis, KMS) if id == settings.key_project else apis)
+        for id, number, apis in projects
+    ]
     held = {
-        settings.project_of(role.on in table.IN_SOURCE): sorted(role.permissions)
-        for role in platform
+        settings.role_name(role.key, role.on in table.IN_SOURCE): role
+        for role in table.roles(settings.capabilities)
+        if role.key in table.BEFORE
     }
-    names = {project: f"projects/{project}/roles/{table.PLATFORM}" for project in held}
     grants = [
-        {"resource": f"projects/{project}", "role": name, "member": settings.platform_member}
-        for project, name in names.items()
+        {
+            "resource": settings.kms_key
+            if role.on == table.KEY
+            else f"projects/{settings.project_of(role.on in table.IN_SOURCE)}",
+            "role": name,
+            "member": settings.platform_member,
+        }
+        for name, role in held.items()
+        if role.identity == table.PLATFORM
     ]
     if settings.source_project:
         source = f"projects/{settings.source_project}"
@@ -245,7 +260,10 @@ def seed(environment: Environment) -> dict[str, Any]:
             ),
             *let_in.get("projects", ()),
         ],
-        "roles": [{"name": names[project], "permissions": held[project]} for project in held],
+        "roles": [
+            {"name": name, "permissions": list(role.permissions)} for name, role in held.items()
+        ],
+        "keys": [settings.kms_key] if settings.kms_key else [],
         "grants": [*grants, *let_in.get("grants", ())],
         "clearblade": [
             {
@@ -292,11 +310,6 @@ def beginnings(environment: Environment) -> dict[str, Any]:
     where = [*buckets, settings.region, settings.serving_container]
     found = [*sources, *([repository.name] for repository in settings.repositories)]
     return {"seed": seed(environment), "sources": [*found, where] if found else []}
-
-
-def agent(api: str) -> str:
-    """The member that is an API's service agent of the stack's project."""
-    return f"serviceAccount:service-{NUMBER}@gcp-sa-{api}.iam.gserviceaccount.com"
 
 
 def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:

@@ -183,11 +183,11 @@ def _by_hand(run: Rehearsal) -> Iterator[Change]:
         model = colleague.model_name(settings)
         at = f"{colleague.api(settings)}/{model}?updateMask=displayName"
         yield "PATCH", at, {"name": model, "displayName": BY_HAND}
+    log = f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{settings.log_dataset}"
     if labels := settings.labels:
-        log = (
-            f"https://bigquery.googleapis.com/bigquery/v2/{project}/datasets/{settings.log_dataset}"
-        )
         yield "PATCH", log, {"labels": dict.fromkeys(labels, "by-hand")}
+    if settings.kms_key:
+        yield "PATCH", log, {"defaultEncryptionConfiguration": None}
     if run.routes:
         yield from _of_telemetry(settings)
     if run.federates:

@@ -29,6 +29,7 @@ def region_settings(region: str) -> dict[str, Any]:
     return {
         "project": f"iot-prod-{short}",
         "region": region,
+        "kmsKey": f"projects/iot-keys/locations/{region}/keyRings/serving/cryptoKeys/prod",
         "rolePrefix": f"predictiveMaintenance{short.capitalize()}",
         "models": [{"id": "shuttle-anomaly", "source": source, "traffic": 100}],
         "sourceArtifactsBucket": f"iot-registry-artifacts-{short}",

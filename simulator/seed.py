@@ -19,6 +19,7 @@ from simulator.identity.accounts import AGENTS, Accounts
 from simulator.identity.issuers import Issuers
 from simulator.identity.pools.state import Pools
 from simulator.services.clearblade.state import ClearBlade
+from simulator.services.kms.state import Kms
 from simulator.services.orgpolicy.state import OrgPolicies
 from simulator.services.resourcemanager import Projects
 from simulator.services.serviceusage import Services
@@ -33,6 +34,9 @@ class Part(BaseModel):
 
 
 Number = Annotated[str, Field(pattern=r"^\d+$")]
+KeyName = Annotated[
+    str, Field(pattern=r"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$")
+]
 Parent = Annotated[str, Field(pattern=r"^(?:(?:folders|organizations)/\d+)?$")]
 
 
@@ -116,6 +120,9 @@ class Seed(Part):
     accounts: list[Account] = Field([], description="Service accounts.")
     agents: list[Agent] = Field([], description="Google's own accounts that are there already.")
     roles: list[Role] = Field([], description="Custom roles.")
+    keys: list[KeyName] = Field(
+        [], description="Keys: `projects/P/locations/L/keyRings/R/cryptoKeys/K`, with their rings."
+    )
     groups: dict[str, list[str]] = Field({}, description="Google groups: address, members.")
     tags: dict[str, dict[str, str]] = Field({}, description="Resource, then tag key and value.")
     issuers: dict[str, dict[str, dict[str, Any]]] = Field(
@@ -219,6 +226,8 @@ def _plant(cloud: Cloud, seed: Seed) -> None:
         cloud[Accounts].create_agent(agent.api, agent.project)
     for role in seed.roles:
         cloud[CustomRoles].seed(role.name, role.permissions)
+    for key in seed.keys:
+        cloud[Kms].seed(key)
     for group, members in seed.groups.items():
         iam.groups.add(group, members)
     for resource, tags in seed.tags.items():

@@ -90,6 +90,10 @@ SET_UP: Final = (
     "tests/rehearsal/test_official_command_lines.py::"
     "test_the_tutorials_setup_gives_the_platform_the_role_that_is_rehearsed"
 )
+KEYED: Final = (
+    "tests/rehearsal/test_official_command_lines.py::"
+    "test_a_key_is_made_and_disabled_and_says_who_uses_it"
+)
 ADOPTED: Final = (
     "tests/rehearsal/test_adoption.py::test_an_endpoint_made_by_hand_is_taken_over_while_it_answers"
 )
@@ -166,6 +170,13 @@ BY_OTHER_TESTS: Final = {
     "gcloud iam roles create platform --project iot-staging --file platform.yaml": SET_UP,
     "gcloud projects add-iam-policy-binding iot-staging --member user:you@example.com "
     "--role projects/iot-staging/roles/platform": SET_UP,
+    "gcloud kms keyrings create serving --location=us-central1 --project=iot-keys": KEYED,
+    "gcloud kms keys create staging --keyring=serving --location=us-central1 "
+    "--project=iot-keys --purpose=encryption": KEYED,
+    "gcloud kms keys get-iam-policy staging --keyring=serving --location=us-central1 "
+    "--project=iot-keys": KEYED,
+    "gcloud kms keys versions disable 1 --key=staging --keyring=serving "
+    "--location=us-central1 --project=iot-keys": KEYED,
     "rehearsal scenario adopt": ADOPTED,
     "access adopt preview.json > adopt.json":
         "tests/access/test_adopt.py::"

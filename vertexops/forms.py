@@ -40,6 +40,11 @@ IMAGE: Final = Form(
     r"|([a-z]+\.)?gcr\.io/[^/\s]+)/[^\s@]+(@(?P<digest>sha256:[0-9a-f]{64}))?",
     "an image in Artifact Registry (REGION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE) or in gcr.io",
 )
+KMS_KEY: Final = Form(
+    r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/locations/[a-z0-9-]+"
+    r"/keyRings/[a-zA-Z0-9_-]{1,63}/cryptoKeys/[a-zA-Z0-9_-]{1,63}",
+    "projects/P/locations/REGION/keyRings/R/cryptoKeys/K, a key without a version",
+)
 ACCOUNT: Final = Form(
     r"[a-z0-9-]+@([a-z0-9.:-]+\.iam|developer|appspot)\.gserviceaccount\.com",
     "the e-mail address of a service account",

@@ -25,7 +25,7 @@ DEADLINE = 1800
 REQUIRED = ("modelId", "displayName", "artifactHash", "containerImageUri")
 CONTENT = ("artifactHash", "artifactUri", "containerImageUri")
 # The same, and part of an alias only where it is there: aliases of before it was known stay.
-CONTENT_LATER = ("container",)
+CONTENT_LATER = ("container", "kmsKey")
 REPLACES = ("model", "project", "location", "modelId", *CONTENT, *CONTENT_LATER)
 DRIFTS = ("displayName", "description", "labels")
 STABLE = ("name", "versionId", "versionName", "createTime")
@@ -85,6 +85,7 @@ class RegisteredModel(Kind):
         failures += forms.DIGEST.check(inputs.get("artifactHash"), "artifactHash")
         failures += forms.DIRECTORY.check(inputs.get("artifactUri"), "artifactUri")
         failures += forms.ACCOUNT.check(inputs.get("serviceAccount"), "serviceAccount")
+        failures += forms.KMS_KEY.check(inputs.get("kmsKey"), "kmsKey")
         failures += containers.check(inputs.get("container"))
         aliases = inputs.get("versionAliases", [])
         for i, alias in enumerate(aliases if isinstance(aliases, list) else []):
@@ -167,6 +168,7 @@ class RegisteredModel(Kind):
                     artifactUri="artifactUri",
                 ),
                 "containerSpec": _specification(inputs),
+                **_encryption(inputs),
                 "versionDescription": f"artifact {inputs['artifactHash']}",
                 "versionAliases": [
                     content_alias(inputs),
@@ -209,6 +211,7 @@ class RegisteredModel(Kind):
                 version.get("versionDescription") == f"artifact {inputs['artifactHash']}"
                 and version.get("artifactUri", "") == inputs.get("artifactUri", "")
                 and containers.from_google(version.get("containerSpec", {})) == wanted
+                and version.get("encryptionSpec") == _encryption(inputs).get("encryptionSpec")
             )
             if same and not version.get("versionAliases") and not version.get("deployedModels"):
                 name = f"{parent}@{version['versionId']}"
@@ -345,6 +348,10 @@ def _specification(inputs: Props) -> Json:
     return containers.to_google(inputs["containerImageUri"], inputs.get("container", {}))
 
 
+def _encryption(inputs: Props) -> Json:
+    return {"encryptionSpec": {"kmsKeyName": key}} if (key := inputs.get("kmsKey")) else {}
+
+
 def _given(inputs: Props, **names: str) -> Json:
     return {name: inputs[key] for key, name in names.items() if key in inputs}
 
@@ -391,5 +398,6 @@ def _imported(version: Json, parts: dict[str, str]) -> Props | None:
         "artifactHash": described[1],
         "containerImageUri": image,
         **({"container": container} if container else {}),
+        **_given(version.get("encryptionSpec", {}), kmsKeyName="kmsKey"),
     }
     return _inputs(version, inputs)

@@ -237,6 +237,9 @@ RESOURCES = {
                 ),
                 "containerImageUri": _property(STRING, "Serving container image."),
                 "container": {"$ref": f"#/types/{NAME}:index:Container"},
+                "kmsKey": _property(
+                    STRING, "Cloud KMS key that encrypts it; of its region, without a version."
+                ),
                 "versionAliases": _property(STRINGS, "Aliases besides `default` and our own."),
                 "isDefault": _property(
                     BOOLEAN,

@@ -131,6 +131,7 @@ class _RegisteredModelArgs:
         "containerImageUri", default=None
     )
     container: pulumi.Input[pulumi.InputType[ContainerArgs]] | None = None
+    kms_key: pulumi.Input[str] | None = pulumi.property("kmsKey", default=None)
     version_aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = pulumi.property(
         "versionAliases", default=None
     )
@@ -167,6 +168,7 @@ class RegisteredModel(_Resource):
         artifact_hash: pulumi.Input[str] | None = None,
         container_image_uri: pulumi.Input[str] | None = None,
         container: pulumi.Input[pulumi.InputType[ContainerArgs]] | None = None,
+        kms_key: pulumi.Input[str] | None = None,
         version_aliases: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         service_account: pulumi.Input[str] | None = None,
         is_default: pulumi.Input[bool] | None = None,
@@ -184,6 +186,7 @@ class RegisteredModel(_Resource):
             artifact_hash=artifact_hash,
             container_image_uri=container_image_uri,
             container=container,
+            kms_key=kms_key,
             version_aliases=version_aliases,
             service_account=service_account,
             is_default=is_default,

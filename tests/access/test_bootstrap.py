@@ -41,6 +41,20 @@ def test_each_project_gets_the_role_of_the_table(stack: str) -> None:
         assert f"{granted}--role=projects/{project}/roles/platform" in text
 
 
+def test_on_the_key_the_platform_may_grant_and_nothing_else() -> None:
+    settings, text = settings_of("staging", ROOT), printed("bootstrap", "staging")
+    files = dict(re.findall(r"cat > (\w+Key)-iot-keys\.yaml <<'END'\n(.*?)END\n", text, re.DOTALL))
+    read, grant = (f"cloudkms.cryptoKeys.{verb}IamPolicy" for verb in ("get", "set"))
+    assert {id: yaml.safe_load(file)["includedPermissions"] for id, file in files.items()} == {
+        "platformKey": [read, grant],
+        "previewerKey": [read],
+    }
+    on_key = f"gcloud kms keys add-iam-policy-binding {settings.kms_key} "
+    assert f"{on_key}--member={settings.platform_member} --role=projects/iot-keys/roles/p" in text
+    without = settings.model_copy(update={"kms_key": None})
+    assert "kms" not in "\n".join(bootstrap.script(without))
+
+
 def test_an_account_for_the_platform_is_made_before_its_role_is_granted() -> None:
     platform = "serviceAccount:pm-platform@iot-staging.iam.gserviceaccount.com"
     settings = settings_of("staging", ROOT).model_copy(update={"platform_member": platform})

@@ -22,7 +22,7 @@ def fixed(root: Path, **changes: str) -> set[str]:
     return {str(item.name) for item in watched(settings) if item.instead}
 
 
-ALWAYS = {"layer", "project", "region", "dedicatedEndpoint", "namePrefix"}
+ALWAYS = {"layer", "project", "region", "dedicatedEndpoint", "namePrefix", "kmsKey"}
 GITHUB = json.dumps({"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "production"})
 UPLOADS = ALWAYS | {"deployerMay"}
 
@@ -71,12 +71,13 @@ def test_what_a_stack_does_not_let_go_of(
     assert fixed(tmp_path, **changes) == expected
 
 
-def test_another_endpoint_may_be_dedicated_or_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["dedicatedEndpoint", "kmsKey"])
+def test_another_endpoint_may_be_otherwise(tmp_path: Path, setting: str) -> None:
     (tmp_path / "fan.joblib").touch()
 
     def key(**changes: str) -> Any:
         settings = parse({**GOOD, **FREE, **changes}, tmp_path)
-        [found] = [item for item in watched(settings) if item.name == "dedicatedEndpoint"]
+        [found] = [item for item in watched(settings) if item.name == setting]
         return found.of
 
     assert key() != key(endpointId="42")

@@ -72,6 +72,19 @@ def test_the_preview_account_can_only_read() -> None:
             assert all(name.rpartition(".")[2] in reads for name in role.permissions)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_nobody_holds_more_than_without_a_key_but_on_the_key(case: str) -> None:
+    """And that the log dataset can be given another one."""
+    everything = {*CAPABILITIES} - {table.ENCRYPT} | {case}
+    added = {*table.needs(everything | {table.ENCRYPT})} - {*table.needs(everything)}
+    assert {(it.identity, it.on, it.permission) for it in added} == {
+        (table.PLATFORM, table.KEY, "cloudkms.cryptoKeys.getIamPolicy"),
+        (table.PLATFORM, table.KEY, "cloudkms.cryptoKeys.setIamPolicy"),
+        (table.PREVIEW, table.KEY, "cloudkms.cryptoKeys.getIamPolicy"),
+        (table.PLATFORM, table.PROJECT, "bigquery.datasets.update"),
+    }
+
+
 def test_staging_may_retire_its_endpoint_and_prod_may_not(tmp_path: Path) -> None:
     held = {}
     for stack in ("staging", "prod"):

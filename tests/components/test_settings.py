@@ -37,6 +37,7 @@ GOOD = {
     "endpointId": "7203418",
     "dedicatedEndpoint": "false",
     "labels": "{}",
+    "kmsKey": "",
     "requestLogPercent": "100",
     "models": json.dumps([UPLOADED, LOOKED_UP]),
     "canaryGuard": "{}",
@@ -74,6 +75,7 @@ GOOD = {
     "impersonate": "true",
 }
 
+KEY = "projects/iot-keys/locations/us-central1/keyRings/serving/cryptoKeys/pumps"
 GITHUB = {"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "production"}
 
 
@@ -520,6 +522,26 @@ def test_settings_cannot_be_changed(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "users"),
+    [
+        ({}, {"vertex agent", "bigquery agent", "storage agent"}),
+        (
+            {"sensors": '["heat"]'},
+            {"vertex agent", "bigquery agent", "storage agent", "pubsub agent"},
+        ),
+        (
+            {"deployerMay": "[]", "models": json.dumps([{**LOOKED_UP, "traffic": 100}])},
+            {"vertex agent", "bigquery agent"},
+        ),
+    ],
+)
+def test_who_uses_a_key_of_ones_own(root: Path, changes: dict[str, str], users: set[str]) -> None:
+    settings = parse({**GOOD, "kmsKey": KEY, **changes}, root)
+    assert set(settings.key_users) == users
+    assert settings.role_name("platformKey") == "projects/iot-keys/roles/platformKey"
+
+
+@pytest.mark.parametrize(
     ("key", "value", "said"),
     [
         ("project", "X", "project: 'X' is not a project id"),
@@ -535,6 +557,16 @@ def test_settings_cannot_be_changed(root: Path) -> None:
         *(
             ("region", region, "is a region for which Google lists no serving CPUs (Vertex AI's p")
             for region in ("us-west8", "europe-west10")
+        ),
+        *(
+            ("kmsKey", key, f"kmsKey: '{key}' is not projects/P/locations/REGION/keyRings/R/cry")
+            for key in ("k", f"{KEY}/cryptoKeyVersions/1", KEY.replace("projects", "project"))
+        ),
+        (
+            "kmsKey",
+            KEY.replace("us-central1", "europe-west4"),
+            "is a key in europe-west4, and the endpoint is in us-central1: Vertex AI wants both in "
+            "one region; name a key in us-central1",
         ),
         ("requestLogPercent", "101", "requestLogPercent: '101' is not valid"),
         ("sensors", '["heat", "heat"]', "sensors: ['heat', 'heat'] names heat twice"),

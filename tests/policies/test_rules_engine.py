@@ -46,8 +46,8 @@ def levels(rule: Rule, outcome: Outcome) -> set[str]:
 
 
 NOT_REQUIRED = {
-    "prod": {"B5", "B6", "V1"},
-    "staging": {"B5", "B6", "V1", "V2", "V3", "B7", "B8", "R7"},
+    "prod": {"B5"},
+    "staging": {"B5", "V2", "V3", "B7", "B8", "R7"},
 }
 """Rules that policies/config switches off there; and R7, which knows staging's own accounts."""
 

@@ -26,6 +26,7 @@ from rehearsal.sandbox import GoogleError, Sandbox
 
 OWNER = "owner@example.com"
 PROJECT, SOURCE = "iot-staging", "iot-models"
+OTHER_KEY = "projects/iot-keys/locations/us-central1/keyRings/serving/cryptoKeys/next"
 
 
 class Asking(threading.Thread):
@@ -183,6 +184,14 @@ class Stack:
         model = Model(id=id, traffic=0, source=source)
         there = there.model_copy(update={"models": (model,)})
         environments.register(model, there, self.owner, path)
+
+    def make_another_key(self) -> None:
+        """The key's owner makes it, and lets the platform say who uses it."""
+        role = self.settings.role_name(table.PLATFORM_KEY)
+        grant = {"resource": OTHER_KEY, "role": role, "member": self.settings.platform_member}
+        self.sandbox.control("POST", "/seed", {"keys": [OTHER_KEY], "grants": [grant]})
+        self.sandbox.wait(600)
+        self.sandbox.renew()
 
     def make_a_repository(self, project: str, id: str) -> None:
         """Of images, in another project, as its owner."""

@@ -22,7 +22,7 @@ from rehearsal.crash import hold
 from rehearsal.engine import Outcome
 from rehearsal.telemetry import SENSORS
 from rehearsal.toolchain import ROOT
-from tests.rehearsal.running import SOURCE, Asking, Stack, running
+from tests.rehearsal.running import OTHER_KEY, SOURCE, Asking, Stack, running
 
 START = {
     "protect": True,
@@ -135,6 +135,7 @@ CHANGES = (
             Case("project", "iot-other", "a running stack cannot change project from"),
             Case("region", "europe-west4", "a running stack cannot change region from"),
             Case("dedicatedEndpoint", True, "cannot change dedicatedEndpoint from 'false'"),
+            Case("kmsKey", "", "cannot change kmsKey from 'projects/iot-keys/locations/us-cent"),
             Case("accountPrefix", "px-", "cannot change accountPrefix from 'pm-' to 'px-'"),
             Case("rolePrefix", "pmRoles", "cannot change rolePrefix from"),
             Case("namePrefix", "b-", "cannot change namePrefix from '' to 'b-'"),
@@ -165,6 +166,7 @@ CHANGES = (
                     *("create Table", "create Account", "create IAMCustomRole"),
                     *("create IAMMember", "create TopicIAMMember", "create DatasetIamMember"),
                     *("create SubscriptionIAMMember", "create ServiceIdentity"),
+                    "create CryptoKeyIAMMember",
                     *("create Telemetry", "create Routing", "create Consumers"),
                     "update IAMCustomRole",
                 },
@@ -545,7 +547,20 @@ CHANGES = (
                 },
             ),
             Case("dedicatedEndpoint", True, {"replace AiEndpoint"}),
+            Case(
+                "kmsKey",
+                OTHER_KEY,
+                {
+                    *("replace CryptoKeyIAMMember", "replace RegisteredModel", "update Bucket"),
+                    *("update Dataset", "update Topic"),
+                },
+                lambda s: (
+                    [it["encryptionSpec"]["kmsKeyName"] for it in (s.endpoint(), s.model())]
+                    == [OTHER_KEY] * 2
+                ),
+            ),
         ),
+        before=lambda stack: stack.make_another_key(),
         follows=True,
     ),
     Group(

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from access.bootstrap import script
 from components import permissions as table
 from components.apis import SERVICES
 from rehearsal import callers, kept, telemetry, toolchain
@@ -133,7 +134,7 @@ def new_projects(environment: Environment) -> dict[str, Any]:
         *(grant for grant in seed["grants"] if grant["member"] != settings.platform_member),
         *(
             {"resource": f"projects/{project}", "role": "roles/owner", "member": OWNER.member}
-            for project in (settings.project, settings.source_project)
+            for project in (settings.project, settings.source_project, settings.key_project)
         ),
     ]
     seed["issuers"][OWNER.issuer][OWNER.subject] = dict(OWNER.claims)
@@ -141,7 +142,8 @@ def new_projects(environment: Environment) -> dict[str, Any]:
 
 
 def setup(environment: Environment) -> Iterator[str]:
-    """The block that makes the platform's role, and once more for the source project."""
+    """The block that makes the platform's role, and once more for the source project; what a key
+    takes, as `access bootstrap` prints it."""
     page = (ROOT / "docs" / "tutorial" / "first-deployment.md").read_text()
     blocks = re.findall(r"(?s)```sh\n(.*?)```", page)
     (block,) = [text for text in blocks if "gcloud iam roles create" in text]
@@ -149,6 +151,8 @@ def setup(environment: Environment) -> Iterator[str]:
     yield block.replace("user:you@example.com", environment.platform.member)
     in_source = block.replace(PROJECT, SOURCE).replace("role platform", "role platform --in-source")
     yield in_source.replace("user:you@example.com", environment.platform.member)
+    text = "\n".join(script(environment.settings))
+    yield text[text.index("gcloud services enable cloudkms") :]
 
 
 def test_the_tutorials_setup_gives_the_platform_the_role_that_is_rehearsed(stack: Stack) -> None:
@@ -251,6 +255,23 @@ def test_the_dataset_of_the_request_log_is_there(stack: Stack) -> None:
     bq = 'bq --oauth_access_token="$CLOUDSDK_AUTH_ACCESS_TOKEN"'
     refused = stack.telemetry(f"{bq} show {PROJECT}:predictive_maintenance", code=1)
     assert "bigquery.datasets.get" in refused
+
+
+def test_a_key_is_made_and_disabled_and_says_who_uses_it(stack: Stack) -> None:
+    ring = f"--keyring=other --location={REGION} --project=iot-keys"
+    stack.owner(f"gcloud kms keyrings create other --location={REGION} --project=iot-keys")
+    stack.owner(f"gcloud kms keys create pumps {ring} --purpose=encryption")
+    for what, state in (("disable", "DISABLED"), ("enable", "ENABLED")):
+        stack.owner(f"gcloud kms keys versions {what} 1 --key=pumps {ring}")
+        (version,) = stack.owner.json(f"gcloud kms keys versions list --key=pumps {ring}")
+        assert version["state"] == state
+    ring = f"--keyring=serving --location={REGION} --project=iot-keys"
+    policy = stack.owner.json(f"gcloud kms keys get-iam-policy staging {ring}")
+    (users,) = [it["members"] for it in policy["bindings"] if it["role"] == table.KEY_USER]
+    assert sorted(users) == sorted(
+        f"serviceAccount:{table.AGENTS[agent].format(environments.NUMBER)}"
+        for agent in stack.environment.settings.key_users
+    )
 
 
 @pytest.fixture

@@ -140,6 +140,31 @@ def test_a_container_is_sent_as_google_writes_it_and_imported_again(world: World
     assert world.read(id, inputs) == inputs
 
 
+KEY = "projects/iot-keys/locations/us-central1/keyRings/serving/cryptoKeys/pumps"
+
+
+def test_a_key_is_sent_as_google_writes_it_and_imported_again(world: World) -> None:
+    inputs = INPUTS | {"kmsKey": KEY}
+    id, _ = world.create(inputs)
+    [(_, body)] = world.vertex.calls
+    assert body["model"]["encryptionSpec"] == {"kmsKeyName": KEY}
+    assert world.read(id, {}) == inputs
+    assert world.read(id, inputs) == inputs
+
+
+def test_another_key_is_another_version(world: World) -> None:
+    inputs = INPUTS | {"kmsKey": KEY}
+    assert world.kind.diff("", INPUTS, {}, inputs).replaces == ("kmsKey",)
+    assert world.kind.diff("", inputs, {}, INPUTS).replaces == ("kmsKey",)
+    assert len({content_alias(it) for it in (INPUTS, inputs, inputs | {"kmsKey": f"{KEY}2"})}) == 3
+
+
+@pytest.mark.parametrize("key", ["pumps", f"{KEY}/cryptoKeyVersions/1"])
+def test_what_is_no_key(world: World, key: str) -> None:
+    [(where, said)] = world.failures(INPUTS | {"kmsKey": key}).items()
+    assert where == "kmsKey" and "a key without a version" in said
+
+
 def test_another_container_is_another_version(world: World) -> None:
     inputs = INPUTS | {"container": CONTAINER}
     assert world.kind.diff("", INPUTS, {}, inputs).replaces == ("container",)

@@ -91,8 +91,7 @@ def usage_logged(found: Resource, context: Context) -> Findings:
     only_strict="Whose key it is, an organisation decides.",
     protects="Data at rest, where the organisation wants to be able to withdraw the key.",
     bad={"bucket": bucket(encryption=None)},
-    good={"bucket": bucket(encryption={"defaultKmsKeyName": "projects/p/locations/l/keyRings/r/"
-                                       "cryptoKeys/k"})},
+    good={"bucket": bucket()},
     remedy='encryption={"default_kms_key_name": key.id}',
 )  # fmt: skip
 def own_key(found: Resource, context: Context) -> Findings:

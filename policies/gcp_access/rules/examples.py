@@ -72,6 +72,7 @@ def bucket(**more: Any) -> Declared:
         "lifecycleRules": [
             {"action": {"type": "Delete"}, "condition": {"numNewerVersions": 5}},
         ],
+        "encryption": {"defaultKmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k"},
     }
     given = {**safe, **more}
     return BUCKET, {key: value for key, value in given.items() if value is not None}

@@ -1,7 +1,7 @@
 """What a new table takes over from its dataset, and when rows and tables go by themselves.
 
 Rules: discovery document, `Dataset`, `Table` and `TimePartitioning`. That a partition's time runs
-from its start is inferred.
+from its start is inferred, and that a view, which keeps nothing, is not encrypted.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from simulator.api.errors import invalid, unimplemented
 # How much of a time in ISO 8601 names its partition.
 PARTITIONS: Mapping[str, int] = {"HOUR": 13, "DAY": 10, "MONTH": 7, "YEAR": 4}
 
+ENCRYPTION = "encryptionConfiguration"
 # Field of a dataset -> the field of a new table that it is for.
 INHERITED: Mapping[str, str] = {
     "defaultCollation": "defaultCollation",
-    "defaultEncryptionConfiguration": "encryptionConfiguration",
+    "defaultEncryptionConfiguration": ENCRYPTION,
 }
 
 Row = dict[str, Any]
@@ -28,7 +29,7 @@ def inherited(dataset: Mapping[str, Any], body: Mapping[str, Any], now: float) -
     """The fields of a new table that its `body` leaves to the dataset."""
     found: dict[str, Any] = {}
     for theirs, own in INHERITED.items():
-        if theirs in dataset and own not in body:
+        if theirs in dataset and own not in body and not ("view" in body and own == ENCRYPTION):
             found[own] = dataset[theirs]
     partitions, kept = body.get("timePartitioning"), dataset.get("defaultPartitionExpirationMs")
     if partitions and kept:

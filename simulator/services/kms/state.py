@@ -57,6 +57,13 @@ class Kms(Holding):
         self.rings: dict[str, str] = {}
         self.keys: dict[str, Key] = {}
 
+    def seed(self, name: str) -> None:
+        """A symmetric key, in its ring, with a version that is in use."""
+        now = self._cloud.clock.rfc3339()
+        self.rings.setdefault(name.rpartition("/cryptoKeys/")[0], now)
+        key = self.keys[name] = Key(name, now, {"purpose": "ENCRYPT_DECRYPT"})
+        key.primary = self.add_version(key).number
+
     def ring(self, name: str) -> str:
         if name not in self.rings:
             raise not_found(f"KeyRing {name} not found.")

@@ -33,6 +33,7 @@ from simulator.services.vertex.state import (
     location_of,
     project_of,
     region_of,
+    require_key,
     update_paths,
 )
 
@@ -96,6 +97,8 @@ def deploy_model(call: Call) -> Result:
     endpoint, given = vertex.endpoint(call.resource), call.body.get("deployedModel", {})
     model, version, image, uri = _model(call, given.get("model", ""))
     resources, pool = _resources(call, endpoint, given, vertex.numbered(model))
+    for spec in (endpoint.info, vertex.models[model].versions[version]):
+        require_key(call, spec.get("encryptionSpec"), endpoint.name)
     deployed_id = _deployed_id(call, endpoint, given.get("id"))
     split = call.body.get("trafficSplit", {})
     checked_split(split, {*endpoint.serving(), "0"})

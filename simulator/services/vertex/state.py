@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from simulator.api.calls import Call
-from simulator.api.errors import failed_precondition, invalid, not_found, unimplemented
+from simulator.api.errors import ApiError, failed_precondition, invalid, not_found, unimplemented
 from simulator.api.fields import masked
 from simulator.api.pages import listing
 from simulator.api.patching import copy_paths, mask_paths
@@ -211,7 +211,31 @@ class Vertex(Holding):
     def endpoint(self, name: str) -> Endpoint:
         if name not in self.endpoints:
             raise not_found(f"Endpoint `{self.numbered(name)}` not found.")
-        return self.endpoints[name]
+        endpoint = self.endpoints[name]
+        if endpoint.serving() and not self._opens(endpoint):
+            self._take_off(endpoint)
+        return endpoint
+
+    def _opens(self, endpoint: Endpoint) -> bool:
+        """Whether the key of the endpoint is enabled."""
+        spec, kms = endpoint.info.get("encryptionSpec"), self.cloud[Kms]
+        try:
+            key = kms.key(self.normal(spec["kmsKeyName"])) if spec else None
+            return key is None or bool(kms.usable(key, key.primary))
+        except ApiError:
+            return False
+
+    def _take_off(self, endpoint: Endpoint) -> None:
+        """A key that is disabled undeploys the models (docs vertex-ai/docs/general/cmek).
+
+        Here that is seen when the endpoint is next looked at. How long Google takes, and what
+        becomes of the traffic split, was not found.
+        """
+        for id, deployment in endpoint.serving().items():
+            self.scale(endpoint, deployment, 0)
+            del endpoint.deployed[id]
+        endpoint.traffic = {}
+        self.touch(endpoint)
 
     def pool(self, name: str) -> Pool:
         if name not in self.pools:
@@ -350,7 +374,7 @@ def require_key(call: Call, spec: dict[str, Any] | None, name: str) -> None:
 
     docs vertex-ai/docs/general/cmek: a key of the same region, and the role of an encrypter and
     decrypter on it for the agent. When Google looks, and how it refuses, is not recorded; the
-    denial is IAM's own.
+    denial is IAM's own, and of a key that is disabled these are Cloud KMS's words.
     """
     if not spec:
         return

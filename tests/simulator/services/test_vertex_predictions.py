@@ -57,6 +57,23 @@ def test_predictions_come_from_the_uploaded_model(sandbox: Sandbox, serving: str
     assert answer.model_display_name == "failure"
 
 
+def test_a_key_that_is_disabled_undeploys_the_models(sandbox: Sandbox, model: str) -> None:
+    """They come back by being deployed again, once it is enabled."""
+    key = sandbox.key()
+    sandbox.endpoint(encryption_spec={"kms_key_name": key})
+    sandbox.deploy(model, "1", {"0": 100})
+    assert list(predict(sandbox).predictions) == [1, 0]
+    sandbox.set_key(key, "DISABLED")
+    with pytest.raises(exceptions.BadRequest, match="doesn't have traffic_split"):
+        predict(sandbox)
+    assert not sandbox.endpoints().get_endpoint(name=ENDPOINT).deployed_models
+    with pytest.raises(exceptions.BadRequest, match="is not enabled, current state is: D"):
+        sandbox.deploy(model, "2", {"0": 100})
+    sandbox.set_key(key, "ENABLED")
+    sandbox.deploy(model, "2", {"0": 100})
+    assert list(predict(sandbox).predictions) == [1, 0]
+
+
 def test_a_strained_endpoint_fails_and_is_slower_only_in_what_is_measured(
     sandbox: Sandbox, serving: str
 ) -> None:

@@ -194,6 +194,11 @@ class Sandbox:
             self.cloud[Iam].grant(name, ENCRYPTER, agent.member)
         return name
 
+    def set_key(self, name: str, state: str) -> None:
+        """Have a key's first version `ENABLED` or `DISABLED`."""
+        url = f"https://cloudkms.googleapis.com/v1/{name}/cryptoKeyVersions/1?updateMask=state"
+        self.http().patch(url, json={"state": state}).raise_for_status()
+
     def endpoint(self, endpoint_id: str = "1234567890", **fields: Any) -> str:
         operation = self.endpoints().create_endpoint(
             parent=LOCATION, endpoint={"display_name": "pm", **fields}, endpoint_id=endpoint_id

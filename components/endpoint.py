@@ -68,8 +68,15 @@ class Endpoint(pulumi.ComponentResource):
             region=settings.region,
             display_name="predictive-maintenance",
             description="Predicts equipment failures from device telemetry",
-            dedicated_endpoint_enabled=settings.dedicated_endpoint,
+            # Beside the other the gcp plugin takes not even a no.
+            dedicated_endpoint_enabled=None if settings.allowlist else settings.dedicated_endpoint,
             encryption_spec={"kms_key_name": settings.kms_key} if settings.kms_key else None,
+            private_service_connect_config={
+                "enable_private_service_connect": True,
+                "project_allowlists": settings.allowlist,
+            }
+            if settings.allowlist
+            else None,
             predict_request_response_logging_config={
                 "enabled": settings.request_log_percent > 0,
                 "sampling_rate": settings.request_log_percent / 100,

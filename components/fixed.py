@@ -29,6 +29,10 @@ OTHER_KEY: Final = (
     "An endpoint keeps the key that it was made with. Change endpointId too: then the new "
     "endpoint, with new versions of the models, serves before the old one goes."
 )
+OTHER_NETWORKS: Final = (
+    "How an endpoint is reached is chosen when it is made. Change endpointId too, to one that no "
+    "private endpoint had in the last 7 days: then the new endpoint serves before the old one goes."
+)
 PROTECTED: Final = (
     "Callers would have to follow at once, and the stack is protected: set protect to false and "
     "run `pulumi up` first, or make a new stack, move the callers, then destroy this one."
@@ -103,6 +107,7 @@ def watched(settings: Settings) -> list[SettingArgs]:
         _watch("project", s.project, NEW_STACK),
         _watch("region", s.region, NEW_STACK),
         _watch("dedicatedEndpoint", dedicated, ADDRESS, of=s.endpoint_id),
+        _watch("privateProjects", ", ".join(s.allowlist), OTHER_NETWORKS, of=s.endpoint_id),
         _watch("kmsKey", s.kms_key or "", OTHER_KEY, of=s.endpoint_id),
         _watch("endpointId", s.endpoint_id, protected, unretired, mind=FOLLOW_ENDPOINT),
         _watch("accountPrefix", s.account_prefix, protected, unretired, mind=FOLLOW_ACCOUNTS),

@@ -97,6 +97,8 @@ def declare(
         parts.append(drift)
     pulumi.export("deployedModels", serving.deployed_models)
     pulumi.export("rolledOut", serving.rolled_out)
+    if settings.private_projects:
+        pulumi.export("serviceAttachments", serving.service_attachments)
     return [part for part in parts if part], serving.deployed_models
 
 

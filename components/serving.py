@@ -57,6 +57,8 @@ class Serving(pulumi.ComponentResource):
     rolled_out: pulumi.Output[object]
     versions: Mapping[str, pulumi.Output[str]]
     """Version's name → projects/P/locations/L/models/M@V."""
+    service_attachments: pulumi.Output[list[str] | None]
+    """What a forwarding rule is pointed at, once there are models on a private endpoint."""
 
     def __init__(
         self, name: str, args: ServingArgs, opts: pulumi.ResourceOptions | None = None
@@ -107,6 +109,7 @@ class Serving(pulumi.ComponentResource):
         )
         self.deployed_models = rollout.deployed_models
         self.rolled_out = rollout.rolled_out
+        self.service_attachments = rollout.service_attachments
         self.register_outputs({})
 
     def _registered(self, version: Version, args: ServingArgs) -> RegisteredModel:

@@ -214,6 +214,7 @@ class Settings(Frozen):
     canary_guard: CanaryGuard
     rollout_seconds: Annotated[int, Field(ge=0, le=86_400)]
     sensors: tuple[Sensor, ...]
+    private_projects: tuple[ProjectId, ...] = ()
     risk_percent: Annotated[int, Field(ge=1, le=99)]
     telemetry_days: Annotated[int, Field(ge=1, le=3650)]
     backlog_days: Annotated[int, Field(ge=1, le=7)]
@@ -264,6 +265,26 @@ class Settings(Frozen):
                 f"one region; name a key in {region}"
             )
         return key
+
+    @field_validator("private_projects")
+    @classmethod
+    def _can_be_reached(cls, projects: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if twice := sorted({it for it in projects if projects.count(it) > 1}):
+            raise ValueError(f"names {', '.join(twice)} twice; once is enough")
+        if projects and info.data.get("dedicated_endpoint"):
+            # Also the gcp plugin's rule (magic-modules, products/vertexai/Endpoint.yaml).
+            raise ValueError(
+                "excludes dedicatedEndpoint, true: an endpoint has a public name of its own, or is "
+                "reached from the networks of these projects (vertex-ai/docs/predictions/"
+                "choose-endpoint-type). Set dedicatedEndpoint to false, or privateProjects to []"
+            )
+        if projects and info.data.get("sensors"):
+            raise ValueError(
+                "excludes sensors: Pub/Sub asks public endpoints alone, shared or dedicated "
+                "(pubsub/docs/smts/ai-inference-smt), so no reading would be predicted. Set "
+                "sensors to [] and have the plants ask the endpoint, or privateProjects to []"
+            )
+        return projects
 
     @field_validator("min_replicas")
     @classmethod
@@ -592,6 +613,12 @@ class Settings(Frozen):
         on_key = key in (permissions.PLATFORM_KEY, permissions.PREVIEWER_KEY)
         project = self.key_project if on_key else self.project_of(in_source)
         return f"projects/{project}/roles/{self.role_id(key)}"
+
+    @property
+    def allowlist(self) -> list[str]:
+        """From which projects a private endpoint is reached, the stack's own among them; none of a
+        public one."""
+        return sorted({self.project, *self.private_projects}) if self.private_projects else []
 
     @property
     def key_users(self) -> tuple[str, ...]:

@@ -208,6 +208,13 @@ BY_OTHER_TESTS: Final = {
 """The test that runs it, or the same with other values; most are in `make sweep`."""
 NOT_HERE: Final = {
     "make test": "this is a part of it",
+    "pulumi stack output serviceAttachments": "reads a state",
+    "gcloud compute addresses create vertex --project=plant-bremen --region=us-central1 "
+    "--subnet=SUBNET": "makes a part of a network",
+    "gcloud compute forwarding-rules create vertex --project=plant-bremen --region=us-central1 "
+    "--network=NETWORK --address=vertex --target-service-attachment=ATTACHMENT": "likewise",
+    "gcloud dns record-sets create vertex.plant.example. --project=plant-bremen --zone=ZONE "
+    "--type=A --rrdatas=ADDRESS": "likewise",
     "gcloud auth application-default login": "asks a person, in a browser",
     "gcloud auth application-default login --impersonate-service-account "
     "pm-preview@iot-staging.iam.gserviceaccount.com": "likewise",

@@ -297,6 +297,16 @@ def deploy_times(endpoint: Json) -> dict[str, str]:
     return {it["id"]: it.get("createTime", "") for it in endpoint.get("deployedModels", ())}
 
 
+def attachments(endpoint: Json) -> Props:
+    """The output that says what a forwarding rule in a plant's network is pointed at; of a private
+    endpoint that has models (DeployedModel.privateEndpoints)."""
+    found = {
+        it.get("privateEndpoints", {}).get("serviceAttachment", "")
+        for it in endpoint.get("deployedModels", ())
+    }
+    return {"serviceAttachments": sorted(found - {""})} if found - {""} else {}
+
+
 def rolled_out(
     deployed: Iterable[Props], times: Mapping[str, str], outputs: Props, ran: Run | None = None
 ) -> Props:

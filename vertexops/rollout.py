@@ -28,6 +28,7 @@ from vertexops.deployed import (
     NOT_DECLARED,
     NOT_DELETED,
     Run,
+    attachments,
     bears_our_id,
     defaults,
     deploy_times,
@@ -139,7 +140,7 @@ class ModelRollout(Kind):
         running = {key: outputs[key] for key in ("runningOperation",) if key in outputs}
         present = to_outputs(id, inputs, found, own)
         told = rolled_out(present["deployedModels"], deploy_times(endpoint), outputs)
-        return Resource(id, inputs, present | told | running)
+        return Resource(id, inputs, present | told | attachments(endpoint) | running)
 
     def delete(self, id: str, inputs: Props, outputs: Props, context: Context) -> None:
         """Only what this rollout deployed goes; without traffic first, or it is refused.
@@ -252,7 +253,8 @@ class ModelRollout(Kind):
     def _told(self, work: Work, outputs: Props, old_outputs: Props) -> Props:
         """What is on the endpoint, since when and by whom, after a run over it."""
         ran = Run(work.deployed, work.moved, rfc3339(self.clock.today()), self.google.who)
-        return rolled_out(outputs["deployedModels"], work.times, old_outputs, ran)
+        told = rolled_out(outputs["deployedModels"], work.times, old_outputs, ran)
+        return told | work.attachments
 
 
 class Work:
@@ -271,10 +273,11 @@ class Work:
         self.deployed: set[str] = set()
         self.moved = False
         self.times: dict[str, str] = {}
+        self.attachments: Props = {}
 
     def look(self) -> dict[str, Props]:
         endpoint = self.waiting.call(self.service.endpoint, self.endpoint)
-        self.times = deploy_times(endpoint)
+        self.times, self.attachments = deploy_times(endpoint), attachments(endpoint)
         return from_google(self.endpoint, endpoint)
 
     def reconcile(self, models: list[Props], found: dict[str, Props]) -> None:

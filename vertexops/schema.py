@@ -281,6 +281,9 @@ RESOURCES = {
             "rolledOut": _property(
                 list_of("RolledOut"), "What is on the endpoint, since when, and by whom."
             ),
+            "serviceAttachments": _property(
+                STRINGS, "What a network's forwarding rule is pointed at, of a private endpoint."
+            ),
             "foreignModels": _property(
                 STRINGS, "Ids of what somebody else deployed there, as a refresh found it."
             ),
@@ -288,7 +291,7 @@ RESOURCES = {
                 STRING, "What went on when a run was cancelled or its deadline passed."
             ),
         },
-        sometimes=("foreignModels", "runningOperation"),
+        sometimes=("serviceAttachments", "foreignModels", "runningOperation"),
     ),
     MONITORING_JOB: ResourceShape(
         "What an endpoint is asked, watched for drift and for skew from the training data. Google "

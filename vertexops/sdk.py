@@ -302,6 +302,7 @@ class ModelRollout(_Resource):
     deployed_models: pulumi.Output[list[DeployedModel]] = pulumi.property("deployedModels")
     traffic_split: pulumi.Output[dict[str, int]] = pulumi.property("trafficSplit")
     rolled_out: pulumi.Output[list[RolledOut]] = pulumi.property("rolledOut")
+    service_attachments: pulumi.Output[list[str] | None] = pulumi.property("serviceAttachments")
 
     def __init__(
         self,

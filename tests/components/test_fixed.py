@@ -23,6 +23,7 @@ def fixed(root: Path, **changes: str) -> set[str]:
 
 
 ALWAYS = {"layer", "project", "region", "dedicatedEndpoint", "namePrefix", "kmsKey"}
+ALWAYS |= {"privateProjects"}
 GITHUB = json.dumps({"ownerId": 1, "repositoryId": 2, "rolloutEnvironment": "production"})
 UPLOADS = ALWAYS | {"deployerMay"}
 
@@ -71,7 +72,7 @@ def test_what_a_stack_does_not_let_go_of(
     assert fixed(tmp_path, **changes) == expected
 
 
-@pytest.mark.parametrize("setting", ["dedicatedEndpoint", "kmsKey"])
+@pytest.mark.parametrize("setting", ["dedicatedEndpoint", "kmsKey", "privateProjects"])
 def test_another_endpoint_may_be_otherwise(tmp_path: Path, setting: str) -> None:
     (tmp_path / "fan.joblib").touch()
 

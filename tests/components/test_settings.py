@@ -522,6 +522,32 @@ def test_settings_cannot_be_changed(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"dedicatedEndpoint": "true"},
+            "excludes dedicatedEndpoint, true: an endpoint has a public name of its own, or is "
+            "reached from the networks of these projects",
+        ),
+        (
+            {"sensors": '["heat"]'},
+            "excludes sensors: Pub/Sub asks public endpoints alone, shared or dedicated",
+        ),
+    ],
+)
+def test_what_a_private_endpoint_excludes(root: Path, changes: dict[str, str], said: str) -> None:
+    [found] = problems(root, privateProjects='["plant-a"]', **changes)
+    assert found.startswith("privateProjects: ") and said in found
+    assert found.endswith("privateProjects to []")
+
+
+def test_a_private_endpoint_is_open_to_the_stacks_own_project_too(root: Path) -> None:
+    private = parse({**GOOD, "privateProjects": '["plant-b", "plant-a"]'}, root)
+    assert private.allowlist == ["iot-staging", "plant-a", "plant-b"]
+    assert parse(GOOD, root).allowlist == []
+
+
+@pytest.mark.parametrize(
     ("changes", "users"),
     [
         ({}, {"vertex agent", "bigquery agent", "storage agent"}),
@@ -558,6 +584,8 @@ def test_who_uses_a_key_of_ones_own(root: Path, changes: dict[str, str], users: 
             ("region", region, "is a region for which Google lists no serving CPUs (Vertex AI's p")
             for region in ("us-west8", "europe-west10")
         ),
+        ("privateProjects", '["Plant"]', "privateProjects[0]: 'Plant' is not a project id"),
+        ("privateProjects", '["plant-a", "plant-a"]', "names plant-a twice; once is enough"),
         *(
             ("kmsKey", key, f"kmsKey: '{key}' is not projects/P/locations/REGION/keyRings/R/cry")
             for key in ("k", f"{KEY}/cryptoKeyVersions/1", KEY.replace("projects", "project"))

@@ -20,9 +20,11 @@ from components import permissions as table
 from rehearsal import environment as environments
 from rehearsal.crash import hold
 from rehearsal.engine import Outcome
+from rehearsal.sandbox import GoogleError
 from rehearsal.telemetry import SENSORS
 from rehearsal.toolchain import ROOT
-from tests.rehearsal.running import OTHER_KEY, SOURCE, Asking, Stack, running
+from tests.rehearsal.running import OTHER_KEY, SOURCE, Asking, Stack, route, running
+from vertexops.schema import MODEL_ROLLOUT
 
 START = {
     "protect": True,
@@ -135,6 +137,7 @@ CHANGES = (
             Case("project", "iot-other", "a running stack cannot change project from"),
             Case("region", "europe-west4", "a running stack cannot change region from"),
             Case("dedicatedEndpoint", True, "cannot change dedicatedEndpoint from 'false'"),
+            Case("privateProjects", ["plant-a"], "cannot change privateProjects from '' to 'iot-"),
             Case("kmsKey", "", "cannot change kmsKey from 'projects/iot-keys/locations/us-cent"),
             Case("accountPrefix", "px-", "cannot change accountPrefix from 'pm-' to 'px-'"),
             Case("rolePrefix", "pmRoles", "cannot change rolePrefix from"),
@@ -718,3 +721,28 @@ def test_each_setting_changes_without_an_outage_or_is_refused_beforehand(
     show(f"{len(declared())} settings, each changed on a stack that runs; {len(lines)} changes:")
     for line in sorted(lines):
         show(line)
+
+
+@pytest.mark.sweep
+def test_an_endpoint_for_networks_alone_takes_the_place_of_a_public_one(tmp_path: Path) -> None:
+    public = {"sensors": [], "drift": {}, "alerts": {}, "privateProjects": []}
+    with running(tmp_path, **public) as stack:
+        values = {"privateProjects": ["plant-a"], "endpointId": "shuttle-private"}
+        then = stack.with_values(values)
+        stack.engine.configure(then)
+        outcome = stack.up()
+        hold(outcome)
+        stack.environment, stack.values = then, stack.values | values
+        assert {"replace AiEndpoint", "replace ModelRollout"} <= kinds(outcome)
+        private = stack.endpoint()["privateServiceConnectConfig"]
+        assert private["projectAllowlist"] == ["iot-staging", "plant-a"]
+        [rollout] = [it for it in stack.engine.resources() if it["type"] == MODEL_ROLLOUT]
+        attached = {it["privateEndpoints"]["serviceAttachment"] for it in stack.deployed()}
+        assert rollout["outputs"]["serviceAttachments"] == sorted(attached)
+        for refresh in (False, True):
+            assert stack.up(refresh=refresh).touched == []
+        account, host, name = route(stack.settings)
+        with pytest.raises(GoogleError, match="cannot be accessed through a public domain"):
+            stack.sandbox.google(account).call(
+                "POST", f"https://{host}/v1/{name}:predict", {"instances": [[0] * 9]}
+            )

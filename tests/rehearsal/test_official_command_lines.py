@@ -129,6 +129,8 @@ def new_projects(environment: Environment) -> dict[str, Any]:
     for project in seed["projects"]:
         if project["id"] == settings.project:
             project["services"] = ["serviceusage.googleapis.com"]
+        elif project["id"] == settings.key_project:
+            project["services"].append("serviceusage.googleapis.com")
     seed["roles"] = []
     seed["grants"] = [
         *(grant for grant in seed["grants"] if grant["member"] != settings.platform_member),

@@ -58,6 +58,17 @@ def world() -> World:
     return World()
 
 
+def test_what_a_network_is_pointed_at_is_an_output_of_a_private_endpoint(world: World) -> None:
+    outputs = world.up(rollout(model(1, 90), model(2, 10)))
+    assert "serviceAttachments" not in outputs
+    for deployed in world.vertex.endpoints[E]["models"].values():
+        deployed["privateEndpoints"] = {"serviceAttachment": "projects/t/…/gkedpm-1"}
+    found = world.kind.read(E, rollout(model(1, 90), model(2, 10)), outputs, world.context)
+    assert found is not None and found.outputs["serviceAttachments"] == ["projects/t/…/gkedpm-1"]
+    again = world.up(rollout(model(1, 80), model(2, 20)), rollout(model(1, 90), model(2, 10)))
+    assert again["serviceAttachments"] == ["projects/t/…/gkedpm-1"]
+
+
 def test_first_rollout_deploys_then_moves_the_traffic(world: World) -> None:
     outputs = world.up(rollout(model(1)))
     assert world.asked == ["deploy", "set_traffic"]

@@ -10,6 +10,7 @@ from typing import Any
 from simulator.api.calls import Call, Methods, Result
 from simulator.api.errors import aborted, already_exists, failed_precondition, invalid
 from simulator.api.operations import Operations
+from simulator.core.platform import Containers
 from simulator.iam import allowpolicies
 from simulator.iam.decisions import Iam
 from simulator.services.vertex.operations import start
@@ -25,6 +26,7 @@ from simulator.services.vertex.state import (
     location_of,
     on_name,
     on_parent,
+    project_of,
     require_key,
 )
 from simulator.services.vertex.watching import on_endpoint
@@ -37,18 +39,60 @@ LOGGING = "predictRequestResponseLoggingConfig"
 # Whether dedicatedEndpointEnabled changes in place is not known; the official provider patches it.
 # Of the logging of dedicated endpoints Google's pages say both, so it is patched like the others'.
 MUTABLE = ("displayName", "description", "labels", LOGGING, "dedicatedEndpointEnabled")
-CREATED = (*MUTABLE, "encryptionSpec")
+# How it is reached "can't be changed" later (docs vertex-ai/docs/predictions/
+# private-service-connect), nor is its name free at once; both of private endpoints alone.
+PRIVATE = "privateServiceConnectConfig"
+CREATED = (*MUTABLE, "encryptionSpec", PRIVATE)
+KEPT_SECONDS = 7 * 24 * 3600
+ALLOWLISTS = 10
 
 
 def shown(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     answer: dict[str, Any] = {"name": call.cloud[Vertex].numbered(endpoint.name), **endpoint.info}
-    if deployed := [item.info for item in endpoint.serving().values()]:
+    private = attachment(call, endpoint)
+    if deployed := [item.info | private for item in endpoint.serving().values()]:
         answer["deployedModels"] = deployed
     if endpoint.traffic:
         answer["trafficSplit"] = dict(endpoint.traffic)
     if endpoint.info.get("dedicatedEndpointEnabled"):
         answer["dedicatedEndpointDns"] = dedicated_dns(call, endpoint.name)
     return answer
+
+
+def is_private(info: dict[str, Any]) -> bool:
+    return bool(info.get(PRIVATE, {}).get("enablePrivateServiceConnect"))
+
+
+def attachment(call: Call, endpoint: Endpoint) -> dict[str, Any]:
+    """What a model on a private endpoint is shown with; how Google calls it is inferred."""
+    if not is_private(endpoint.info):
+        return {}
+    project, location, id = endpoint.name.split("/")[1::2]
+    number = call.cloud[Containers].number(project)
+    name = f"projects/{number}-tp/regions/{location}/serviceAttachments/gkedpm-{id}"
+    return {"privateEndpoints": {"serviceAttachment": name}}
+
+
+def _check_private(call: Call, name: str) -> None:
+    """Google's own words for these were not found."""
+    vertex, info = call.cloud[Vertex], call.body
+    if vertex.kept.get(name, 0) > call.cloud.clock.now():
+        raise already_exists(
+            f"Endpoint `{vertex.numbered(name)}` was deleted less than 7 days ago."
+        )
+    if not is_private(info):
+        return
+    if info.get("dedicatedEndpointEnabled"):
+        raise invalid("A dedicated endpoint cannot have a private_service_connect_config.")
+    lists = {
+        frozenset(it.info[PRIVATE].get("projectAllowlist", ()))
+        for it in vertex.endpoints.values()
+        if is_private(it.info) and project_of(it.name) == project_of(name)
+    }
+    if len(lists | {frozenset(info[PRIVATE].get("projectAllowlist", ()))}) > ALLOWLISTS:
+        raise failed_precondition(
+            f"A project has endpoints with {ALLOWLISTS} different project_allowlists at most."
+        )
 
 
 def checked_split(split: dict[str, Any], known: set[str]) -> dict[str, int]:
@@ -82,6 +126,7 @@ def create(call: Call) -> Result:
     name = f"{call.resource}/endpoints/{given or call.cloud.unique_id()}"
     if name in vertex.endpoints or name in vertex.reserved:
         raise already_exists(f"Endpoint `{vertex.numbered(name)}` already exists.")
+    _check_private(call, name)
     check_endpoints(call, call.resource)
     vertex.reserved.add(name)
     now = call.cloud.clock.rfc3339()
@@ -163,6 +208,8 @@ def delete(call: Call) -> Result:
         call.cloud[Operations].falter()
         _check_empty(endpoint)
         vertex.endpoints.pop(endpoint.name, None)
+        if is_private(endpoint.info):
+            vertex.kept[endpoint.name] = call.cloud.clock.now() + KEPT_SECONDS
         call.cloud[Iam].forget(endpoint.name)
         return {}
 

@@ -1,9 +1,9 @@
 """What Vertex AI acts on in its requests, v1 and v1beta1; the rest is refused with its name.
 
 Refused for now, as nothing here behaves by it: shares of accelerators, reservations, flex-start
-machines, scaling to zero, private endpoints (`network`, Private Service Connect), timeouts of
-predictions, explanations, liveness probes and further ports of a container, metadata and schemata
-of a model.
+machines, scaling to zero, peered networks (`network`), automation and certificates of Private
+Service Connect, timeouts of predictions, explanations, liveness probes and further ports of a
+container, metadata and schemata of a model.
 Replicas follow requests (scaling.py), not the use of CPUs or accelerators.
 """
 
@@ -15,7 +15,8 @@ HONOURED = Table(
     "aiplatform",
     {
         "Endpoint": "displayName description labels etag trafficSplit encryptionSpec "
-        "dedicatedEndpointEnabled predictRequestResponseLoggingConfig",
+        "dedicatedEndpointEnabled predictRequestResponseLoggingConfig privateServiceConnectConfig",
+        "PrivateServiceConnectConfig": "enablePrivateServiceConnect projectAllowlist",
         "EncryptionSpec": "kmsKeyName",
         "PredictRequestResponseLoggingConfig": "enabled samplingRate bigqueryDestination",
         "BigQueryDestination": "outputUri",

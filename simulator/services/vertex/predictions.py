@@ -67,6 +67,13 @@ def _reached(call: Call) -> Endpoint:
     """The endpoint, when it takes predictions on the host that was asked."""
     endpoint, dns = call.cloud[Vertex].endpoint(call.resource), dedicated_dns(call, call.resource)
     dedicated = endpoint.info.get("dedicatedEndpointEnabled", False)
+    if endpoint.info.get("privateServiceConnectConfig", {}).get("enablePrivateServiceConnect"):
+        # No public host serves it (docs vertex-ai/docs/predictions/private-service-connect); the
+        # words are ours.
+        raise failed_precondition(
+            "A Private Service Connect endpoint cannot be accessed through a public domain. Please "
+            "access it through a forwarding rule to its service attachment."
+        )
     if call.host.endswith(".prediction.vertexai.goog"):
         if not dedicated or call.host != dns:
             raise not_found(f"{call.host} does not serve {call.resource}.")

@@ -185,6 +185,8 @@ class Vertex(Holding):
         self.monitors: dict[str, Monitor] = {}
         # names that unfinished operations will create
         self.reserved: set[str] = set()
+        # name of an endpoint -> until when nobody gets it
+        self.kept: dict[str, float] = {}
         # operation name -> (its kind, the resource it is about)
         self.started: dict[str, tuple[str, str]] = {}
         # why sampled predictions were not logged -> how many

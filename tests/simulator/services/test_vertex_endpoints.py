@@ -158,6 +158,52 @@ def test_an_update_google_would_refuse_changes_nothing(
     assert client.get(url).json() == before
 
 
+def private(*projects: str) -> dict[str, Any]:
+    allowed = {"enable_private_service_connect": True, "project_allowlist": projects}
+    return {"private_service_connect_config": allowed}
+
+
+def test_a_private_endpoint_has_an_attachment_and_no_public_host(
+    sandbox: Sandbox, model: str
+) -> None:
+    sandbox.endpoint(**private("plant-a"))
+    deployed = sandbox.deploy(model, "1", {"0": 100})
+    shown = sandbox.endpoints().get_endpoint(name=ENDPOINT)
+    assert list(shown.private_service_connect_config.project_allowlist) == ["plant-a"]
+    [there] = shown.deployed_models
+    assert there.id == deployed.id
+    assert "/serviceAttachments/" in there.private_endpoints.service_attachment
+    with pytest.raises(exceptions.BadRequest, match="cannot be accessed through a public domain"):
+        sandbox.predictions().predict(endpoint=ENDPOINT, instances=[[1.0, 1.0]])
+
+
+def test_how_an_endpoint_is_reached_is_chosen_once(sandbox: Sandbox) -> None:
+    with pytest.raises(exceptions.BadRequest, match="dedicated endpoint cannot have"):
+        sandbox.endpoint(dedicated_endpoint_enabled=True, **private("plant-a"))
+    sandbox.endpoint(**private("plant-a"))
+    url = f"{VERTEX}/v1/{ENDPOINT}?updateMask=privateServiceConnectConfig"
+    other = {"enablePrivateServiceConnect": True, "projectAllowlist": ["plant-b"]}
+    answer = sandbox.http().patch(url, json={"privateServiceConnectConfig": other})
+    assert "cannot be updated" in answer.json()["error"]["message"]
+
+
+def test_the_name_of_a_private_endpoint_is_free_after_7_days(sandbox: Sandbox) -> None:
+    sandbox.endpoint(**private("plant-a"))
+    sandbox.finish(sandbox.endpoints().delete_endpoint(name=ENDPOINT))
+    with pytest.raises(exceptions.Conflict, match="less than 7 days ago"):
+        sandbox.endpoint()
+    sandbox.cloud.clock.step(7 * 24 * 3600)
+    sandbox.endpoint()
+
+
+def test_a_project_has_ten_different_allowlists(sandbox: Sandbox) -> None:
+    for number in range(10):
+        sandbox.endpoint(str(number + 1), **private(f"plant-{number}"))
+    sandbox.endpoint("20", **private("plant-0"))
+    with pytest.raises(exceptions.BadRequest, match="10 different project_allowlists at most"):
+        sandbox.endpoint("21", **private("plant-10"))
+
+
 def test_a_stale_etag_is_refused(sandbox: Sandbox, endpoint: str) -> None:
     url, client = f"{VERTEX}/v1/{ENDPOINT}?updateMask=description", sandbox.http()
     etag = client.get(f"{VERTEX}/v1/{ENDPOINT}").json()["etag"]

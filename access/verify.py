@@ -366,7 +366,7 @@ def _quota(live: Live) -> Findings:
         for deployed in endpoint.get("deployedModels", ())
     )
     sizes = (settings.served(version.model) for version in settings.versions)
-    needed = max(served.max_replicas * machines.CPUS[served.machine_type] for served in sizes)
+    needed = max(0 if it.spot else it.max_replicas * machines.CPUS[it.machine_type] for it in sizes)
     if limit is None:
         yield Finding(about, UNKNOWN, "Google lists no such quota of the project")
     elif limit == UNLIMITED or limit - used >= needed:
@@ -389,8 +389,11 @@ def _limit(live: Live) -> int | None:
 
 
 def _processors(deployed: dict[str, Any]) -> int:
-    """What a deployed model is charged for: all the replicas that it may have."""
+    """What a deployed model is charged for: all the replicas that it may have. Spot VMs have a
+    quota of their own."""
     resources = deployed.get("dedicatedResources", {})
+    if resources.get("spot"):
+        return 0
     machine = resources.get("machineSpec", {}).get("machineType", "")
     return int(resources.get("maxReplicaCount", 1)) * machines.CPUS.get(machine, 0)
 

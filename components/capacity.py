@@ -82,14 +82,18 @@ def _unused(model: Model, gpus: Gpus, others: Mapping[str, Any]) -> Iterator[str
     scaling = model.autoscaling
     if isinstance(scaling, Autoscaling) and scaling.gpu_percent and not gpus.count:
         yield f".autoscaling.gpuPercent: {scaling.gpu_percent} {NO_GPU}"
+    if not gpus.count or model.source:
+        return
     own = model.container.image if isinstance(model.container, Container) else None
-    image = own or others.get("serving_container")
-    if gpus.count and not model.source and image and _without_gpus(image):
-        yield (
-            f": {gpus} would be idle in {image}: \"You can't use GPUs for scikit-learn or XGBoost "
-            f'models" ({COMPUTE}). Give the entry a container whose image uses them, or take them '
-            "away"
-        )
+    canary = model.canary.container if isinstance(model.canary, Canary) else None
+    images = (own or others.get("serving_container"), canary.image if canary else None)
+    for image in dict.fromkeys(images):
+        if image and _without_gpus(image):
+            yield (
+                f": {gpus} would be idle in {image}: \"You can't use GPUs for scikit-learn or "
+                f'XGBoost models" ({COMPUTE}). Give the entry a container whose image uses them, '
+                "or take them away"
+            )
 
 
 def _without_gpus(image: str) -> bool:

@@ -88,14 +88,18 @@ def test_a_bucket_of_another_region_fails() -> None:
     }
 
 
-@pytest.mark.parametrize(("limit", "state"), [("2", FAIL), ("4", PASS), ("-1", PASS)])
-def test_the_quota_of_the_region_counts(limit: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("limit", "spot", "state"),
+    [("2", False, FAIL), ("2", True, PASS), ("4", False, PASS), ("-1", False, PASS)],
+)
+def test_the_quota_of_the_region_counts(limit: str, spot: bool, state: str) -> None:
     buckets = [
         {"effectiveLimit": "0"},
         {"effectiveLimit": limit, "dimensions": {"region": SETTINGS.region}},
         {"effectiveLimit": "0", "dimensions": {"region": "europe-west9"}},
     ]
-    resources = {"maxReplicaCount": 1, "machineSpec": {"machineType": "n1-standard-2"}}
+    machine = {"machineType": "n1-standard-2"}
+    resources = {"maxReplicaCount": 1, "machineSpec": machine, "spot": spot}
     metric = {"metric": QUOTA, "consumerQuotaLimits": [{"quotaBuckets": buckets}]}
     there = live(
         {

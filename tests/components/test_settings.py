@@ -220,6 +220,10 @@ def test_an_own_image_may_use_accelerators_and_one_for_scikit_learn_does_not(roo
         image["image"] = f"europe-docker.pkg.dev/vertex-ai/prediction/{idle}:latest"
         (said,) = problems(root, models=json.dumps([fan, LOOKED_UP]))
         assert said.startswith("models[0]: 1 NVIDIA_TESLA_T4 would be idle in europe-docker.pkg.de")
+    image["image"] = "us-docker.pkg.dev/vertex-ai/prediction/tf2-gpu.2-15:latest"
+    fan["canary"] = {"percent": 10, "container": {"image": GOOD["servingContainer"]}}
+    (said,) = problems(root, models=json.dumps([fan, LOOKED_UP]))
+    assert said.startswith("models[0]: 1 NVIDIA_TESLA_T4 would be idle in us-docker.pkg.dev/vert")
 
 
 @pytest.mark.parametrize(

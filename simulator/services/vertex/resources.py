@@ -12,6 +12,9 @@ from simulator.services.vertex.machines import BUILT_IN, CPUS, allowed, named
 from simulator.services.vertex.state import Deployment, Pool, Vertex, location_of
 
 CPU_QUOTA = "CustomModelServingCPUsPerProjectPerRegion"
+# Spot VMs have quotas of their own: GoogleCloudPlatform/vertex-ai-samples, notebooks/community/
+# model_garden, names CustomModelServingPreemptibleH100GPUsPerProjectPerRegion.
+SERVING, SPOT_SERVING = "CustomModelServing", "CustomModelServingPreemptible"
 # By type, as gcloud has them (command_lib/ai/model_garden_utils.py). Two are enforced also where a
 # cloud was given no limit: as the page of quotas has them in us-central1 and europe-west4.
 GPU_QUOTA = "CustomModelServing{}GPUsPerProjectPerRegion"
@@ -105,10 +108,12 @@ def _check_metrics(specs: list[dict[str, Any]], machine: dict[str, Any]) -> None
 def charged(resources: dict[str, Any]) -> Counter[str]:
     """What is charged to each quota: the machines of all the replicas that there may be."""
     spec, replicas = resources["machineSpec"], resources["maxReplicaCount"]
-    size = Counter({CPU_QUOTA: replicas * CPUS[spec["machineType"]]})
+    size = {CPU_QUOTA: replicas * CPUS[spec["machineType"]]}
     if kind := spec.get("acceleratorType"):
         size[gpu_quota(kind)] = replicas * spec["acceleratorCount"]
-    return size
+    if not resources.get("spot"):
+        return Counter(size)
+    return Counter({quota.replace(SERVING, SPOT_SERVING): n for quota, n in size.items()})
 
 
 def gpu_quota(kind: str) -> str:

@@ -211,6 +211,18 @@ def test_each_type_of_accelerator_has_a_quota_of_its_own(
     sandbox.deploy(model, "3", **on("n1-standard-8", "NVIDIA_TESLA_T4", 4, replicas=2))
 
 
+def test_spot_machines_have_quotas_of_their_own(
+    sandbox: Sandbox, model: str, endpoint: str
+) -> None:
+    spot = on("g2-standard-24", replicas=15)
+    spot["dedicated_resources"]["spot"] = True
+    sandbox.deploy(model, "1", **spot)
+    sandbox.cloud.quotas["CustomModelServingPreemptibleCPUsPerProjectPerRegion"] = 400
+    with pytest.raises(exceptions.TooManyRequests, match="ServingPreemptibleCPUsPerProjectPerReg"):
+        sandbox.deploy(model, "2", **spot)
+    sandbox.deploy(model, "2")
+
+
 def test_acting_as_the_serving_account_is_checked_and_denied_with_a_400(
     sandbox: Sandbox, model: str, endpoint: str
 ) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from rich.console import Console
 
 from access.report import disagreements
 from components import permissions as table
+from rehearsal import environment as environments
 from rehearsal.prove import prove
 from rehearsal.report import Report
 from tests.rehearsal.playing import ROOT, play
+from tests.rehearsal.test_serving_features import SMALLEST
 
 SPARE = table.Need(
     table.SERVING, "artifactReader", table.ARTIFACTS, "nothing", "none", "storage.buckets.get",
@@ -31,6 +35,77 @@ def test_every_role_is_tight_over_the_whole_life(stack: str) -> None:
     assert disagreements(page, stack, summary["identities"]) == []
     for held in summary["identities"].values():
         assert set(held["granted"]) <= set(held["used"])
+
+
+EVERYTHING: Final = {
+    "namePrefix": "b-",
+    "labels": {"team": "pumps"},
+    "requestLog": {"days": 30},
+    "callers": ["group:dashboards@example.com"],
+    "alerts": {"topic": "incidents", "emails": ["oncall@example.com"]},
+    "registryArtifactsBucket": "iot-staging-pipelines",
+    "federation": {
+        "ownerId": 583231,
+        "repositoryId": 1296269,
+        "rolloutEnvironment": "staging",
+        "foundationEnvironment": "staging-foundation",
+    },
+    "platformMember": "serviceAccount:pm-platform@iot-staging.iam.gserviceaccount.com",
+    "models": [
+        {
+            "id": "shuttle-anomaly",
+            "artifact": "trained",
+            "training": {"data": "training", "target": "failure"},
+            "traffic": 80,
+            "canary": {"artifact": "newer", "percent": 10},
+        },
+        {
+            "id": "shuttle-baseline",
+            "source": "projects/iot-models/locations/us-central1/models/shuttle-baseline@default",
+            "traffic": 10,
+        },
+        {
+            "id": "shuttle-trained",
+            "source": "projects/iot-staging/locations/us-central1/models/shuttle-trained@default",
+            "traffic": 10,
+        },
+        {
+            "id": "shuttle-own",
+            "traffic": 0,
+            "machineType": "n1-standard-4",
+            "accelerator": {"type": "NVIDIA_TESLA_T4", "count": 1},
+            "container": {"image": "us-central1-docker.pkg.dev/iot-models/serving/shuttle:1"},
+        },
+    ],
+}
+"""Over staging, which has a key of its own, telemetry, drift and previews already."""
+
+
+LEAST: Final = {
+    **SMALLEST,
+    "kmsKey": "",
+    "models": [{"id": "shuttle-anomaly", "artifact": "trained", "traffic": 100}],
+}
+ALL: Final = {*table.CAPABILITIES, *table.FOLLOWING} - {table.LAYERS}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("settings", "capabilities"),
+    [
+        pytest.param(LEAST, {table.REGISTER, table.RETIRE, table.WHOLE}, id="the least"),
+        pytest.param(EVERYTHING, ALL, id="everything"),
+    ],
+)
+def test_every_role_is_tight_from_the_least_to_everything(
+    settings: dict[str, Any], capabilities: set[str], tmp_path: Path
+) -> None:
+    loaded = environments.load("staging", tmp_path, **copy.deepcopy(settings))
+    assert loaded.settings.capabilities == capabilities
+    given = [part for key, it in settings.items() for part in ("--set", f"{key}={json.dumps(it)}")]
+    code, output, summary = play("prove", "staging", *given)
+    assert code == 0, output
+    assert (summary["spare"], summary["missing"]) == ([], [])
 
 
 @pytest.mark.sweep

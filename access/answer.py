@@ -233,13 +233,12 @@ class Explanation:
 
     def _by_table(self, need: table.Need) -> tuple[list[str], list[str]]:
         """How this stack gives what the line says."""
-        settings, names = self.settings, self._names
-        pulumi = []
+        settings, pulumi = self.settings, list[str]()
         missing = need.when - settings.capabilities if settings else need.when
         for capability in sorted(missing):
             pulumi.append(f"{_SETTINGS[capability]}  # the line applies where {_WHY[capability]}")
         in_source = need.on in table.IN_SOURCE
-        project = settings.project_of(in_source) if settings else names["project"]
+        project = self._project(in_source)
         if not self.who.identity:
             pulumi.insert(0, f"# if it was the {need.identity}:")
         if need.role in table.BEFORE:
@@ -304,19 +303,30 @@ class Explanation:
             return named[0]
         return f"{BASIC['accountPrefix']}{identity}@{self._names['project']}.{_ACCOUNTS}"
 
+    def _project(self, in_source: bool) -> str:
+        """Where a line applies: of other projects the one that the denial is about."""
+        settings, found = self.settings, str(self._names["project"])
+        if settings is None:
+            return found
+        others = settings.source_projects if in_source else (settings.project,)
+        return found if found in others else next(iter(others), "")
+
     def _grant(self, need: table.Need) -> tuple[str, str, str]:
         """The Pulumi resource that grants on what the line is about, its arguments, the command."""
         settings, names, on = self.settings, self._names, need.on
         in_source = on in table.IN_SOURCE
-        project = settings.project_of(in_source) if settings else names["project"]
+        project = self._project(in_source)
         here, prefix = f'project="{project}"', settings.name_prefix if settings else ""
         if on in (table.PROJECT, table.SOURCE_PROJECT):
             command = f"projects add-iam-policy-binding {project} --condition=None"
             return "gcp.projects.IAMMember", here, command
         if on in (table.ARTIFACTS, table.SOURCE_ARTIFACTS, table.REGISTRY_ARTIFACTS):
             named = re.search(r"(?:gs://|buckets/)([\w.-]+)", self.denial.resource)
-            mine = settings and settings.buckets[on]
-            bucket = mine or (named and named[1]) or "BUCKET"
+            about, buckets = named[1] if named else "", list[str]()
+            if settings:
+                theirs = on == table.SOURCE_ARTIFACTS
+                buckets = [*settings.source_buckets] if theirs else [settings.buckets[on]]
+            bucket = about if about in buckets else next(iter(buckets), "") or about or "BUCKET"
             return (
                 "gcp.storage.BucketIAMMember",
                 f'bucket="{bucket}"',

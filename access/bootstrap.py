@@ -50,9 +50,7 @@ def _file(title: str, held: Iterable[str]) -> dict[str, Any]:
 
 def script(settings: Settings) -> Iterator[str]:
     """Lines to be run by an owner of the projects; they may be run again, when settings grow."""
-    projects = {settings.project: False}
-    if settings.source_project:
-        projects[settings.source_project] = True
+    projects = {settings.project: False, **dict.fromkeys(settings.source_projects, True)}
     owned = [*projects, *({settings.key_project} - projects.keys() - {""})]
     yield f"# Before the first `pulumi up`: run by an owner of {' and of '.join(owned)}."
     for project, in_source in projects.items():
@@ -67,12 +65,13 @@ def script(settings: Settings) -> Iterator[str]:
 
 def _project(settings: Settings, project: str, in_source: bool) -> Iterator[str]:
     yield f"gcloud services enable {' '.join(APIS)} --project={project}"
-    content = role_file(table.PLATFORM, settings.capabilities, in_source)
+    capabilities = settings.capabilities_in(project) if in_source else settings.capabilities
+    content = role_file(table.PLATFORM, capabilities, in_source)
     yield from _role(settings.role_id(table.PLATFORM), project, content)
     if not in_source and settings.platform_member.startswith("serviceAccount:"):
         yield from _account(settings.email(table.PLATFORM))
     member = shlex.quote(settings.platform_member)
-    role = settings.role_name(table.PLATFORM, in_source)
+    role = settings.role_name(table.PLATFORM, project)
     yield (
         f"gcloud projects add-iam-policy-binding {project} --member={member} --role={role} "
         "--condition=None > /dev/null"
@@ -129,7 +128,7 @@ def _given(settings: Settings) -> Iterator[str]:
     for version in settings.versions:
         if version.model.source:
             yield f"# - {version.model.source}"
-    for bucket in filter(None, (settings.source_artifacts_bucket, settings.own_bucket)):
+    for bucket in filter(None, (*settings.source_buckets, settings.own_bucket)):
         yield f"# - gs://{bucket}, with its artifacts"
     if settings.kms_key:
         yield f"# - {settings.kms_key}"

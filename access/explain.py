@@ -617,8 +617,8 @@ def lines_for(denial: Denial, identity: str, settings: Settings | None = None) -
     if account and any(_OWN.get(need.on) == account for need in lines):
         lines = [need for need in lines if _OWN.get(need.on) == account]
     elsewhere = settings and not {
-        settings.source_project,
-        settings.source_artifacts_bucket,
+        *settings.source_projects,
+        *settings.source_buckets,
     }.isdisjoint(re.split(r"[/:@.\"\s]", f"{denial.resource} {denial.call.words}"))
     in_source = bool(elsewhere) or denial.call.name.startswith("source-")
     words = f"{denial.call.words} {denial.call.name}".lower()

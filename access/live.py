@@ -122,17 +122,20 @@ class Live:
             self._become[identity] = Google(settings.project, settings.region, email)
         return self._become[identity]
 
-    def places(self, on: str) -> tuple[str, ...]:
-        """Full names of what the table calls `on` (docs iam/docs/full-resource-names)."""
+    def places(self, on: str, of: str = "") -> tuple[str, ...]:
+        """Full names of what the table calls `on` (docs iam/docs/full-resource-names), in project
+        `of` where there may be several."""
         settings = self.settings
         project = f"projects/{settings.project}"
         if on in (table.PROJECT, table.SOURCE_PROJECT):
-            name = f"projects/{settings.project_of(on in table.IN_SOURCE)}"
-            return (f"//cloudresourcemanager.googleapis.com/{name}",)
+            return (f"//cloudresourcemanager.googleapis.com/projects/{of or settings.project}",)
         if on == table.ENDPOINT:
             return (f"//aiplatform.googleapis.com/{settings.endpoint_name}",)
         if bucket := settings.buckets.get(on):
             return (f"//storage.googleapis.com/projects/_/buckets/{bucket}",)
+        if on == table.SOURCE_ARTIFACTS:
+            buckets = (it for it, project in settings.source_buckets.items() if project == of)
+            return tuple(f"//storage.googleapis.com/projects/_/buckets/{it}" for it in buckets)
         if on == table.TABLES:
             return (
                 f"//bigquery.googleapis.com/{project}/datasets/{settings.dataset(telemetry.DATASET)}",
@@ -158,9 +161,9 @@ class Live:
     def grants(self) -> Iterator[Grant]:
         """Every grant that the stack declares, and those that it takes for granted."""
         settings = self.settings
-        for role in table.roles(settings.capabilities):
-            name = settings.role_name(role.key, role.on in table.IN_SOURCE)
-            for place in self.places(role.on):
+        for role, project in settings.roles:
+            name = settings.role_name(role.key, project)
+            for place in self.places(role.on, project):
                 for member in self.members(role.identity):
                     yield Grant(role.identity, name, member, place)
         (project,) = self.places(table.PROJECT)

@@ -166,11 +166,11 @@ def roles(live: Live, asked: Asked) -> Findings:
     settings = live.settings
     declared = {
         settings.role_name(*key): frozenset(permissions)
-        for key, permissions in table.declared_roles(settings.capabilities).items()
+        for key, permissions in settings.declared_roles.items()
     }
-    for role in table.roles(settings.capabilities):
+    for role, project in settings.roles:
         if role.key in table.BEFORE:
-            name = settings.role_name(role.key, role.on in table.IN_SOURCE)
+            name = settings.role_name(role.key, project)
             declared[name] = frozenset(role.permissions)
     for name, permissions in declared.items():
         yield from _judged(name, _role, live, name, permissions)
@@ -255,9 +255,9 @@ def _remove(place: str, role: str, member: str) -> tuple[str, ...]:
 
 def permissions(live: Live, asked: Asked) -> Findings:
     """What each identity holds by its own word, whatever else there is above and beside."""
-    for role in table.roles(live.settings.capabilities):
+    for role, project in live.settings.roles:
         members = live.settings.callers if role.identity == table.CALLER else ("",)
-        for place, member in product(live.places(role.on), members):
+        for place, member in product(live.places(role.on, project), members):
             about = f"{role.identity} {member}".strip() + f" on {place}"
             yield from _judged(about, _held, live, role, place, about, member)
 
@@ -330,10 +330,8 @@ def regions(live: Live, asked: Asked) -> Findings:
     settings, places = live.settings, list[str]()
     if table.REGISTER in settings.capabilities:
         places.append(f"{STORAGE}/b/{settings.artifacts_bucket}")
-    if settings.source_artifacts_bucket:
-        places.append(f"{STORAGE}/b/{settings.source_artifacts_bucket}")
-    if settings.own_bucket:
-        places.append(f"{STORAGE}/b/{settings.own_bucket}")
+    buckets = filter(None, (*settings.source_buckets, settings.own_bucket))
+    places += [f"{STORAGE}/b/{bucket}" for bucket in buckets]
     if settings.sensors:
         places.append(
             f"{BIGQUERY}/projects/{settings.project}/datasets/{settings.dataset(DATASET)}"

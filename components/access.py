@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,15 +61,14 @@ class Access(pulumi.ComponentResource):
         self._settings, self._bucket = args.settings, args.artifacts_bucket
         self._telemetry = args.telemetry
         self._agents: dict[str, pulumi.Output[str]] = {}
-        wanted = table.roles(args.settings.capabilities)
+        wanted = args.settings.roles
         self._accounts = {
             identity: self._account(identity)
-            for identity in dict.fromkeys(role.identity for role in wanted)
+            for identity in dict.fromkeys(role.identity for role, _ in wanted)
             if identity in table.ACCOUNTS
         }
         self._roles = {
-            key: self._role(*key, held)
-            for key, held in table.declared_roles(args.settings.capabilities).items()
+            key: self._role(*key, held) for key, held in args.settings.declared_roles.items()
         }
         agent_roles = [self._service_agent(table.AGENT, "aiplatform")]
         if args.telemetry:
@@ -78,11 +78,12 @@ class Access(pulumi.ComponentResource):
         grants = [
             *agent_roles,
             *(
-                self._grant(role)
-                for role in wanted
+                grant
+                for role, project in wanted
                 if role.key not in (table.PLATFORM, table.PLATFORM_KEY)
                 and role.on not in ELSEWHERE
                 and role.identity not in table.FEDERATED
+                for grant in self._grants(role, project)
             ),
             *(self._publisher(member, args.telemetry) for member in publishers if args.telemetry),
         ]
@@ -154,41 +155,69 @@ class Access(pulumi.ComponentResource):
         return settings.member(identity)
 
     def _role(
-        self, key: str, in_source: bool, permissions: tuple[str, ...]
+        self, key: str, project: str, permissions: tuple[str, ...]
     ) -> gcp.projects.IAMCustomRole:
         return gcp.projects.IAMCustomRole(
-            f"source-{key}" if in_source else key,
-            project=self._settings.project_of(in_source),
+            self._logical(key, project),
+            project=project,
             role_id=self._settings.role_id(key),
             title=f"Predictive maintenance: {key}",
             permissions=list(permissions),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self, aliases=self._earlier(f"source-{key}", project)
+            ),
         )
 
-    def _grant(self, role: table.Role) -> pulumi.Resource:
-        in_source = role.on in table.IN_SOURCE
-        name = f"{role.identity.replace(' ', '-')}-{'source-' * in_source}{role.key}"
+    def _logical(self, key: str, project: str) -> str:
+        return key if project == self._settings.project else f"source-{project}-{key}"
+
+    def _earlier(self, name: str, project: str) -> list[pulumi.Alias]:
+        """What something in another project was called when there could be one such project."""
+        first = project in self._settings.source_projects[:1]
+        return [pulumi.Alias(name=name)] if first else []
+
+    def _grants(self, role: table.Role, project: str) -> Iterator[pulumi.Resource]:
+        """The grant of a role; in another project on each bucket that models come from."""
+        whose = role.identity.replace(" ", "-")
+        name, earlier = f"{whose}-{self._logical(role.key, project)}", f"{whose}-source-{role.key}"
         # Names are plain strings, so that a policy can judge the grant in a first preview, where
         # outputs are unknown; what they name is therefore depended on explicitly.
         named: list[pulumi.Resource] = [
-            *([self._roles[role.key, in_source]] if role.key not in table.BEFORE else []),
+            *([self._roles[role.key, project]] if role.key not in table.BEFORE else []),
             *self._accounts.values(),
             *([self._telemetry] if self._telemetry else []),
         ]
-        child = pulumi.ResourceOptions(parent=self, depends_on=named)
-        granted = self._settings.role_name(role.key, in_source)
+        granted = self._settings.role_name(role.key, project)
         member = self._member(role.identity)
+        if role.on != table.SOURCE_ARTIFACTS:
+            options = pulumi.ResourceOptions(
+                parent=self, depends_on=named, aliases=self._earlier(earlier, project)
+            )
+            yield self._grant(role, name, project, granted, member, options)
+            return
+        buckets = [it for it, of in self._settings.source_buckets.items() if of == project]
+        for number, bucket in enumerate(buckets):
+            aliases = [] if number else self._earlier(earlier, project)
+            options = pulumi.ResourceOptions(parent=self, depends_on=named, aliases=aliases)
+            yield gcp.storage.BucketIAMMember(
+                f"{name}-{bucket}", bucket=bucket, role=granted, member=member, opts=options
+            )
+
+    def _grant(
+        self,
+        role: table.Role,
+        name: str,
+        project: str,
+        granted: str,
+        member: pulumi.Input[str],
+        child: pulumi.ResourceOptions,
+    ) -> pulumi.Resource:
         if role.on in (table.PROJECT, table.SOURCE_PROJECT):
             return gcp.projects.IAMMember(
-                name,
-                project=self._settings.project_of(in_source),
-                role=granted,
-                member=member,
-                opts=child,
+                name, project=project, role=granted, member=member, opts=child
             )
         buckets = {
             table.ARTIFACTS: self._bucket,
-            table.SOURCE_ARTIFACTS: self._settings.source_artifacts_bucket,
             table.REGISTRY_ARTIFACTS: self._settings.own_bucket,
         }
         if role.on in buckets:
@@ -241,10 +270,9 @@ def deployer_needs(settings: Settings) -> list[NeedArgs]:
     }
     return [
         NeedArgs(
-            resource=names.get(role.on)
-            or f"projects/{settings.project_of(role.on in table.IN_SOURCE)}",
+            resource=names.get(role.on) or f"projects/{project}",
             permissions=list(role.permissions),
         )
-        for role in table.roles(settings.capabilities)
+        for role, project in settings.roles
         if role.identity == table.DEPLOYER
     ]

@@ -88,8 +88,9 @@ def watched(settings: Settings) -> list[SettingArgs]:
     """What the next `pulumi up` is held to: these settings, and what to do instead of a change."""
     s = settings
     uploads = ", ".join(model.id for model in s.models if model.uploaded)
-    source, reviewed = s.source_project if s.looks_up else None, s.preview_member
-    pulled = f"pulled from {s.source_project}" if s.repositories else ""
+    source, reviewed = " and ".join(sorted({*s.source_buckets.values()})), s.preview_member
+    images = " and ".join(sorted({it.project for it in s.repositories}))
+    pulled = f"pulled from {images}" if images else ""
     pool = s.pool_id if s.federation else ""
     registers = permissions.REGISTER in s.deployer_may
     dedicated = str(s.dedicated_endpoint).lower()

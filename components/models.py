@@ -16,6 +16,7 @@ from pydantic import (
 from components import permissions
 from components.fields import (
     AcceleratorType,
+    BucketName,
     Frozen,
     Image,
     MachineType,
@@ -253,6 +254,7 @@ class Model(Frozen):
     traffic: Percent
     artifact: str | None = None
     source: ModelName | None = None
+    source_artifacts_bucket: BucketName | None = None
     training: Training | None = None
     canary: Canary | None = None
     machine_type: MachineType | None = None
@@ -279,6 +281,8 @@ class Model(Frozen):
                 "has a `container`, which is for an upload: a version that is looked up keeps the "
                 "one that it was registered with"
             )
+        if self.source_artifacts_bucket and not self.source:
+            raise ValueError("has a `sourceArtifactsBucket`, which is for a model with a `source`")
         if self.training and not self.artifact:
             raise ValueError("has `training` data, which is stored beside an `artifact`")
         return self
@@ -351,16 +355,6 @@ def files(artifact: Path) -> dict[str, Path]:
     return {path.relative_to(artifact).as_posix(): path for path in found}
 
 
-def _repositories(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterator[Repository]:
-    """Where images are pulled from, as far as they can be read."""
-    for model in models:
-        own = model.container.image if isinstance(model.container, Container) else None
-        tried = model.canary.container if isinstance(model.canary, Canary) else None
-        for image in (own or others.get("serving_container"), tried and tried.image):
-            if not model.source and image and (found := private_repository(image)):
-                yield found
-
-
 def model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iterable[str]:
     """What is wrong between models, and between them and the settings in `others`."""
     shares = [int(model.traffic) for model in models if "traffic" in model.model_fields_set]
@@ -373,11 +367,6 @@ def model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iter
     for id in sorted({id for id in ids if ids.count(id) > 1}):
         yield f": the id {id!r} is used {ids.count(id)} times; give each model its own"
     own = others.get("project")
-    projects = sorted({model.source_project for model in models if model.source} - {own})
-    pulled = {it.project for it in _repositories(models, others)} - {own}
-    if len(elsewhere := sorted({*projects, *pulled})) > 1:
-        what = "sources and images" if pulled else "sources"
-        yield f": {what} are in {' and '.join(elsewhere)}; one source project is supported"
     registered = any(model.source and model.source_project == own for model in models)
     if (
         registered
@@ -388,8 +377,20 @@ def model_problems(models: tuple[Model, ...], others: Mapping[str, Any]) -> Iter
             ": registryArtifactsBucket has to name the bucket of the artifacts in the registry of "
             f"{own}: without 'register' in deployerMay the stack has none of its own"
         )
-    if projects and not others.get("source_artifacts_bucket", "unread"):
-        yield f": sourceArtifactsBucket has to name the bucket of the artifacts in {projects[0]}"
+    of_all, projects = others.get("source_artifacts_bucket", "unread"), dict[str, set[str]]()
+    for model in models:
+        if model.source and model.source_project != own:
+            bucket = model.source_artifacts_bucket or of_all or ""
+            projects.setdefault(bucket, set()).add(model.source_project)
+    for bucket, there in projects.items():
+        of = " and ".join(sorted(there))
+        if not bucket:
+            yield f": sourceArtifactsBucket has to name the bucket of the artifacts in {of}"
+        elif len(there) > 1 and bucket != "unread":
+            yield (
+                f": {bucket} is the bucket of the artifacts in {of}, and is in one of them; give "
+                "the models of the other a sourceArtifactsBucket of their own"
+            )
     region = others.get("region")
     for index, model in enumerate(models):
         if model.source and region and model.source_region != region:

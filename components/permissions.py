@@ -11,7 +11,7 @@ for a call, the row says what was inferred.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -686,19 +686,6 @@ def roles(capabilities: Iterable[str]) -> tuple[Role, ...]:
         key = (need.identity, need.role, need.on)
         permissions.setdefault(key, set()).add(need.permission)
     return tuple(Role(*key, tuple(sorted(held))) for key, held in permissions.items())
-
-
-def declared_roles(capabilities: Iterable[str]) -> Mapping[tuple[str, bool], tuple[str, ...]]:
-    """Permissions of the custom roles that the stack declares, by (key, in the source project?).
-
-    Those that have to exist before the stack does are not among them.
-    """
-    declared: dict[tuple[str, bool], set[str]] = {}
-    for role in roles(capabilities):
-        if role.key not in BEFORE:
-            key = (role.key, role.on in IN_SOURCE)
-            declared.setdefault(key, set()).update(role.permissions)
-    return {key: tuple(sorted(held)) for key, held in declared.items()}
 
 
 def no_role(role: str) -> str:

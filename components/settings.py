@@ -497,16 +497,16 @@ class Settings(Frozen):
         return self.rollout_seconds or longest
 
     @property
-    def source_project(self) -> str | None:
-        """The other project whose registry looked-up models are in, or whose images are pulled."""
-        projects = [model.source_project for model in self.models if model.source]
-        projects += [repository.project for repository in self.repositories]
-        return next((project for project in projects if project != self.project), None)
+    def source_projects(self) -> tuple[str, ...]:
+        """Other projects whose registries looked-up models are in, or whose images are pulled."""
+        pulled = (repository.project for repository in self.repositories)
+        return tuple(dict.fromkeys((*self.source_buckets.values(), *pulled)))
 
     @property
-    def looks_up(self) -> bool:
-        """Whether models are looked up in another project."""
-        return any(it.source and it.source_project != self.project for it in self.models)
+    def source_buckets(self) -> dict[str, str]:
+        """Buckets with the artifacts of models of other projects → the project of each."""
+        others = (it for it in self.models if it.source and it.source_project != self.project)
+        return {self.bucket_of(model): model.source_project for model in others}
 
     @property
     def repositories(self) -> tuple[Repository, ...]:
@@ -528,10 +528,10 @@ class Settings(Frozen):
 
     @property
     def buckets(self) -> dict[str, str]:
-        """What the table calls a bucket with artifacts → its name; empty where there is none."""
+        """What the table calls a bucket with artifacts → its name; empty where there is none. Those
+        of other projects are in `source_buckets`."""
         return {
             permissions.ARTIFACTS: self.artifacts_bucket,
-            permissions.SOURCE_ARTIFACTS: self.source_artifacts_bucket or "",
             permissions.REGISTRY_ARTIFACTS: self.own_bucket,
         }
 
@@ -539,13 +539,13 @@ class Settings(Frozen):
         """Where the artifact of a looked-up model is."""
         if model.source_project == self.project:
             return self.own_bucket or self.artifacts_bucket
-        return self.source_artifacts_bucket or ""
+        return model.source_artifacts_bucket or self.source_artifacts_bucket or ""
 
     @property
     def capabilities(self) -> frozenset[str]:
         """What the roles of this environment have to cover."""
         follows: dict[str, object] = {
-            permissions.SOURCE: self.looks_up,
+            permissions.SOURCE: self.source_buckets,
             permissions.PULL: self.repositories,
             permissions.OWN_REGISTRY: self.own_registry,
             permissions.OWN_BUCKET: self.own_bucket,
@@ -566,6 +566,38 @@ class Settings(Frozen):
             permissions.LAYERS: self.layer != "whole",
         }
         return frozenset({*self.deployer_may, *(name for name, given in follows.items() if given)})
+
+    def capabilities_in(self, project: str) -> frozenset[str]:
+        """What roles in another project have to cover."""
+        looks_up = project in self.source_buckets.values()
+        pulls = any(repository.project == project for repository in self.repositories)
+        idle = {permissions.SOURCE: not looks_up, permissions.PULL: not pulls}
+        return self.capabilities - {name for name, given in idle.items() if given}
+
+    def projects_of(self, need: permissions.Need) -> tuple[str, ...]:
+        """Where the role of a line of the table is: in each project that the line applies to."""
+        if need.on not in permissions.IN_SOURCE:
+            return (self.project,)
+        return tuple(it for it in self.source_projects if need.when <= self.capabilities_in(it))
+
+    @property
+    def roles(self) -> tuple[tuple[permissions.Role, str], ...]:
+        """The environment's roles, each with its project; those in others once for each."""
+        own = permissions.roles(self.capabilities)
+        found = [(role, self.project) for role in own if role.on not in permissions.IN_SOURCE]
+        for project in self.source_projects:
+            there = permissions.roles(self.capabilities_in(project))
+            found += [(role, project) for role in there if role.on in permissions.IN_SOURCE]
+        return tuple(found)
+
+    @property
+    def declared_roles(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Permissions of the custom roles that the stack declares, by key and project."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for role, project in self.roles:
+            if role.key not in permissions.BEFORE:
+                found.setdefault((role.key, project), set()).update(role.permissions)
+        return {key: tuple(sorted(held)) for key, held in found.items()}
 
     @property
     def founds(self) -> bool:
@@ -609,10 +641,11 @@ class Settings(Frozen):
             return self.named(key).replace("-", "_")
         return role_id(self.role_prefix, key)
 
-    def role_name(self, key: str, in_source: bool = False) -> str:
+    def role_name(self, key: str, project: str = "") -> str:
+        """Of a role in the stack's own project, unless it is in another one."""
         on_key = key in (permissions.PLATFORM_KEY, permissions.PREVIEWER_KEY)
-        project = self.key_project if on_key else self.project_of(in_source)
-        return f"projects/{project}/roles/{self.role_id(key)}"
+        where = self.key_project if on_key else project or self.project
+        return f"projects/{where}/roles/{self.role_id(key)}"
 
     @property
     def allowlist(self) -> list[str]:
@@ -634,10 +667,6 @@ class Settings(Frozen):
     def key_project(self) -> str:
         """Where the key of one's own is; empty without one."""
         return self.kms_key.split("/")[1] if self.kms_key else ""
-
-    def project_of(self, in_source: bool) -> str:
-        """The stack's own project, or the one that models are looked up in."""
-        return (self.source_project or "") if in_source else self.project
 
     @property
     def pool_id(self) -> str:

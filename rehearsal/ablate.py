@@ -121,8 +121,9 @@ class Lines:
         settings = self.environment.settings
         members = {identity: member for member, identity in holders(self.environment).items()}
         for need in table.needs(settings.capabilities):
-            role = settings.role_name(need.role, need.on in table.IN_SOURCE)
-            self._by_grant.setdefault((role, members[need.identity]), []).append(need)
+            for project in settings.projects_of(need):
+                role = settings.role_name(need.role, project)
+                self._by_grant.setdefault((role, members[need.identity]), []).append(need)
 
     def of(self, part: Part) -> list[table.Need]:
         lines = self._by_grant.get((part.role, part.member), [])

@@ -54,7 +54,7 @@ def seed(environment: Environment) -> dict[str, Any]:
     found["issuers"][who.issuer][who.subject] = dict(who.claims)
     found["grants"] += [
         {"resource": f"projects/{project}", "role": "roles/owner", "member": member}
-        for project in filter(None, (settings.project, settings.source_project))
+        for project in (settings.project, *settings.source_projects)
         for member in (f"user:{MAKER}", who.member)
     ]
     found["projects"][0]["services"] = list(SERVICES)

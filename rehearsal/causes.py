@@ -118,7 +118,7 @@ def lacks(role: str, permission: str, in_source: bool = False) -> Act:
 def no_source_reader(scene: Scene) -> None:
     """Nobody granted the deployer to read models in the project where they are trained."""
     reader = scene.role("modelReader", in_source=True)
-    scene.unbind(scene.settings.project_of(True), f"serviceAccount:{scene.deployer}", reader)
+    scene.unbind(scene.settings.source_projects[0], f"serviceAccount:{scene.deployer}", reader)
     scene.settle()
 
 

@@ -204,9 +204,10 @@ def seed(environment: Environment) -> dict[str, Any]:
             (*BEFORE_THE_STACK, *(OF_A_REGISTRY if settings.own_bucket else ())),
         )
     ]
-    if settings.source_project:
-        images = (urlsplit(ARTIFACT_REGISTRY).netloc,) if settings.repositories else ()
-        projects.append((settings.source_project, "200000000002", (*SERVICES, *images)))
+    pulled = {repository.project for repository in settings.repositories}
+    for number, source in enumerate(settings.source_projects, 2):
+        images = (urlsplit(ARTIFACT_REGISTRY).netloc,) if source in pulled else ()
+        projects.append((source, f"20000000000{number}", (*SERVICES, *images)))
     if settings.kms_key and settings.key_project not in {id for id, _, _ in projects}:
         projects.append((settings.key_project, "300000000003", ()))
     projects = [
@@ -214,24 +215,23 @@ def seed(environment: Environment) -> dict[str, Any]:
         for id, number, apis in projects
     ]
     held = {
-        settings.role_name(role.key, role.on in table.IN_SOURCE): role
-        for role in table.roles(settings.capabilities)
+        settings.role_name(role.key, project): (role, project)
+        for role, project in settings.roles
         if role.key in table.BEFORE
     }
     grants = [
         {
-            "resource": settings.kms_key
-            if role.on == table.KEY
-            else f"projects/{settings.project_of(role.on in table.IN_SOURCE)}",
+            "resource": settings.kms_key if role.on == table.KEY else f"projects/{project}",
             "role": name,
             "member": settings.platform_member,
         }
-        for name, role in held.items()
+        for name, (role, project) in held.items()
         if role.identity == table.PLATFORM
     ]
-    if settings.source_project:
-        source = f"projects/{settings.source_project}"
-        grants.append({"resource": source, "role": "roles/owner", "member": f"user:{SCIENTIST}"})
+    grants += [
+        {"resource": f"projects/{it}", "role": "roles/owner", "member": f"user:{SCIENTIST}"}
+        for it in settings.source_projects
+    ]
     own = f"projects/{settings.project}"
     grants += [
         {"resource": own, "role": f"roles/{role}", "member": f"user:{who}"}
@@ -261,7 +261,8 @@ def seed(environment: Environment) -> dict[str, Any]:
             *let_in.get("projects", ()),
         ],
         "roles": [
-            {"name": name, "permissions": list(role.permissions)} for name, role in held.items()
+            {"name": name, "permissions": list(role.permissions)}
+            for name, (role, _) in held.items()
         ],
         "keys": [settings.kms_key] if settings.kms_key else [],
         "grants": [*grants, *let_in.get("grants", ())],
@@ -306,7 +307,7 @@ def beginnings(environment: Environment) -> dict[str, Any]:
     """What a cloud is made from and holds before the stack; equal where one would do for both."""
     settings = environment.settings
     sources = [[model.id, model.source] for model in settings.models if model.source]
-    buckets = [settings.source_artifacts_bucket, settings.own_bucket]
+    buckets = [*settings.source_buckets, settings.own_bucket]
     where = [*buckets, settings.region, settings.serving_container]
     found = [*sources, *([repository.name] for repository in settings.repositories)]
     return {"seed": seed(environment), "sources": [*found, where] if found else []}
@@ -317,7 +318,7 @@ def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> 
     has repositories of images there too; not
     those whose artifacts are in the stack's own bucket, which is not there yet."""
     settings = environment.settings
-    if not settings.source_project and not settings.own_bucket:
+    if not settings.source_projects and not settings.own_bucket:
         return
     scientist = sandbox.google(SCIENTIST)
     for repository in settings.repositories:

@@ -84,7 +84,7 @@ def earlier_life(run: Rehearsal, stage: Stage) -> None:
     """The environment was there before: roles that were deleted with it are still known."""
     settings = run.environment.settings
     roles = [settings.role_name("deployer")]
-    roles += [settings.role_name(key, in_source=True) for key in _in_source(settings)]
+    roles += _in_source(settings)
     for role in roles:
         parent, _, id = role.partition("/roles/")
         _own(run, parent)
@@ -100,9 +100,14 @@ def earlier_life(run: Rehearsal, stage: Stage) -> None:
 
 
 def _in_source(settings: Settings) -> list[str]:
-    """Keys of roles that stand for all of the stack's in another project."""
+    """Roles that stand for all of the stack's in other projects."""
     keys = {table.SOURCE: "artifactReader", table.PULL: "imageReader"}
-    return [key for capability, key in keys.items() if capability in settings.capabilities]
+    return [
+        settings.role_name(key, project)
+        for project in settings.source_projects
+        for capability, key in keys.items()
+        if capability in settings.capabilities_in(project)
+    ]
 
 
 def _own(run: Rehearsal, project: str) -> None:
@@ -174,8 +179,7 @@ def _by_hand(run: Rehearsal) -> Iterator[Change]:
     settings, owner = run.environment.settings, run.sandbox.google(OWNER)
     project = f"projects/{settings.project}"
     yield "PATCH", f"{IAM}/{settings.role_name('deployer')}?updateMask=title", {"title": BY_HAND}
-    for key in _in_source(settings):
-        reader = settings.role_name(key, in_source=True)
+    for reader in _in_source(settings):
         yield "PATCH", f"{IAM}/{reader}?updateMask=title", {"title": BY_HAND}
     if run.registers:
         bucket = f"https://storage.googleapis.com/storage/v1/b/{settings.artifacts_bucket}"
@@ -247,10 +251,10 @@ def _spare(run: Rehearsal) -> list[tuple[str, str, str]]:
     members = run.environment.members
     found = []
     for need in table.needs(settings.capabilities):
-        role = settings.role_name(need.role, need.on in table.IN_SOURCE)
         by = usage.get(members.get(need.identity), {}).get(need.permission, {}).keys()
-        if not by & {role, *CREATORS}:
-            found.append((need.identity, need.permission, need.step))
+        for project in settings.projects_of(need):
+            if not by & {settings.role_name(need.role, project), *CREATORS}:
+                found.append((need.identity, need.permission, need.step))
     return found
 
 

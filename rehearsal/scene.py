@@ -97,7 +97,7 @@ class Scene:
 
     def role(self, key: str, in_source: bool = False) -> str:
         """The full name of a role of the table."""
-        return self.settings.role_name(key, in_source)
+        return self.settings.role_name(key, self.settings.source_projects[0] if in_source else "")
 
     def change_role(self, name: str, add: Sequence[str] = (), drop: Sequence[str] = ()) -> None:
         held = self.google.call("GET", f"{IAM}/{name}").get("includedPermissions", [])
@@ -294,7 +294,7 @@ def staged(report: Report) -> Iterator[Scene]:
             stage.note = outcome.summary()
             demand_ok(outcome)
         settings = run.environment.settings
-        owned = [f"projects/{project}" for project in (settings.project, settings.source_project)]
+        owned = [f"projects/{project}" for project in (settings.project, *settings.source_projects)]
         grants = [
             *({"resource": it, "role": "roles/owner"} for it in owned),
             {"resource": "organizations/1", "role": "roles/orgpolicy.policyAdmin"},

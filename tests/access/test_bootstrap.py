@@ -28,7 +28,7 @@ def printed(*arguments: str) -> str:
 def test_each_project_gets_the_role_of_the_table(stack: str) -> None:
     settings, text = settings_of(stack, ROOT), printed("bootstrap", stack)
     files = dict(re.findall(r"cat > platform-(\S+)\.yaml <<'END'\n(.*?)END\n", text, re.DOTALL))
-    assert set(files) == {settings.project, settings.source_project}
+    assert set(files) == {settings.project, *settings.source_projects}
     for project, content in files.items():
         place = table.PROJECT if project == settings.project else table.SOURCE_PROJECT
         (role,) = [

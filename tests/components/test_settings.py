@@ -16,7 +16,7 @@ from components.configuration import (
     written,
 )
 from components.models import Served, files
-from components.permissions import DEPLOYER, SERVING, declared_roles, roles
+from components.permissions import DEPLOYER, SERVING, roles
 from components.serving import image_digest
 from components.settings import Settings
 from vertexops.schema import CPU_UTILIZATION, DUTY_CYCLE, REQUEST_COUNT
@@ -96,7 +96,7 @@ def test_good_values_are_typed(root: Path) -> None:
     settings = parse(GOOD, root)
     assert isinstance(settings, Settings)
     assert (settings.max_replicas, settings.protect, settings.models[1].traffic) == (2, False, 10)
-    assert settings.source_project == "iot-models"
+    assert settings.source_projects == ("iot-models",)
     assert settings.capabilities == {"register", "retire", "source", "whole"}
 
 
@@ -453,7 +453,7 @@ def registered(**given: str) -> dict[str, str]:
 
 def test_a_model_of_the_projects_own_registry_takes_no_source_project(root: Path) -> None:
     settings = parse(registered(), root)
-    assert settings.source_project is None and settings.own_bucket == ""
+    assert settings.source_projects == () and settings.own_bucket == ""
     assert settings.bucket_of(settings.models[0]) == "iot-staging-model-artifacts"
     assert settings.capabilities == {"register", "retire", "own-registry", "whole"}
     elsewhere = parse(registered(registryArtifactsBucket="pipelines", deployerMay="[]"), root)
@@ -476,15 +476,40 @@ def test_an_image_of_another_project_is_pulled_from_its_repository(root: Path) -
     assert repository.name == "projects/iot-models/locations/us-central1/repositories/serving"
     assert {"source", "pull"} <= settings.capabilities
     alone = parse({**GOOD, "models": json.dumps([{**pulled, "traffic": 100}])}, root)
-    assert alone.source_project == "iot-models"
+    assert alone.source_projects == ("iot-models",)
     assert "pull" in alone.capabilities and "source" not in alone.capabilities
     own = parse({**GOOD, "models": json.dumps([OWN, LOOKED_UP])}, root)
     assert own.repositories == () and "pull" not in own.capabilities
     far = {**OWN, "container": {"image": OWN_IMAGE.replace("iot-staging", "images-far")}}
-    [said] = problems(root, models=json.dumps([far, LOOKED_UP]))
-    assert said.endswith(
-        "sources and images are in images-far and iot-models; one source project is supported"
-    )
+    both = parse({**GOOD, "models": json.dumps([far, LOOKED_UP])}, root)
+    assert both.source_projects == ("iot-models", "images-far")
+    assert {project: key for key, project in both.declared_roles if key == "imageReader"} == {
+        "images-far": "imageReader"
+    }
+    assert ("modelReader", "images-far") not in both.declared_roles
+
+
+def test_models_of_two_other_projects_have_a_bucket_each(root: Path) -> None:
+    far = LOOKED_UP | {
+        "id": "valve",
+        "source": LOOKED_UP["source"].replace("iot-models", "iot-far"),
+        "traffic": 90,
+    }
+    [said] = problems(root, models=json.dumps([LOOKED_UP, far]))
+    assert "is the bucket of the artifacts in iot-far and iot-models, and is in one of them" in said
+    own = far | {"sourceArtifactsBucket": "far-artifacts"}
+    settings = parse({**GOOD, "models": json.dumps([LOOKED_UP, own])}, root)
+    named = GOOD["sourceArtifactsBucket"]
+    assert settings.source_buckets == {named: "iot-models", "far-artifacts": "iot-far"}
+    assert {project for key, project in settings.declared_roles if key == "modelReader"} == {
+        *("iot-models", "iot-far")
+    }
+    with_none = {**GOOD, "sourceArtifactsBucket": "", "models": json.dumps([LOOKED_UP, own])}
+    with pytest.raises(SettingsError, match="name the bucket of the artifacts in iot-models"):
+        parse(with_none, root)
+    upload = UPLOADED | {"sourceArtifactsBucket": "far-artifacts"}
+    [said] = problems(root, models=json.dumps([upload, LOOKED_UP]))
+    assert "has a `sourceArtifactsBucket`, which is for a model with a `source`" in said
 
 
 def test_a_bucket_without_models_of_the_own_registry_is_granted_nothing(root: Path) -> None:
@@ -502,8 +527,7 @@ def test_who_else_asks_is_a_capability_and_grows_no_role(root: Path) -> None:
         usual = parse({**GOOD, "sensors": sensors}, root)
         shared = parse({**GOOD, "sensors": sensors, "callers": asked}, root)
         assert shared.capabilities - usual.capabilities == {"call"}
-        before, after = (declared_roles(it.capabilities) for it in (usual, shared))
-        assert before == after
+        assert shared.declared_roles == usual.declared_roles
         more = set(roles(shared.capabilities)) - set(roles(usual.capabilities))
         assert {(it.identity, it.key, it.on) for it in more} == {
             ("caller", "predictor", "endpoint")

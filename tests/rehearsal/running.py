@@ -209,7 +209,7 @@ class Stack:
         """What an owner does before `deployerMay` grows: the platform's role grows first."""
         for role in table.roles({*self.settings.capabilities, *capabilities}):
             if role.key == table.PLATFORM:
-                project = self.settings.project_of(role.on in table.IN_SOURCE)
+                project = SOURCE if role.on in table.IN_SOURCE else self.settings.project
                 name = f"projects/{project}/roles/{table.PLATFORM}?updateMask=includedPermissions"
                 body = {"includedPermissions": list(role.permissions)}
                 self.owner.call("PATCH", f"https://iam.googleapis.com/v1/{name}", body)

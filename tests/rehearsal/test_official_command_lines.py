@@ -136,7 +136,7 @@ def new_projects(environment: Environment) -> dict[str, Any]:
         *(grant for grant in seed["grants"] if grant["member"] != settings.platform_member),
         *(
             {"resource": f"projects/{project}", "role": "roles/owner", "member": OWNER.member}
-            for project in (settings.project, settings.source_project, settings.key_project)
+            for project in (settings.project, *settings.source_projects, settings.key_project)
         ),
     ]
     seed["issuers"][OWNER.issuer][OWNER.subject] = dict(OWNER.claims)

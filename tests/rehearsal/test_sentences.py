@@ -28,7 +28,7 @@ NAMED = {
     table.PREVIEW_ACCOUNT: lambda it: it.account_name(table.PREVIEW),
     table.SERVING_ACCOUNT: lambda it: it.account_name(table.SERVING),
     table.TELEMETRY_ACCOUNT: lambda it: it.account_name(table.TELEMETRY),
-    table.SOURCE_PROJECT: lambda it: f"projects/{it.source_project}",
+    table.SOURCE_PROJECT: lambda it: f"projects/{it.source_projects[0]}",
     table.TOPIC: lambda it: f"projects/{it.project}/topics/telemetry",
     table.DEAD_LETTERS: lambda it: f"projects/{it.project}/topics/telemetry-dead-letters",
     table.SUBSCRIPTIONS: lambda it: f"projects/{it.project}/subscriptions/telemetry-readings",

@@ -164,8 +164,8 @@ def not_on_the_project(stack: Planted) -> Undo:
 
 
 def not_on_the_source(stack: Planted) -> Undo:
-    source = f"{PROJECTS}/projects/{stack.settings.source_project}"
-    return stack.without(source, stack.settings.role_name("modelReader", in_source=True))
+    source = f"{PROJECTS}/projects/{stack.settings.source_projects[0]}"
+    return stack.without(source, stack.settings.role_name("modelReader", "iot-models"))
 
 
 def not_on_the_bucket(stack: Planted) -> Undo:
@@ -175,7 +175,7 @@ def not_on_the_bucket(stack: Planted) -> Undo:
 
 def agent_not_on_the_source_bucket(stack: Planted) -> Undo:
     bucket = f"{STORAGE}/b/{stack.settings.source_artifacts_bucket}"
-    role = stack.settings.role_name("artifactReader", in_source=True)
+    role = stack.settings.role_name("artifactReader", "iot-models")
     return stack.without(bucket, role, stack.environment.members[table.AGENT])
 
 
@@ -339,7 +339,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     environment = environments.load("staging", models)
     seed, settings = environments.seed(environment), environment.settings
     seed["issuers"][AUDITOR.issuer][AUDITOR.subject] = dict(AUDITOR.claims)
-    for project in (settings.project, settings.source_project):
+    for project in (settings.project, *settings.source_projects):
         at = {"resource": f"projects/{project}"}
         seed["grants"] += [
             *({**at, "role": f"roles/{role}", "member": AUDITOR.member} for role in LOOKS),

@@ -20,6 +20,9 @@ READINGS: Final = 1_000
 """In each window."""
 
 REQUESTS: Final = 10
+COMPARED: Final = 2
+"""Windows that there are distances for."""
+
 SHIFTED: Final = 3
 """The place of the sensor whose readings shift, by twice the range that they have."""
 
@@ -101,6 +104,8 @@ def _distances(run: Rehearsal) -> dict[str, dict[str, float]]:
         answer = his.call("POST", f"{url}:searchModelDeploymentMonitoringStatsAnomalies", asked)
         for stats in answer.get("monitoringStats", ()):
             for feature in stats["featureStats"]:
+                if len(feature["predictionStats"]) < COMPARED:
+                    continue  # a canary that was hardly asked
                 *_, calm, last = feature["predictionStats"]
                 of = found.setdefault(feature["featureDisplayName"], {"calm": 0.0, "shifted": 0.0})
                 of["threshold"] = feature["threshold"]["value"]

@@ -140,7 +140,7 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
             model["training"]["data"] = str(training(models, model["id"]))
         canary = model.get("canary", {})
         if "artifact" in canary:
-            canary["artifact"] = str(artifact(models, f"{model['id']}-canary", depth=12))
+            canary["artifact"] = str(artifact(models, f"{model['id']}-canary", depth=10))
         if "training" in canary:
             canary["training"]["data"] = str(training(models, f"{model['id']}-canary"))
     settings = parse(raw(values), ROOT)

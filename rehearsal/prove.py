@@ -69,6 +69,7 @@ def _life(run: Rehearsal) -> Iterator[Step]:
     yield from (step for step in STEPS if not step.ending)
     if run.environment.reviewer:
         yield from REVIEW
+    yield Step("more for the canaries", grow, lambda it: it.tries)
     yield Step("a new version", new_version)
     yield Step("put right", put_right)
     if run.protected:
@@ -122,6 +123,23 @@ def new_version(run: Rehearsal, stage: Stage) -> None:
     models = run.report.folder / "models"
     run.engine.configure(environments.renewed(run.environment, run.sandbox, models))
     run.hold(stage, run.engine.up(refresh=True))
+
+
+def grow(run: Rehearsal, stage: Stage) -> None:
+    """Each canary gets all of its model's traffic, for which it is looked how it does.
+
+    What was asked of it is long ago by now on the cloud's clock: too little to judge by.
+    """
+    here = run.environment
+    models = [
+        {**it, **({"canary": {**it["canary"], "percent": 100}} if "canary" in it else {})}
+        for it in here.values["models"]
+    ]
+    guard = {**here.values["canaryGuard"], "whenTooFew": "go"}
+    changed = {**here.overrides, "models": models, "canaryGuard": guard}
+    folder = run.report.folder / "models"
+    run.engine.configure(environments.load(here.stack, folder, **changed))
+    run.hold(stage, run.engine.up())
 
 
 def fewer_alerts(run: Rehearsal, stage: Stage) -> None:

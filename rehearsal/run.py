@@ -70,6 +70,11 @@ class Rehearsal(World):
         return table.ROUTE in self.environment.settings.capabilities
 
     @property
+    def tries(self) -> bool:
+        """Whether a model has a canary."""
+        return table.CANARY in self.environment.settings.capabilities
+
+    @property
     def registers_devices(self) -> bool:
         """Whether devices are registered in ClearBlade."""
         return self.environment.settings.device_registry.kind == "clearblade"

@@ -92,8 +92,9 @@ def check(inputs: Props) -> list[Failure]:
     if isinstance(guard, dict):
         for key, allowed in RANGES.items():
             failures += forms.within(guard.get(key), allowed, f"canaryGuard.{key}")
-        if guard.get("whenTooFew", STOP) not in (STOP, GO):
-            said = f"is {guard['whenTooFew']!r}, not {STOP} or {GO}"
+        then = guard.get("whenTooFew")
+        if isinstance(then, str) and then not in (STOP, GO):
+            said = f"is {then!r}, not {STOP} or {GO}"
             failures.append(Failure("canaryGuard.whenTooFew", said))
     canaries, models = inputs.get("canaries"), inputs.get("models")
     if isinstance(canaries, list) and isinstance(models, list):

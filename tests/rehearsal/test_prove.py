@@ -132,6 +132,18 @@ def test_every_role_is_tight_where_github_comes_in() -> None:
 
 
 @pytest.mark.sweep
+def test_every_role_is_tight_where_a_canary_is_tried() -> None:
+    """What it is measured by is read once its share grows, and the deployer holds it for that."""
+    model = {"id": "shuttle-anomaly", "artifact": "build/model/model.joblib", "traffic": 100}
+    model["canary"] = {"artifact": "build/model/next.joblib", "percent": 10}
+    others = (f"models={json.dumps([model])}", "sourceArtifactsBucket=''", "drift={}")
+    code, output, summary = play("prove", "staging", *(p for o in others for p in ("--set", o)))
+    assert code == 0, output
+    assert (summary["spare"], summary["missing"]) == ([], [])
+    assert "monitoring.timeSeries.list" in summary["identities"]["deployer"]["used"]
+
+
+@pytest.mark.sweep
 def test_a_spare_permission_ends_the_proof_and_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ from components.models import (
     CanaryGuard,
     Container,
     Model,
+    OwnImage,
     Probe,
     Training,
     files,
@@ -50,6 +51,7 @@ OWN: Final = frozenset({"layer", "settingsFrom", *SECRET})
 NESTED: Final[Mapping[str, type[Frozen]]] = {
     "models": Model,
     "canary": Canary,
+    "canary.container": OwnImage,
     "canaryGuard": CanaryGuard,
     "training": Training,
     "container": Container,
@@ -262,7 +264,9 @@ def _lines(detail: Any, raw: Mapping[str, str]) -> Iterable[str]:
         case "missing":
             yield f"{path}: not set; see its description in Pulumi.yaml"
         case "extra_forbidden":
-            groups = (NESTED[part] for part in reversed([first, *rest[:-1]]) if part in NESTED)
+            within = [str(part) for part in (first, *rest[:-1])]
+            both = ".".join(within[-2:])
+            groups = (NESTED[name] for name in (both, *reversed(within)) if name in NESTED)
             valid = (next(groups, Settings) if rest else Settings).model_fields
             near = nearest(str(detail["loc"][-1]), [to_camel(name) for name in valid])
             yield f"{path}: {value!r} is for an unknown key; did you mean {near}?"

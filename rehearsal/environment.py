@@ -140,7 +140,8 @@ def load(stack: str, models: Path, /, **overrides: Any) -> Environment:
             model["training"]["data"] = str(training(models, model["id"]))
         canary = model.get("canary", {})
         if "artifact" in canary:
-            canary["artifact"] = str(artifact(models, f"{model['id']}-canary", depth=10))
+            file = artifact(models, f"{model['id']}-canary", depth=10)
+            canary["artifact"] = str(file.parent if canary["artifact"].endswith("/") else file)
         if "training" in canary:
             canary["training"]["data"] = str(training(models, f"{model['id']}-canary"))
     settings = parse(raw(values), ROOT)
@@ -306,7 +307,7 @@ def onlooker(environment: Environment, sandbox: Sandbox) -> Look | None:
 def beginnings(environment: Environment) -> dict[str, Any]:
     """What a cloud is made from and holds before the stack; equal where one would do for both."""
     settings = environment.settings
-    sources = [[model.id, model.source] for model in settings.models if model.source]
+    sources = [[it.name, it.model.source] for it in settings.versions if it.model.source]
     buckets = [*settings.source_buckets, settings.own_bucket]
     where = [*buckets, settings.region, settings.serving_container]
     found = [*sources, *([repository.name] for repository in settings.repositories)]
@@ -314,7 +315,7 @@ def beginnings(environment: Environment) -> dict[str, Any]:
 
 
 def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:
-    """Train, store and register the looked-up models in their project, as its owner would, who
+    """Train, store and register the looked-up versions in their project, as its owner would, who
     has repositories of images there too; not
     those whose artifacts are in the stack's own bucket, which is not there yet."""
     settings = environment.settings
@@ -326,11 +327,13 @@ def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> 
         address = f"{ARTIFACT_REGISTRY}/{parent}?repositoryId={id}"
         scientist.finish(scientist.call("POST", address, {"format": "DOCKER"}), ARTIFACT_REGISTRY)
     sources = [
-        model
-        for model in settings.models
-        if model.source and settings.bucket_of(model) != settings.artifacts_bucket
+        it
+        for it in settings.versions
+        if it.model.source and settings.bucket_of(it.model) != settings.artifacts_bucket
     ]
-    for project, bucket in {(it.source_project, settings.bucket_of(it)) for it in sources}:
+    for project, bucket in {
+        (it.model.source_project, settings.bucket_of(it.model)) for it in sources
+    }:
         scientist.call(
             "POST",
             f"https://storage.googleapis.com/storage/v1/b?project={project}",
@@ -340,8 +343,13 @@ def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> 
                 "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
             },
         )
-    for model in sources:
-        register(model, settings, scientist, artifact(models, model.id))
+    for it in sources:
+        trained = (
+            artifact(models, f"{it.model.id}-canary", depth=10)
+            if it.canary
+            else artifact(models, it.model.id)
+        )
+        register(it.model, settings, scientist, trained, again=it.canary)
 
 
 def renewed(environment: Environment, sandbox: Sandbox, models: Path) -> Environment:

@@ -184,6 +184,11 @@ IMAGE_ELSEWHERE = "us-central1-docker.pkg.dev/others/serving/pump:3"
             "3 is for an unknown key; did you mean percent?",
         ),
         (
+            entry({"percent": 10, "container": {"image": OWN_IMAGE, "port": 3}}),
+            "models[0].canary.container.port",
+            "3 is for an unknown key; did you mean image?",
+        ),
+        (
             entry({"percent": 10, "container": {"image": IMAGE_ELSEWHERE}}),
             "models",
             "sources and images are in iot-models and others; one source project is supported",

@@ -466,7 +466,10 @@ CHANGES = (
             Case(
                 "sourceArtifactsBucket",
                 NEW_BUCKET,
-                {"replace BucketIAMMember", "update ModelRollout", "update Subscription"},
+                {
+                    *("create BucketIAMMember", "delete BucketIAMMember"),
+                    *("update ModelRollout", "update Subscription"),
+                },
             ),
         ),
         before=lambda stack: stack.move_the_source(NEW_BUCKET),

@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 from components.configuration import NESTED
 from components.models import Model
 from rehearsal import environment as environments
+from rehearsal import telemetry
 from rehearsal.crash import hold
 from tests.rehearsal.running import Asking, Stack, running
 
@@ -40,14 +41,24 @@ def newer(stack: Stack) -> None:
     environments.renewed(stack.environment, stack.sandbox, stack.folder)
 
 
+def newer_canary(stack: Stack) -> None:
+    """That, and another artifact of the canary that is uploaded."""
+    newer(stack)
+    telemetry.train(stack.folder / "shuttle-anomaly-canary" / "model.joblib", depth=9)
+
+
 ELSEWHERE: Final = {
     *("models[].training.data", "models[].training.target"),
+    *("models[].canary.training.data", "models[].canary.training.target"),
     *(f"models[].container.healthProbe.{key}" for key in ("path", "initialDelaySeconds")),
     *(f"models[].container.healthProbe.{key}" for key in ("timeoutSeconds", "failureThreshold")),
     *("models[].container.healthProbe.successThreshold", "models[].container.startupProbe.command"),
 }
 """Training belongs to drift, which the other tests watch; one probe has what the other has."""
-BEFORE: Final[Mapping[str, Callable[[Stack], None]]] = {"registry": newer}
+BEFORE: Final[Mapping[str, Callable[[Stack], None]]] = {
+    "registry": newer,
+    "canary": newer_canary,
+}
 """What others do before something is replaced."""
 
 
@@ -107,7 +118,7 @@ def typed(model: type[BaseModel], path: str) -> Iterator[str]:
     """Paths of what a group of settings may have."""
     for name in model.model_fields:
         key = to_camel(name)
-        nested = NESTED.get(key)
+        nested = NESTED.get(f"{path.rpartition('.')[2]}.{key}") or NESTED.get(key)
         yield from typed(nested, f"{path}.{key}") if nested else [f"{path}.{key}"]
 
 

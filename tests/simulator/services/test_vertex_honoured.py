@@ -67,9 +67,12 @@ DUTY_CYCLE = "aiplatform.googleapis.com/prediction/online/accelerator/duty_cycle
             CREATE,
             {
                 "displayName": "e",
-                "privateServiceConnectConfig": {"enablePrivateServiceConnect": True},
+                "privateServiceConnectConfig": {
+                    "enablePrivateServiceConnect": True,
+                    "pscAutomationConfigs": [{"projectId": "p", "network": "n"}],
+                },
             },
-            "privateServiceConnectConfig",
+            "pscAutomationConfigs",
         ),
         (CREATE, {"displayName": "e", "clientConnectionConfig": TIMEOUT}, "clientConnectionConfig"),
         (CREATE, {"displayName": "e", "gdcConfig": {"zone": "z"}}, "gdcConfig"),

@@ -164,6 +164,8 @@ def test_each_checked_in_stack_is_configured_as_it_is(stack: str, tmp_path: Path
     assert config.locations == (loaded.settings.region,)
     assert {loaded.settings.platform_member, loaded.settings.preview_member} == people
     assert set(SERVICES) <= set(config.apis)
+    # A key of its own, so that nothing is left out of the rules that ask for one.
+    assert loaded.settings.kms_key and not {"B6", "V1"} & config.not_required.keys()
 
 
 @pytest.mark.parametrize("stack", ["staging", "prod"])

@@ -533,6 +533,7 @@ CHANGES = (
                 {
                     *("replace Account", "replace AccessReady", "update ModelRollout", *GRANTS),
                     *("update gcp", "update vertexops", "update Subscription"),
+                    "replace CryptoKeyIAMMember",
                 },
                 lambda s: all(
                     deployed["serviceAccount"].startswith("px-serving@")

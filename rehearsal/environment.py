@@ -210,7 +210,8 @@ def seed(environment: Environment) -> dict[str, Any]:
         images = (urlsplit(ARTIFACT_REGISTRY).netloc,) if source in pulled else ()
         projects.append((source, f"20000000000{number}", (*SERVICES, *images)))
     if settings.kms_key and settings.key_project not in {id for id, _, _ in projects}:
-        projects.append((settings.key_project, "300000000003", ()))
+        # Somebody has made roles there, too.
+        projects.append((settings.key_project, "300000000003", ("iam.googleapis.com",)))
     projects = [
         (id, number, (*apis, KMS) if id == settings.key_project else apis)
         for id, number, apis in projects

@@ -339,7 +339,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     environment = environments.load("staging", models)
     seed, settings = environments.seed(environment), environment.settings
     seed["issuers"][AUDITOR.issuer][AUDITOR.subject] = dict(AUDITOR.claims)
-    for project in (settings.project, *settings.source_projects):
+    for project in (settings.project, *settings.source_projects, settings.key_project):
         at = {"resource": f"projects/{project}"}
         seed["grants"] += [
             *({**at, "role": f"roles/{role}", "member": AUDITOR.member} for role in LOOKS),

@@ -211,7 +211,7 @@ def seed(environment: Environment) -> dict[str, Any]:
         projects.append((source, f"20000000000{number}", (*SERVICES, *images)))
     if settings.kms_key and settings.key_project not in {id for id, _, _ in projects}:
         # Somebody has made roles there, too.
-        projects.append((settings.key_project, "300000000003", ("iam.googleapis.com",)))
+        projects.append((settings.key_project, "500000000005", ("iam.googleapis.com",)))
     projects = [
         (id, number, (*apis, KMS) if id == settings.key_project else apis)
         for id, number, apis in projects

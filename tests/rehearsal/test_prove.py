@@ -65,6 +65,12 @@ EVERYTHING: Final = {
             "traffic": 10,
         },
         {
+            "id": "shuttle-far",
+            "source": "projects/iot-far/locations/us-central1/models/shuttle-far@default",
+            "sourceArtifactsBucket": "iot-far-artifacts",
+            "traffic": 0,
+        },
+        {
             "id": "shuttle-trained",
             "source": "projects/iot-staging/locations/us-central1/models/shuttle-trained@default",
             "traffic": 10,
@@ -84,6 +90,7 @@ EVERYTHING: Final = {
 LEAST: Final = {
     **SMALLEST,
     "kmsKey": "",
+    "requestLogPercent": 100,
     "models": [{"id": "shuttle-anomaly", "artifact": "trained", "traffic": 100}],
 }
 ALL: Final = {*table.CAPABILITIES, *table.FOLLOWING} - {table.LAYERS}

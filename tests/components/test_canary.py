@@ -188,11 +188,6 @@ IMAGE_ELSEWHERE = "us-central1-docker.pkg.dev/others/serving/pump:3"
             "models[0].canary.container.port",
             "3 is for an unknown key; did you mean image?",
         ),
-        (
-            entry({"percent": 10, "container": {"image": IMAGE_ELSEWHERE}}),
-            "models",
-            "sources and images are in iot-models and others; one source project is supported",
-        ),
     ],
 )
 def test_a_wrong_canary_is_named_with_what_would_do(
@@ -297,6 +292,12 @@ def test_the_rollout_is_told_which_versions_are_tried_against_which(root: Path) 
     }
     without = declared(parse(GOOD, root), root)["rollout"]
     assert "canaries" not in without and "canaryGuard" not in without
+
+
+def test_a_canarys_image_may_be_in_yet_another_project(root: Path) -> None:
+    settings = read(root, entry({"percent": 10, "container": {"image": IMAGE_ELSEWHERE}}))
+    assert "others" in settings.source_projects
+    assert ("imageReader", "others") in settings.declared_roles
 
 
 def test_a_canary_on_another_image_has_the_same_objects(root: Path) -> None:

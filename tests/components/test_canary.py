@@ -98,7 +98,12 @@ def test_a_canary_is_measured_by_the_deployer_and_only_where_there_is_one(root: 
     assert with_one - without == {"monitoring.timeSeries.list"}
 
 
-IMAGE_ELSEWHERE = "us-central1-docker.pkg.dev/others/serving/pump:3"
+def test_a_canarys_image_is_pulled_from_where_it_is(root: Path) -> None:
+    image = "us-central1-docker.pkg.dev/others/serving/pump:3"
+    settings = read(root, entry({"percent": 10, "container": {"image": image}}))
+    assert [it.name for it in settings.repositories] == [
+        "projects/others/locations/us-central1/repositories/serving"
+    ]
 
 
 @pytest.mark.parametrize(

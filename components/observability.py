@@ -21,7 +21,6 @@ from components.alerts import (
 )
 from components.dashboard import DENIALS, dashboard
 from components.settings import Settings
-from components.telemetry import topic_id
 
 OBJECTIVE_DAYS: Final = 28
 
@@ -116,7 +115,7 @@ class Observability(pulumi.ComponentResource):
             project=self._settings.project,
             type="pubsub",
             display_name="Predictive maintenance: incidents",
-            labels={"topic": topic_id(self._settings, topic)},
+            labels={"topic": f"projects/{self._settings.project}/topics/{topic}"},
             opts=self._child,
         )
         return channel.name

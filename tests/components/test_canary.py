@@ -104,6 +104,7 @@ def test_a_canarys_image_is_pulled_from_where_it_is(root: Path) -> None:
     assert [it.name for it in settings.repositories] == [
         "projects/others/locations/us-central1/repositories/serving"
     ]
+    assert ("imageReader", "others") in settings.declared_roles
 
 
 @pytest.mark.parametrize(
@@ -297,12 +298,6 @@ def test_the_rollout_is_told_which_versions_are_tried_against_which(root: Path) 
     }
     without = declared(parse(GOOD, root), root)["rollout"]
     assert "canaries" not in without and "canaryGuard" not in without
-
-
-def test_a_canarys_image_may_be_in_yet_another_project(root: Path) -> None:
-    settings = read(root, entry({"percent": 10, "container": {"image": IMAGE_ELSEWHERE}}))
-    assert "others" in settings.source_projects
-    assert ("imageReader", "others") in settings.declared_roles
 
 
 def test_a_canary_on_another_image_has_the_same_objects(root: Path) -> None:

@@ -90,7 +90,8 @@ def _beside_each_other(
         warm_up()
         sandbox = until_the_end.enter_context(starting)
         before = sandbox.control("GET", "/state")
-        for environment in {it.settings.source_projects: it for it in found}.values():
+        # What is looked up is there once, however many look it up.
+        for environment in {tuple(it.settings.source_buckets): it for it in found}.values():
             environments.prepare_source(environment, sandbox, models)
         runs = []
         for environment in found:

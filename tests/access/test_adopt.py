@@ -32,6 +32,9 @@ ENDPOINT = f"https://us-central1-aiplatform.googleapis.com/v1/{NAME}"
 MODEL = f"projects/{PROJECT}/locations/us-central1/models"
 ALERTS = f"https://monitoring.googleapis.com/v3/projects/{PROJECT}/alertPolicies"
 FIRST = preview("first-deployment")
+KEY = "projects/iot-keys/locations/us-central1/keyRings/serving/cryptoKeys/staging"
+THERE = {"name": NAME, "encryptionSpec": {"kmsKeyName": KEY}}
+"""The endpoint, with the key that the settings give."""
 
 
 def deployed(model: str, name: str, account: str = "pm-serving") -> dict[str, Any]:
@@ -84,7 +87,7 @@ def test_what_is_there_comes_with_the_components_and_the_provider_above_it() -> 
 
 
 def test_what_the_deployer_would_read_is_read_by_the_platform() -> None:
-    imported = entries({ENDPOINT: {"name": NAME, "deployedModels": [deployed("m", "m")]}})
+    imported = entries({ENDPOINT: THERE | {"deployedModels": [deployed("m", "m")]}})
     providers = {entry["logicalName"]: entry.get("provider", "") for entry in imported.values()}
     assert providers["endpoint"] == "pulumi:providers:gcp::platform"
     assert providers["rollout"] == "pulumi:providers:vertexops::platform-vertexops"
@@ -93,7 +96,7 @@ def test_what_the_deployer_would_read_is_read_by_the_platform() -> None:
 
 
 def test_an_endpoint_without_models_has_no_rollout() -> None:
-    imported = entries({ENDPOINT: {"name": NAME}})
+    imported = entries({ENDPOINT: THERE})
     assert "rollout" not in {entry["logicalName"] for entry in imported.values()}
 
 
@@ -132,7 +135,7 @@ def test_what_the_state_has_is_not_asked_for() -> None:
     ],
 )
 def test_it_is_said_what_becomes_of_each_model(model: dict[str, Any], said: str) -> None:
-    answer = {"name": NAME, "deployedModels": [model], "trafficSplit": {"4711": 100}}
+    answer = THERE | {"deployedModels": [model], "trafficSplit": {"4711": 100}}
     (note,) = found({ENDPOINT: answer}).notes
     assert "DeployedModel 4711" in note
     assert "(100 %)" in note
@@ -152,7 +155,7 @@ def test_a_rollout_on_an_endpoint_that_the_stack_only_names_is_found() -> None:
     (rollout,) = [s["newState"] for s in named["steps"] if "ModelRollout" in s["newState"]["type"]]
     rollout["inputs"]["endpoint"], rollout["propertyDependencies"] = NAME, {}
     named["steps"] = [s for s in named["steps"] if s["newState"]["type"] != ENDPOINT_KIND]
-    imported = entries({ENDPOINT: {"name": NAME, "deployedModels": [deployed("m", "m")]}}, named)
+    imported = entries({ENDPOINT: THERE | {"deployedModels": [deployed("m", "m")]}}, named)
     assert [entry["id"] for entry in imported.values() if "id" in entry] == [NAME]
 
 

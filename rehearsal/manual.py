@@ -7,6 +7,7 @@ python -m rehearsal.manual commands > docs/reference/commands.md
 from __future__ import annotations
 
 import inspect
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -37,10 +38,9 @@ Made from `Pulumi.yaml` and `components/` by `make docs`; do not edit.
 Each environment has a file, `Pulumi.<name>.yaml`, whose keys begin with `predictive-maintenance:`.
 What is wrong with its values is said all at once, before anything happens. What happens when a
 value changes on a running stack: [Change a setting](../how-to/change-a-setting.md).
-
-| key | type | default | what it is |
-|---|---|---|---|
 """
+HEADING: Final = re.compile(r"(?m)^  # (.+)\n  (\w+):$")
+"""What a group of settings is about, and the first of them."""
 COMMANDS_HEAD: Final = """\
 # Commands
 
@@ -51,10 +51,16 @@ folder, with `.venv/bin/python` for `python`. `make help` lists the targets of t
 def settings() -> Iterator[str]:
     """docs/reference/settings.md."""
     yield SETTINGS_HEAD.rstrip()
-    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    text = (ROOT / "Pulumi.yaml").read_text()
+    declared = yaml.safe_load(text)["config"]
+    headings = {key: heading for heading, key in HEADING.findall(text)}
     schema = Settings.model_json_schema(by_alias=True)
     wanted = _without_a_value(declared)
     for key, about in declared.items():
+        if key in headings:
+            yield f"\n## {headings[key]}\n"
+            yield "| key | type | default | what it is |"
+            yield "|---|---|---|---|"
         default = "has to be given" if key in wanted else f"`{_value(about['default'])}`"
         kind = _valid(schema["properties"].get(key, {}), schema) or about["type"]
         yield _row(f"`{key}`", kind, default, about["description"])

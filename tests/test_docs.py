@@ -127,7 +127,7 @@ BY_OTHER_TESTS: Final = {
         "test_each_setting_changes_without_an_outage_or_is_refused_beforehand",
     "rehearsal up staging --set "
     "'federation={ownerId: 1, repositoryId: 2, rolloutEnvironment: staging}'":
-        f"{TIGHT}where_github_comes_in",
+        f"{TIGHT}from_the_least_to_everything",
     "rehearsal up staging --faults 7": f"{CRASHES}a_rehearsal_under_faults_goes_on_to_nothing_left",
     "rehearsal up staging --slow":
         f"{CRASHES}a_rehearsal_as_slow_as_google_takes_its_time_on_the_clouds_clock",

@@ -90,9 +90,9 @@ EVERYTHING: Final = {
         },
     ],
 }
-"""Over staging, which has a key of its own, telemetry and drift already. Pull requests are previewed
-by GitHub's jobs alone, and the platform is an account. A pool's id is taken after the stack is
-destroyed, which is said with what to do."""
+"""Over staging, which has a key of its own, telemetry and drift already. Pull requests are
+previewed by GitHub's jobs alone, and the platform is an account. A pool's id is taken after the
+stack is destroyed, which is said with what to do."""
 
 
 LEAST: Final = {

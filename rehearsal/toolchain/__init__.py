@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 VERSION: Final = "3.259.0"
-OLDEST: Final = (3, 200, 0)
-"""Pulumi releases from here on speak the plugin protocol that the providers use."""
+OLDEST: Final = (3, 219, 0)
+"""Pulumi releases from here on know the error hooks that wait for a key's grant."""
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent

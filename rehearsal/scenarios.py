@@ -256,7 +256,8 @@ def tell_devices(report: Report) -> bool:
 def adopt(report: Report) -> bool:
     """What somebody made by hand becomes the stack's, while it answers: nothing is replaced."""
     models = report.folder / "models"
-    environment = environments.load("staging", models)
+    # What was made without a key of one's own could only be replaced to have one.
+    environment = environments.load("staging", models, kmsKey="")
     here = world.opened(environment, models, seed=adopting.seed(environment), attached=True)
     held = False
     with here as cloud:

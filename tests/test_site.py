@@ -97,4 +97,4 @@ def test_words_are_found(site: str, browser: Browser) -> None:
         page.goto(f"{site}/index.html")
         page.keyboard.press("Control+k")
         page.keyboard.type("canary")
-        page.get_by_text("Try a model on a part of the traffic").last.wait_for()
+        page.get_by_text("Try a version on a part of the traffic").last.wait_for()

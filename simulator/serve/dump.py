@@ -35,6 +35,7 @@ DIFFERS = frozenset(
         "kept_from",
         "lastModifiedTime",
         "last_used",
+        "material",
         "mediaLink",
         "metageneration",
         "mutateTime",

@@ -58,12 +58,12 @@ def create_ring(call: Call) -> dict[str, Any]:
     name = f"{call.resource}/keyRings/{_checked_id(call.params.get('keyRingId', ''), 'KeyRing ID')}"
     if name in call.cloud[Kms].rings:
         raise already_exists(f"KeyRing {name} already exists.")
-    call.cloud[Kms].rings[name] = call.cloud.clock.rfc3339()
+    call.cloud[Kms].rings[name] = {"createTime": call.cloud.clock.rfc3339()}
     return _ring_json(call, name)
 
 
 def _ring_json(call: Call, name: str) -> dict[str, Any]:
-    return {"name": name, "createTime": call.cloud[Kms].rings[name]}
+    return {"name": name, **call.cloud[Kms].rings[name]}
 
 
 @method(f"{RINGS}.get", permission="cloudkms.keyRings.get", on=on_name)

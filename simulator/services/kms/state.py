@@ -53,14 +53,13 @@ class Key:
 class Kms(Holding):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        # name -> when it was made
-        self.rings: dict[str, str] = {}
+        self.rings: dict[str, dict[str, str]] = {}
         self.keys: dict[str, Key] = {}
 
     def seed(self, name: str) -> None:
         """A symmetric key, in its ring, with a version that is in use."""
         now = self._cloud.clock.rfc3339()
-        self.rings.setdefault(name.rpartition("/cryptoKeys/")[0], now)
+        self.rings.setdefault(name.rpartition("/cryptoKeys/")[0], {"createTime": now})
         key = self.keys[name] = Key(name, now, {"purpose": "ENCRYPT_DECRYPT"})
         key.primary = self.add_version(key).number
 

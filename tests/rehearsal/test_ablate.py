@@ -39,7 +39,8 @@ def test_every_grant_is_needed(stack: str) -> None:
     assert code == 0, output
     found = summary["ablation"]
     assert found["problems"] == []
-    assert found["explained"][RIGHT] > found["parts"] / 2
+    # Of what is refused for want of one of Google's own roles, whole, no line says anything.
+    assert found["explained"][RIGHT] > sum(found["explained"].values()) / 2
     assert {item["stage"] for item in found["refusals"]} >= {"up", "predict", "review"}
 
 

@@ -136,7 +136,6 @@ CHANGES = (
         (
             Case("project", "iot-other", "a running stack cannot change project from"),
             Case("region", "europe-west4", "a running stack cannot change region from"),
-            Case("dedicatedEndpoint", True, "cannot change dedicatedEndpoint from 'false'"),
             Case("privateProjects", ["plant-a"], "cannot change privateProjects from '' to 'iot-"),
             Case("kmsKey", "", "cannot change kmsKey from 'projects/iot-keys/locations/us-cent"),
             Case("accountPrefix", "px-", "cannot change accountPrefix from 'pm-' to 'px-'"),
@@ -147,6 +146,7 @@ CHANGES = (
         ),
         along={"models": models(90, 10, "europe-west4")},
     ),
+    Group((Case("dedicatedEndpoint", True, "cannot change dedicatedEndpoint from 'false'"),)),
     Group(
         (
             Case("endpointId", "42", "cannot change endpointId from '7203418' to '42'"),

@@ -511,6 +511,7 @@ _SETTINGS: Final = {
     table.FEDERATE: "pulumi config set --path federation.repositoryId ID  # and ownerId, "
     "rolloutEnvironment",
     table.LABEL: "pulumi config set --path labels.KEY VALUE",
+    table.EXPIRE: "pulumi config set --path requestLog.days 90",
     table.ENCRYPT: "pulumi config set kmsKey KEY",
     table.FOUNDATION: "pulumi config set --path federation.foundationEnvironment NAME",
     table.WHOLE: "pulumi config set layer whole",
@@ -532,6 +533,7 @@ _WHY: Final = {
     table.INFORM: "alerts have a topic",
     table.FEDERATE: "federation is set",
     table.LABEL: "labels are set",
+    table.EXPIRE: "requestLog has days",
     table.ENCRYPT: "kmsKey is set",
     table.WHOLE: "layer is whole",
     table.LAYERS: "layer is foundation or rollout",

@@ -74,7 +74,9 @@ def _environment(number: int, models: Path) -> environments.Environment:
         {"id": f"model-{index}", "artifact": "trained", "traffic": share}
         for index, share in enumerate(shares, 1)
     ]
-    return environments.load("staging", models, models=entries, drift={})
+    # Of each model there is one replica, and twice that while old and new run side by side.
+    quota = {"replicas": 2 * max(NUMBERS)}
+    return environments.load("staging", models, models=entries, drift={}, servingQuota=quota)
 
 
 def _times(engine: Engine) -> list[float]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,7 +74,9 @@ def two_stacks(report: Report) -> bool:
     second = replace(environments.load("staging", models, **SECOND), stack="staging-b")
     found = [first, second]
     seeds = [environments.seed(it) for it in found]
-    return _beside_each_other(report, found, seeds, ("tell them apart", _demand_apart))
+    return _beside_each_other(
+        report, found, seeds, ("tell them apart", partial(_demand_apart, first.settings.project))
+    )
 
 
 def _beside_each_other(
@@ -188,10 +191,9 @@ def _demand_regional(sandbox: Sandbox) -> str:
     return f"{placed} things with a region in their name, each in its region's project"
 
 
-def _demand_apart(sandbox: Sandbox) -> str:
+def _demand_apart(project: str, sandbox: Sandbox) -> str:
     """Of what has a name of the stack's choice, each of the two has as much as the other."""
     state: dict[str, list[str]] = sandbox.control("GET", "/state")
-    project = environments.load("staging", Path()).settings.project
     counted = Counter[str]()
     for kind in NAMED:
         names = [name.replace("_", "-") for name in state[kind] if project in name]

@@ -352,6 +352,11 @@ def test_what_a_fix_declares_is_there_to_be_declared() -> None:
     assert [name for name in sorted(named) if not hasattr(getattr(gcp, name[0]), name[1])] == []
 
 
+def test_of_every_capability_it_is_said_what_sets_it_and_where_it_applies() -> None:
+    every = {*table.CAPABILITIES, *table.FOLLOWING}
+    assert answer._SETTINGS.keys() == answer._WHY.keys() == every
+
+
 def test_names_of_the_stacks_own_resources_are_its_components() -> None:
     assert answer.NAMES[table.TOPIC] == telemetry.TOPIC
     assert answer.NAMES[table.DEAD_LETTERS] == telemetry.DEAD_LETTERS

@@ -316,9 +316,9 @@ def beginnings(environment: Environment) -> dict[str, Any]:
 
 
 def prepare_source(environment: Environment, sandbox: Sandbox, models: Path) -> None:
-    """Train, store and register the looked-up versions in their project, as its owner would, who
-    has repositories of images there too; not
-    those whose artifacts are in the stack's own bucket, which is not there yet."""
+    """Train, store and register the looked-up versions in their projects, as their owner would, who
+    has repositories of images there too; not those whose artifacts are in the stack's own bucket,
+    which is not there yet."""
     settings = environment.settings
     if not settings.source_projects and not settings.own_bucket:
         return

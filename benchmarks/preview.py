@@ -7,9 +7,12 @@ request does, and have to find nothing to change: the resources are the same ind
 
 from __future__ import annotations
 
+import inspect
+import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, Final
 
 import pulumi
@@ -19,6 +22,7 @@ from benchmarks.table import Ratio, show_figures
 from rehearsal.engine import stack_program
 from rehearsal.report import Report
 from rehearsal.run import Options, opened
+from vertexops.schema import NAME
 
 STACK: Final = "staging"
 ROUNDS: Final = 5
@@ -53,8 +57,9 @@ def run() -> list[Ratio]:
     return [Ratio("preview: the stack / bare", seconds["the stack"] / seconds["bare"], most=1.2)]
 
 
-def bare(resources: list[dict[str, Any]]) -> Callable[[], None]:
-    """A program of these resources of a deployment, in order, by type, name and inputs."""
+def bare(resources: list[dict[str, Any]], *, typed: bool = False) -> Callable[[], None]:
+    """A program of these resources of a deployment, in order, by type, name and inputs: `typed`
+    ones by the classes of their packages, as people write them, others by their tokens alone."""
 
     def program() -> None:
         made: dict[str, Any] = {}
@@ -73,13 +78,29 @@ def bare(resources: list[dict[str, Any]]) -> Callable[[], None]:
             elif resource.get("custom"):
                 provider = made[resource["provider"].rpartition("::")[0]]
                 options.provider = provider
-                made[resource["urn"]] = pulumi.CustomResource(
-                    kind, name, _inputs(resource), options
+                made[resource["urn"]] = (
+                    _typed(kind, name, _inputs(resource), options)
+                    if typed
+                    else pulumi.CustomResource(kind, name, _inputs(resource), options)
                 )
             else:
                 made[resource["urn"]] = pulumi.ComponentResource(kind, name, {}, options)
 
     return program
+
+
+def _typed(
+    kind: str, name: str, inputs: Mapping[str, Any], options: pulumi.ResourceOptions
+) -> pulumi.CustomResource:
+    package, module, type_ = kind.split(":")
+    path = "vertexops.sdk" if package == NAME else f"pulumi_gcp.{module.partition('/')[0]}"
+    made = getattr(import_module(path), type_)
+    taken = inspect.signature(made._internal_init if package == "gcp" else made).parameters
+    # What the provider added as a default may be no argument.
+    given = {re.sub("([A-Z])", r"_\1", key).lower(): value for key, value in inputs.items()}
+    given = {key: value for key, value in given.items() if key in taken}
+    resource: pulumi.CustomResource = made(name, opts=options, **given)
+    return resource
 
 
 class _Provider(pulumi.ProviderResource):

@@ -72,6 +72,16 @@ def digest(files: Mapping[str, Path]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def former_urn(component: str, type_: str, *name: str) -> str:
+    """What a component's resource was called before its name held its content, for `aliases`.
+
+    As text: of a `pulumi.Alias` the SDK makes eight outputs, and waits for all outputs over and
+    over; with 100 models that was a fifth of a preview.
+    """
+    types = f"predictive-maintenance:components:{component}${type_}"
+    return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{types}::{'-'.join(name)}"
+
+
 class Artifacts(pulumi.ComponentResource):
     """Owns: the artifact bucket.
 
@@ -138,10 +148,9 @@ class Uploads(pulumi.ComponentResource):
             )
             for name, path in version.files.items()
         ]
-        # Known when all of them are there.
-        folder_there = pulumi.Output.all(*uploaded).apply(lambda _: folder)
         return Artifact(
-            pulumi.Output.concat("gs://", self._bucket, "/", folder_there),
+            # Known when all of them are there.
+            pulumi.Output.all(self._bucket, *uploaded).apply(lambda of: f"gs://{of[0]}/{folder}"),
             sha256,
             self._keep(version, version.training) if version.training else None,
         )
@@ -167,7 +176,9 @@ class Uploads(pulumi.ComponentResource):
         """
         if name not in self._stored:
             kind, _, *file = what
-            before = pulumi.Alias(name="-".join([version.model, kind, *file]))
+            former = former_urn(
+                "Uploads", "gcp:storage/bucketObject:BucketObject", version.model, kind, *file
+            )
             self._stored[name] = gcp.storage.BucketObject(
                 "-".join([version.model, *what]),
                 bucket=self._bucket,
@@ -175,7 +186,7 @@ class Uploads(pulumi.ComponentResource):
                 source=pulumi.FileAsset(str(path)),
                 content_type=content_type,
                 opts=pulumi.ResourceOptions(
-                    parent=self, aliases=None if version.canary else [before]
+                    parent=self, aliases=None if version.canary else [former]
                 ),
             ).name
         return self._stored[name]

@@ -46,6 +46,9 @@ class Ground:
     dedicated_dns: pulumi.Input[str]
     parts: Sequence[pulumi.Resource]
     """All of it that this stack declares, which goes after the rollout."""
+    bucket: pulumi.Input[str]
+    """Where artifacts are kept."""
+    telemetry: Telemetry | None = None
     pubsub_agent: pulumi.Input[str] | None = None
     """Pub/Sub's own service agent, as a member, where this stack may grant it something."""
 
@@ -104,6 +107,8 @@ def declare(settings: Settings, platform: Providers) -> Ground:
         endpoint.id,
         endpoint.dedicated_dns,
         [part for part in parts if part],
+        artifacts.bucket if artifacts else settings.artifacts_bucket,
+        telemetry,
         access.pubsub_agent,
     )
 
@@ -123,7 +128,14 @@ def of_another_stack(
     )
     pulumi.export("endpoint", settings.endpoint_name)
     pulumi.export("dedicatedDns", ready.dedicated_endpoint_dns)
-    return Ground(deployer, ready, settings.endpoint_name, ready.dedicated_endpoint_dns, [ready])
+    return Ground(
+        deployer,
+        ready,
+        settings.endpoint_name,
+        ready.dedicated_endpoint_dns,
+        [ready],
+        settings.artifacts_bucket,
+    )
 
 
 def as_deployer(settings: Settings, caller: Providers, deployer: pulumi.Input[str]) -> Providers:

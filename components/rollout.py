@@ -31,7 +31,7 @@ def declare(
         uploads = Uploads(
             "uploads",
             UploadsArgs(
-                settings.artifacts_bucket,
+                ground.bucket,
                 {
                     it.name: Upload(
                         it.model.id,
@@ -66,9 +66,9 @@ def declare(
         routing = Routing("routing", given, served)
         parts.append(routing)
         pulumi.export("risks", routing.risks.id)
-        if ground.pubsub_agent:
-            may = pulumi.ResourceOptions(providers=beside.all, depends_on=[routing])
-            granted = ConsumersArgs(settings, ground.pubsub_agent)
+        if ground.telemetry and ground.pubsub_agent:
+            granted = ConsumersArgs(settings, ground.pubsub_agent, [routing, ground.telemetry])
+            may = pulumi.ResourceOptions(providers=beside.all)
             parts.append(Consumers("consumers", granted, may))
     if settings.device_registry.kind == "clearblade":
         devices = Devices(
@@ -85,7 +85,7 @@ def declare(
             DriftArgs(
                 settings,
                 settings.drift,
-                settings.artifacts_bucket,
+                ground.bucket,
                 _trained(settings, uploads, serving),
                 ground.endpoint,
                 serving.deployed_models,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -136,6 +137,8 @@ class ConsumersArgs:
     settings: Settings
     agent: pulumi.Input[str]
     """Pub/Sub's own service agent, as a member."""
+    of: Sequence[pulumi.Resource]
+    """Whose the subscriptions are."""
 
 
 class Consumers(pulumi.ComponentResource):
@@ -149,6 +152,9 @@ class Consumers(pulumi.ComponentResource):
     ) -> None:
         super().__init__("predictive-maintenance:components:Consumers", name, None, opts)
         self._settings = settings = args.settings
+        # Of each grant, not of this component: where a subscription is replaced, the engine takes
+        # the old grant away first only if the grant itself depends on it.
+        self._child = pulumi.ResourceOptions(parent=self, depends_on=args.of)
         for name in (STORED, SCORED, RISKS):
             # Pub/Sub takes a message out before it puts it among the dead letters.
             self._may_consume(subscription(settings, name), name, "deadLetterTaker", args.agent)
@@ -164,5 +170,5 @@ class Consumers(pulumi.ComponentResource):
             subscription=of,
             role=self._settings.role_name(role),
             member=member,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=self._child,
         )

@@ -11,10 +11,11 @@ from typing import Any
 import pulumi
 
 from components import permissions
-from components.artifacts import Artifact
+from components.artifacts import Artifact, former_urn
 from components.models import Version
 from components.settings import Settings
 from vertexops import forms
+from vertexops.schema import REGISTERED_MODEL
 from vertexops.sdk import CanaryArgs, CanaryGuardArgs, ModelRollout, RegisteredModel
 
 
@@ -127,8 +128,7 @@ class Serving(pulumi.ComponentResource):
                 "give it another artifact"
             )
         self._content.add(name)
-        # What it was called when names did not hold the content.
-        before = None if version.canary else [pulumi.Alias(name=model.id)]
+        former = former_urn("Serving", REGISTERED_MODEL, model.id)
         return RegisteredModel(
             name,
             project=settings.project,
@@ -142,5 +142,5 @@ class Serving(pulumi.ComponentResource):
             container_image_uri=image,
             container=container or None,
             is_default=False if version.canary else None,
-            opts=pulumi.ResourceOptions(parent=self, aliases=before),
+            opts=pulumi.ResourceOptions(parent=self, aliases=None if version.canary else [former]),
         )

@@ -74,9 +74,10 @@ class _Resource(pulumi.CustomResource):
     def __init__(
         self, token: str, name: str, args: Any, opts: pulumi.ResourceOptions | None
     ) -> None:
-        # Outputs resolve only under names that are there from the start.
-        for output in type(self).__annotations__:
-            args.__dict__.setdefault(output, None)
+        # Outputs resolve only under names that are there from the start. Each name costs a program
+        # time, for the SDK keeps an output of it: those that nobody gave are left out.
+        given = {name: value for name, value in vars(args).items() if value is not None}
+        args.__dict__ = dict.fromkeys(type(self).__annotations__) | given
         super().__init__(token, name, args, opts)
 
 

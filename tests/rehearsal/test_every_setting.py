@@ -659,6 +659,41 @@ def kinds(outcome: Outcome) -> set[str]:
     }
 
 
+def texts(value: Any) -> Iterator[str]:
+    """The strings in it, and the last part of those that are paths."""
+    if isinstance(value, str):
+        yield from {value, value.rpartition("/")[2]}
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from texts(inner)
+
+
+def astray(state: list[dict[str, Any]], outcome: Outcome) -> list[str]:
+    """What names something that was replaced with it, but does not itself depend on it: the engine
+    takes the old ones away in any order, and Google may refuse one whose place is gone."""
+    replaced = [
+        old
+        for old in state
+        if f"delete-replaced {kind_of(old)} {old['urn'].rpartition('::')[2]}" in outcome.touched
+    ]
+    places = {
+        old["id"].rpartition("/")[2]: old["urn"]
+        for old in replaced
+        if old["type"].startswith("gcp:") and "iam" not in kind_of(old).lower()
+    }
+    return [
+        f"{old['urn']} in {place}"
+        for old in replaced
+        for name in texts(old["inputs"])
+        if (place := places.get(name, old["urn"])) not in (old["urn"], *old.get("dependencies", ()))
+    ]
+
+
+def kind_of(resource: dict[str, Any]) -> str:
+    kind: str = resource["type"].rpartition(":")[2]
+    return kind
+
+
 def change(stack: Stack, group: Group) -> Iterator[str]:
     """Make the changes of a group, and say of each what came of it."""
     group.before(stack)
@@ -681,6 +716,7 @@ def change(stack: Stack, group: Group) -> Iterator[str]:
         return
     hold(outcome)
     stack.environment, stack.values = then, stack.values | values
+    assert astray(state, outcome) == []
     assert kinds(outcome) == set().union(*(case.does for case in group.cases))
     followed = [warning for warning in outcome.warnings if "to follow: " in warning]
     assert len(followed) == group.follows

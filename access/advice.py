@@ -426,6 +426,14 @@ ADVICE: Final[dict[str, Advice]] = {
         "the text does not say what is missing; also printed for a location that the service "
         "does not have",
     ),
+    "key": Advice(
+        "one of Google's agents is to use a key: whoever owns the key grants it, on the key itself",
+        (),
+        (
+            "gcloud kms keys add-iam-policy-binding KEY --member=serviceAccount:AGENT "
+            "--role=roles/cloudkms.cryptoKeyEncrypterDecrypter",
+        ),
+    ),
     "storage agent": Advice(
         "it is Cloud Storage's own service agent that lacks it, on the key: "
         "service-NUMBER@gs-project-accounts.iam.gserviceaccount.com",

@@ -14,6 +14,7 @@ from access import sentences as said
 from access.advice import ADVICE, Advice, Named
 from access.explain import (
     BY_RESOURCE,
+    BY_SENTENCE,
     BY_STEP,
     BY_TABLE,
     BY_TEXT,
@@ -110,9 +111,19 @@ class Explanation:
         )
         return [role.name for role in holding[:SMALLEST]]
 
-    @property
+    @cached_property
     def full_resource_name(self) -> str:
-        return full_resource_name(self.denial.resource, self.denial.permission)
+        named = self.denial.resource
+        if not named and self.settings and self.denial.about in OF_A_KEY:
+            named = self.settings.kms_key or ""
+        return full_resource_name(named, self.denial.permission)
+
+    @cached_property
+    def of_own_key(self) -> bool:
+        """Whether it is about an agent's use of the key that encrypts what the stack keeps."""
+        key = self.settings.kms_key if self.settings else None
+        uses = self.denial.permission in _USES_OF_A_KEY
+        return bool(key) and uses and self.full_resource_name.endswith(f"/{key}")
 
     @cached_property
     def note(self) -> str:
@@ -137,6 +148,11 @@ class Explanation:
         elif denial.principal and not identity:
             yield f"{denial.principal} is not of this stack" + (
                 f"; the table gives it to: {self._others()}" if self.needs else ""
+            )
+        elif self.of_own_key:
+            yield (
+                "`kmsKey` names the key, and components/encryption.py lets Google's agents use it; "
+                "such a grant stays, so somebody took it away, or it is not in effect yet"
             )
         elif not self.needs and denial.about != "quota project":
             yield "the table has no such line" + (f" for {identity}" if identity else "")
@@ -211,7 +227,9 @@ class Explanation:
             gcloud.append("gcloud auth application-default login")
         elif self.denial.kind == said.UNSAID:
             gcloud.append(self._log_query())
-        elif self.denial.kind == said.PERMISSION:
+        elif self.denial.about in OF_A_KEY and self.full_resource_name:
+            pulumi, gcloud = self._by_catalogue()
+        elif self.denial.kind == said.PERMISSION and self.denial.about not in OF_A_KEY:
             more = self._by_table(self.need) if self.need else self._by_catalogue()
             pulumi += more[0]
             gcloud = more[1] + gcloud
@@ -379,6 +397,8 @@ class Explanation:
         name = re.sub(r"\W+(\w)", lambda found: found[1].upper(), permission)
         custom = roles.support_level(permission) == "SUPPORTED"
         role = f"projects/{project}/roles/{name}" if custom else (self.roles or ["ROLE"])[0]
+        if self.of_own_key or self.denial.about in OF_A_KEY:  # agents decrypt too
+            custom, role = False, table.KEY_USER
         pulumi = [f'{kind}("{name}", {on}, role="{role}", member="{member}")']
         gcloud = [f"gcloud {command} --member={member} --role={role}"]
         if custom:
@@ -439,6 +459,7 @@ class Explanation:
         if identity:
             head[0] += {
                 BY_TEXT: f": {principal}",
+                BY_SENTENCE: " (the text gives no address, but says whose it is)",
                 BY_RESOURCE: " (the text names nobody; it is the one who uses this account)",
                 BY_STEP: f" (the text names nobody; the step is {denial.call.kind} "
                 f"{denial.call.name})",
@@ -486,6 +507,10 @@ def explained(text: str, settings: Settings | None = None) -> list[Explanation]:
     return [Explanation(denial, settings) for denial in find_all(text)]
 
 
+OF_A_KEY: Final = ("key", "storage agent")
+_USES_OF_A_KEY: Final = tuple(
+    f"cloudkms.cryptoKeyVersions.useTo{use}" for use in ("Encrypt", "Decrypt")
+)
 _ACCOUNTS: Final = "iam.gserviceaccount.com"
 _OF_ACCOUNT: Final = r"@([a-z0-9-]+)\.iam\.gserviceaccount"
 AGENT_ROLES: Final = {

@@ -506,6 +506,7 @@ def spelled(permission: str) -> str:
 
 
 BY_TEXT: Final = "the text"
+BY_SENTENCE: Final = "the sentence"
 BY_RESOURCE: Final = "the resource"
 BY_STEP: Final = "the step"
 BY_TABLE: Final = "the table"
@@ -568,6 +569,8 @@ def who(denial: Denial, settings: Settings | None = None) -> Who:
     """Who was refused: whom the text names, before any other; else who does that step."""
     if denial.principal:
         return Who(identity_of(denial.principal, settings), BY_TEXT)
+    if denial.about == "storage agent":
+        return Who(table.STORAGE_AGENT, BY_SENTENCE)
     account = _account(denial.resource, settings)
     there = [
         need

@@ -81,6 +81,7 @@ class Sentence:
 
 
 ACT_AS: Final = "iam.serviceAccounts.actAs"
+USE_KEY: Final = "cloudkms.cryptoKeyVersions.useToEncrypt"
 
 # fmt: off
 SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
@@ -132,9 +133,13 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
     # Cloud Storage: the old text has the name, then none, today's a full resource name.
     ("storage", PERMISSION, "", r"(?:(?P<anonymous>Anonymous caller)|~<who>~|\*{3}|[Cc]aller) does not have ~<permission>~ access to(?: the Google Cloud (?:Storage )?(?:object|bucket|project|managed folder|folder|resource)| (?:object|bucket|project|managed folder) ~<on>~| ~(?P<on2>(?!the\b)[^\s\"'<>]*[^\s\"'<>.,;:])~)?\.?(?: Permission ~[\w.]+~ denied on resource(?: ~(?P<on3>//[^\s\"'<>]*[^\s\"'<>.,;:)])~)?<tail>)?", "GoogleCloudPlatform/gsutil#546; jwngr/sdow#42; googleapis/google-cloud-php#1040; n8n-io/n8n#34269"),
     ("storage", UNSAID, "", r"<Code>AccessDenied</Code>\s*<Message>\s*Access denied\.\s*</Message>(?!\s*<Details>)", "openai/glow#60"),
-    ("storage", PERMISSION, "cloudkms.cryptoKeyVersions.useToEncrypt", r"Permission denied on Cloud KMS key\. Please ensure that your Cloud Storage service account has been authorized to use this key\.?", "googleapis/nodejs-storage#1254; ollionorg/gcp-landing-zone#59", "storage agent"),
-
     ("storage", PERMISSION, "", r"You need the ~<permission>~ permission", "googleapis/google-cloud-python#6213"),
+
+    # A key of one's own, which one of Google's agents is to use
+    ("storage", PERMISSION, USE_KEY, r"Permission denied on Cloud KMS key\. Please ensure that your Cloud Storage service account has been authorized to use this key\.?", "googleapis/nodejs-storage#1254; ollionorg/gcp-landing-zone#59", "storage agent"),
+    ("artifactregistry", PERMISSION, USE_KEY, r"Permission denied on Cloud KMS key\. Please ensure your Artifact Registry service account has been authorized to use the configured key\.?", "hashicorp/terraform-provider-google#11913", "key"),
+    ("pubsub", PERMISSION, USE_KEY, r"Cloud Pub/Sub did not have the necessary permissions configured to support this operation\. Please verify that the service account ~<who>~ was granted the Cloud KMS CryptoKey Encrypter/Decrypter role for the project containing the CryptoKey resource ~<on>~\.?", "known: Pub/Sub", "key"),
+    ("bigquery", PERMISSION, "", r"Cloud KMS Error: Permission ~<permission>~ denied on resource ~<on>~<tail> Please grant Cloud KMS CryptoKey Encrypter/Decrypter role to BigQuery service account: ~<who>~", "terraform-google-modules/terraform-docs-samples#334", "key"),
 
     # BigQuery
     ("bigquery", PERMISSION, "", r"(?:The user ~<who>~|[Uu]ser) does not have ~<permission>~ permission (?:in|for|on) (?:project|dataset|table|view) ~<on>~", "googleapis/google-cloud-java#7631"),

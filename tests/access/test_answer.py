@@ -255,6 +255,62 @@ def test_what_the_table_does_not_cover_is_answered_from_the_catalogue(
     assert any(f"--permissions={permission}" in line for line in data["fix"]["gcloud"])
 
 
+KEY = "projects/iot-keys/locations/us-central1/keyRings/serving/cryptoKeys/staging"
+STORAGE_KEY = (
+    "googleapi: Error 403: Permission denied on Cloud KMS key. Please ensure that your Cloud "
+    "Storage service account has been authorized to use this key., forbidden"
+)
+PUBSUB_KEY = (
+    "Error creating Topic: googleapi: Error 400: Cloud Pub/Sub did not have the necessary "
+    "permissions configured to support this operation. Please verify that the service account "
+    "service-7@gcp-sa-pubsub.iam.gserviceaccount.com was granted the Cloud KMS CryptoKey "
+    f"Encrypter/Decrypter role for the project containing the CryptoKey resource {KEY}."
+)
+BIGQUERY_KEY = (
+    "googleapi: Error 403: Access Denied: BigQuery BigQuery: Cloud KMS Error: Permission "
+    f"'cloudkms.cryptoKeyVersions.useToEncrypt' denied on resource '{KEY}' (or it may not exist). "
+    "Please grant Cloud KMS CryptoKey Encrypter/Decrypter role to BigQuery service account: "
+    "bq-7@bigquery-encryption.iam.gserviceaccount.com, accessDenied"
+)
+VERTEX_KEY = denied("cloudkms.cryptoKeyVersions.useToDecrypt", KEY)
+
+
+@pytest.mark.parametrize(
+    ("text", "identity", "member"),
+    [
+        (STORAGE_KEY, table.STORAGE_AGENT, "service-NUMBER@gs-project-accounts."),
+        (PUBSUB_KEY, table.PUBSUB_AGENT, "service-7@gcp-sa-pubsub."),
+        (BIGQUERY_KEY, table.BIGQUERY_AGENT, "bq-7@bigquery-encryption."),
+        (VERTEX_KEY, "", "MEMBER"),
+    ],
+)
+def test_an_agent_gets_the_use_of_the_stacks_key_whole(
+    text: str, identity: str, member: str
+) -> None:
+    data = answered(text, settings_of("staging", ROOT))
+    assert data["identity"] == identity
+    assert "components/encryption.py lets Google's agents use it" in data["note"]
+    assert "no such line" not in data["note"]
+    [pulumi], [gcloud] = data["fix"]["pulumi"], data["fix"]["gcloud"]
+    assert pulumi.startswith("gcp.kms.CryptoKeyIAMMember(") and member in pulumi
+    assert '"iot-keys/us-central1/serving/staging"' in pulumi
+    assert "kms keys add-iam-policy-binding staging --keyring=serving" in gcloud
+    assert gcloud.endswith("--role=roles/cloudkms.cryptoKeyEncrypterDecrypter")
+
+
+def test_of_a_key_that_nobody_names_the_command_is_told_with_a_gap() -> None:
+    data = answered(STORAGE_KEY)
+    assert data["fix"]["pulumi"] == []
+    [line] = data["fix"]["gcloud"]
+    assert line.startswith("gcloud storage service-agent") and line.endswith("=KEY")
+    data = answered(
+        "Permission denied on Cloud KMS key. Please ensure your Artifact Registry service account "
+        "has been authorized to use the configured key."
+    )
+    [line] = data["fix"]["gcloud"]
+    assert line.startswith("gcloud kms keys add-iam-policy-binding KEY --member=")
+
+
 def test_a_permission_for_organisations_goes_into_no_role_of_a_project() -> None:
     data = answered(denied("resourcemanager.organizations.setIamPolicy", "organizations/1"))
     assert not any("IAMCustomRole" in line for line in data["fix"]["pulumi"])

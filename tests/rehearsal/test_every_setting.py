@@ -669,21 +669,18 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def astray(state: list[dict[str, Any]], outcome: Outcome) -> list[str]:
-    """What names something that was replaced with it, but does not itself depend on it: the engine
-    takes the old ones away in any order, and Google may refuse one whose place is gone."""
-    replaced = [
-        old
-        for old in state
-        if f"delete-replaced {kind_of(old)} {old['urn'].rpartition('::')[2]}" in outcome.touched
-    ]
+    """What went, and names something that went with it, but does not itself depend on it: the
+    engine takes them away in any order, and Google may refuse one whose place is gone."""
+    gone = {step.partition(" ")[2] for step in outcome.touched if step.startswith("delete")}
+    went = [old for old in state if f"{kind_of(old)} {old['urn'].rpartition('::')[2]}" in gone]
     places = {
         old["id"].rpartition("/")[2]: old["urn"]
-        for old in replaced
+        for old in went
         if old["type"].startswith("gcp:") and "iam" not in kind_of(old).lower()
     }
     return [
         f"{old['urn']} in {place}"
-        for old in replaced
+        for old in went
         for name in texts(old["inputs"])
         if (place := places.get(name, old["urn"])) not in (old["urn"], *old.get("dependencies", ()))
     ]

@@ -95,6 +95,7 @@ class Drift(pulumi.ComponentResource):
             analysis_instance_schema_uri=pulumi.Output.concat(
                 "gs://", args.bucket, "/", stored.name
             ),
+            kms_key=args.settings.kms_key,
             opts=pulumi.ResourceOptions(parent=self),
         )
         for sensor in args.settings.sensors:

@@ -23,7 +23,7 @@ HOUR, DAY = 3600, 86_400
 RUNNING, PAUSED = "JOB_STATE_RUNNING", "JOB_STATE_PAUSED"
 FORMATS = ("csv", "jsonl")
 OBJECTIVES = "modelDeploymentMonitoringObjectiveConfigs"
-REPLACES = ("endpoint", "analysisInstanceSchemaUri")
+REPLACES = ("endpoint", "analysisInstanceSchemaUri", "kmsKey")
 # UpdateModelDeploymentMonitoringJobRequest.updateMask, discovery document.
 MUTABLE: Final = {
     "displayName": "displayName",
@@ -85,6 +85,7 @@ class MonitoringJob(Kind):
         failures += forms.FILE.check(
             inputs.get("analysisInstanceSchemaUri"), "analysisInstanceSchemaUri"
         )
+        failures += forms.KMS_KEY.check(inputs.get("kmsKey"), "kmsKey")
         failures += _share(inputs.get("samplingRate"), "samplingRate")
         for key in ("intervalHours", "logDays"):
             if isinstance(value := inputs.get(key), int) and value < 1:
@@ -240,6 +241,7 @@ def to_google(inputs: Props) -> Json:
             if "analysisInstanceSchemaUri" in full
             else {}
         ),
+        **({"encryptionSpec": {"kmsKeyName": full["kmsKey"]}} if full.get("kmsKey") else {}),
     }
 
 
@@ -271,7 +273,7 @@ def from_google(name: str, job: Json) -> Props:
     alert = job.get("modelMonitoringAlertConfig", {})
     strategy = job.get("loggingSamplingStrategy", {}).get("randomSampleConfig", {})
     schedule = job.get("modelDeploymentMonitoringScheduleConfig", {})
-    schema = job.get("analysisInstanceSchemaUri")
+    schema, key = job.get("analysisInstanceSchemaUri"), job.get("encryptionSpec", {})
     return {
         "endpoint": "/".join(["projects", project, *job["endpoint"].split("/")[2:]]),
         "displayName": job.get("displayName", ""),
@@ -285,6 +287,7 @@ def from_google(name: str, job: Json) -> Props:
         "enablePipelineLogs": bool(job.get("enableMonitoringPipelineLogs", False)),
         "paused": job.get("state") == PAUSED,
         **({"analysisInstanceSchemaUri": schema} if schema else {}),
+        **({"kmsKey": key["kmsKeyName"]} if key else {}),
     }
 
 

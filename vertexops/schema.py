@@ -311,6 +311,9 @@ RESOURCES = {
                 "analysisInstanceSchemaUri": _property(
                     STRING, "gs://BUCKET/FILE: an OpenAPI schema of an instance, with its features."
                 ),
+                "kmsKey": _property(
+                    STRING, "Cloud KMS key that encrypts what it keeps; without a version."
+                ),
                 "paused": _property(BOOLEAN, "Do not look for now."),
             },
             ("endpoint", "displayName", "objectives", "samplingRate", "intervalHours"),

@@ -369,6 +369,7 @@ class _MonitoringJobArgs:
     analysis_instance_schema_uri: pulumi.Input[str] | None = pulumi.property(
         "analysisInstanceSchemaUri", default=None
     )
+    kms_key: pulumi.Input[str] | None = pulumi.property("kmsKey", default=None)
     paused: pulumi.Input[bool] | None = None
 
 
@@ -396,6 +397,7 @@ class MonitoringJob(_Resource):
         enable_logging: pulumi.Input[bool] | None = None,
         enable_pipeline_logs: pulumi.Input[bool] | None = None,
         analysis_instance_schema_uri: pulumi.Input[str] | None = None,
+        kms_key: pulumi.Input[str] | None = None,
         paused: pulumi.Input[bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -411,6 +413,7 @@ class MonitoringJob(_Resource):
             enable_logging=enable_logging,
             enable_pipeline_logs=enable_pipeline_logs,
             analysis_instance_schema_uri=analysis_instance_schema_uri,
+            kms_key=kms_key,
             paused=paused,
         )
         super().__init__(MONITORING_JOB, resource_name, args, opts)

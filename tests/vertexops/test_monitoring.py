@@ -14,6 +14,7 @@ from vertexops.monitoring import OBJECTIVES, MonitoringJob
 
 PARENT = "projects/p/locations/us-central1"
 JOB = f"{PARENT}/modelDeploymentMonitoringJobs/1"
+KEY = "projects/iot-keys/locations/us-central1/keyRings/serving/cryptoKeys/pumps"
 SKEW = {
     "skewThresholds": {"heat": 0.2},
     "trainingUri": "gs://artifacts/training/data.csv",
@@ -117,6 +118,18 @@ def test_read_gives_back_the_programs_inputs(world: World) -> None:
     world.vertex.jobs[JOB][OBJECTIVES].reverse()
     assert world.read(INPUTS) == INPUTS
     assert world.kind.diff(JOB, world.read({}), {}, INPUTS).updates == ()
+
+
+def test_a_key_is_kept_and_another_is_another_job(world: World) -> None:
+    inputs = INPUTS | {"kmsKey": KEY}
+    world.create(inputs)
+    [(_, body)] = world.vertex.calls
+    assert body["encryptionSpec"] == {"kmsKeyName": KEY}
+    assert world.read({}) == world.read(inputs) == inputs
+    for new in (INPUTS, inputs | {"kmsKey": f"{KEY}2"}):
+        assert world.kind.diff(JOB, inputs, {}, new).replaces == ("kmsKey",)
+    _, failures = world.kind.check(INPUTS | {"kmsKey": "pumps"}, {}, world.context)
+    assert [it.property for it in failures] == ["kmsKey"]
 
 
 def test_no_thresholds_are_as_none(world: World) -> None:

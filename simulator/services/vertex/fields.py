@@ -53,7 +53,7 @@ HONOURED = Table(
         "ModelDeploymentMonitoringJob": "displayName endpoint labels logTtl "
         "modelDeploymentMonitoringObjectiveConfigs modelDeploymentMonitoringScheduleConfig "
         "loggingSamplingStrategy modelMonitoringAlertConfig analysisInstanceSchemaUri "
-        "enableMonitoringPipelineLogs",
+        "enableMonitoringPipelineLogs encryptionSpec",
         "ModelDeploymentMonitoringObjectiveConfig": "deployedModelId objectiveConfig",
         "ModelMonitoringObjectiveConfig": "trainingDataset predictionDriftDetectionConfig "
         "trainingPredictionSkewDetectionConfig",

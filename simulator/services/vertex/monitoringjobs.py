@@ -38,6 +38,7 @@ from simulator.services.vertex.state import (
     location_of,
     on_name,
     on_parent,
+    require_key,
 )
 from simulator.services.vertex.watching import (
     DRIFT,
@@ -63,7 +64,7 @@ MUTABLE = (
     "enableMonitoringPipelineLogs",
     OBJECTIVES,
 )
-CREATED = (*MUTABLE, "analysisInstanceSchemaUri")
+CREATED = (*MUTABLE, "analysisInstanceSchemaUri", "encryptionSpec")
 FORMATS = ("csv", "jsonl")
 BY_NUMBER: Mapping[Any, str] = {1: SKEW.name, 2: DRIFT.name}
 
@@ -127,6 +128,7 @@ def create(call: Call) -> Result:
     if location_of(endpoint.name) != call.resource:
         raise invalid("The monitoring job and the Endpoint must be in one location.")
     _check(body, set(endpoint.serving()))
+    require_key(call, body.get("encryptionSpec"), endpoint.name)
     now = cloud.clock.rfc3339()
     info = {key: deepcopy(body[key]) for key in CREATED if body.get(key)}
     info |= {"endpoint": vertex.numbered(endpoint.name), "createTime": now, "updateTime": now}

@@ -9,10 +9,12 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
+from simulator.iam.decisions import Iam
 from simulator.services.vertex.distributions import distance
 from simulator.services.vertex.state import Vertex
 from tests.simulator.support.service import (
     AGENT,
+    ENCRYPTER,
     ENDPOINT,
     LOCATION,
     NUMBER,
@@ -314,6 +316,14 @@ def test_a_job_that_google_would_refuse(
         message = "training_dataset is required"
     with pytest.raises((exceptions.BadRequest, exceptions.NotFound), match=message):
         create(serving, **fields)
+
+
+def test_a_key_has_to_be_one_that_the_agent_may_use(serving: Sandbox) -> None:
+    key = serving.key(granted=False)
+    with pytest.raises(exceptions.Forbidden, match=r"cryptoKeyVersions\.useToEncrypt"):
+        create(serving, encryption_spec={"kms_key_name": key})
+    serving.cloud[Iam].grant(key, ENCRYPTER, f"serviceAccount:{AGENT}")
+    assert create(serving, encryption_spec={"kms_key_name": key}).encryption_spec.kms_key_name
 
 
 def test_a_baseline_that_the_agent_cannot_read_fails_the_job(serving: Sandbox) -> None:

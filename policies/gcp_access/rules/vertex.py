@@ -22,6 +22,7 @@ INDEX_ENDPOINT: Final = "gcp:vertex/aiIndexEndpoint:AiIndexEndpoint"
 WORKBENCH: Final = "gcp:workbench/instance:Instance"
 COLAB: Final = "gcp:colab/runtimeTemplate:RuntimeTemplate"
 REGISTERED: Final = "vertexops:index:RegisteredModel"
+WATCH: Final = "vertexops:index:MonitoringJob"
 ENCRYPTED: Final = tuple(
     f"gcp:vertex/{name[0].lower()}{name[1:]}:{name}"
     for name in (
@@ -59,16 +60,26 @@ def rollout(**model: Any) -> tuple[str, dict[str, Any]]:
 
 
 @rule(
-    "V1", "A key of our own", "low", each="resource", types=ENCRYPTED, mandatory=False,
+    "V1", "A key of our own", "low", each="resource", types=(*ENCRYPTED, REGISTERED, WATCH),
+    mandatory=False,
     only_strict="Whose key it is, an organisation decides.",
     protects="Models and data at rest, where the organisation wants to be able to withdraw the "
     "key.",
-    bad={"endpoint": endpoint(encryptionSpec=None)},
-    good={"endpoint": endpoint()},
-    remedy='encryption_spec={"kms_key_name": key.id}',
+    bad={"endpoint": endpoint(encryptionSpec=None),
+         "model": (REGISTERED, {"modelId": "m", "artifactUri": "gs://b/m"})},
+    good={"endpoint": endpoint(),
+          "model": (REGISTERED, {"modelId": "m", "artifactUri": "gs://b/m",
+                                 "kmsKey": KEY["kmsKeyName"]}),
+          "looked-up": (REGISTERED, {"model": VERSION})},
+    remedy='encryption_spec={"kms_key_name": key.id}  # of vertexops: kms_key=key.id',
 )  # fmt: skip
 def own_key(found: Resource, context: Context) -> Findings:
-    if not found.get("encryptionSpec.kmsKeyName"):
+    if found.kind in (REGISTERED.lower(), WATCH.lower()):
+        # A version that is only looked up keeps the key that it was registered with.
+        keyed = found.get("kmsKey") or found.get("model")
+    else:
+        keyed = found.get("encryptionSpec.kmsKeyName")
+    if not keyed:
         yield "encrypted with Google's keys"
 
 

@@ -37,16 +37,7 @@ test: setup lint ## Check style and types, and run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 40 minutes
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m sweep
-	$(MAKE) -j2 --output-sync=target faults-sample crash-sample
-
-.PHONY: faults-sample crash-sample
-faults-sample:
-	$(BIN)/python -m rehearsal faults staging --seeds 4
-
-crash-sample:
-	$(BIN)/python -m rehearsal crash staging --sample
-	$(BIN)/python -m rehearsal crash prod --scenario model-update --sample
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m sweep
 
 crash: setup ## Kill the engine after each of its changes; each time it has to recover
 	$(BIN)/python -m rehearsal crash $(STACK)

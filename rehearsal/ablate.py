@@ -290,11 +290,14 @@ def blamed(refused: Sequence[Refusal], texts: Sequence[str]) -> list[Refusal]:
     return found
 
 
-def ablate(stack_name: str, report: Report) -> bool:
-    """Take every part out once; True when each is needed where the table says, and explained."""
+def ablate(stack_name: str, report: Report, settings: Mapping[str, Any] = prove.NO_OTHERS) -> bool:
+    """Take every part out once; True when each is needed where the table says, and explained.
+
+    `settings` go before those of the stack's file.
+    """
     started = time.monotonic()
     # The gate would wait for what is missing in vain, and Google's own denial never show.
-    options = Options(stack_name, settings={"readinessSeconds": 0})
+    options = Options(stack_name, settings={**settings, "readinessSeconds": 0})
     with opened(options, report) as run, run.explained():
         with report.stage("an earlier life") as stage:
             prove.earlier_life(run, stage)

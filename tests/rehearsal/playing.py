@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from rehearsal.scene import UNWATCHED
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 600
+SECONDS = 1800
 BARE = [part for key, value in UNWATCHED.items() for part in ("--set", f"{key}={value}")]
 WITH_SUMMARY = ("up", "prove", "ablate", "crash", "faults")
 

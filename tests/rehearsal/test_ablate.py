@@ -27,7 +27,7 @@ from rehearsal.report import Report
 from simulator.api.audit import Via
 from simulator.iam.trials import Trial
 from tests.rehearsal.playing import play
-from tests.rehearsal.test_prove import SPARE
+from tests.rehearsal.test_prove import LEAST, SPARE
 
 NEEDED = ("deployer", "aiplatform.endpoints.deploy")
 
@@ -47,7 +47,7 @@ def test_every_grant_is_needed(stack: str) -> None:
 def _ablated(tmp_path: Path) -> tuple[bool, str]:
     shown = io.StringIO()
     report = Report("staging", Console(file=shown, width=200), output=tmp_path)
-    return ablate("staging", report), shown.getvalue()
+    return ablate("staging", report, LEAST), shown.getvalue()
 
 
 @pytest.mark.sweep

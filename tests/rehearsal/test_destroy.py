@@ -39,9 +39,9 @@ def test_a_colleagues_model_stops_up_and_destroy_before_anything_goes(tmp_path: 
             assert f"--deployed-model-id={made['deployedModel']['id']}" in said
         assert stack.changes(number) == []
         stack.engine.configure(stack.with_values({"adoptForeign": True}))
-        assert stack.up(refresh=True).ok
+        assert stack.up_unasked(refresh=True).ok
         assert len(stack.deployed()) == len(stack.settings.models)
         again = stack.owner.call("POST", f"{endpoint}:deployModel", body)
         stack.owner.finish(again, colleague.api(stack.settings))
-        outcome = stack.engine.apart("destroy").outcome()
+        outcome = stack.engine.destroy()
         assert outcome.ok, outcome.errors

@@ -753,7 +753,7 @@ def test_each_setting_changes_without_an_outage_or_is_refused_beforehand(
 ) -> None:
     with running(tmp_path, **START) as stack:
         lines = [line for group in CHANGES for line in change(stack, group)]
-        again = stack.up()
+        again = stack.up_unasked()
     assert (again.ok, again.touched) == (True, [])
     show(f"{len(declared())} settings, each changed on a stack that runs; {len(lines)} changes:")
     for line in sorted(lines):

@@ -135,6 +135,6 @@ def test_a_spare_permission_ends_the_proof_and_is_named(
     monkeypatch.setattr(table, "NEEDS", (*table.NEEDS, SPARE))
     shown = io.StringIO()
     report = Report("staging", Console(file=shown, width=200), output=tmp_path)
-    assert not prove("staging", report)
+    assert not prove("staging", report, LEAST)
     assert report.summary["spare"] == [(table.SERVING, "storage.buckets.get", "nothing")]
     assert "spare: serving holds storage.buckets.get (nothing)" in shown.getvalue()

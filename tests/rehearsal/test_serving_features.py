@@ -110,7 +110,7 @@ def up(stack: Stack, settings: Mapping[str, Any]) -> None:
             asking.until_answered(1)
     stack.environment = then
     assert asking.failures == [] and all(asking.answers)
-    again = stack.up()
+    again = stack.up_unasked()
     assert (again.ok, again.touched) == (True, [])
 
 
@@ -135,7 +135,7 @@ def test_a_field_changes_in_place_or_is_replaced_without_a_failed_prediction(
     file = read(name)
     settings = SMALLEST | file["settings"]
     with running(tmp_path, **settings) as stack:
-        first = stack.up(refresh=True)
+        first = stack.up_unasked(refresh=True)
         assert (first.ok, first.touched) == (True, [])
         was = deployed(stack)
         if file["in_place"]:
@@ -147,7 +147,7 @@ def test_a_field_changes_in_place_or_is_replaced_without_a_failed_prediction(
             settings = changed(settings, file["replaced"])
             up(stack, settings)
             assert not set(was) <= set(deployed(stack))
-        gone = stack.engine.apart("destroy").outcome()
+        gone = stack.engine.destroy()
         assert gone.ok, gone.errors
     show(
         f"{name}: {len(set(fields(file['settings'])))} fields; {len(file['in_place'])} changed in "

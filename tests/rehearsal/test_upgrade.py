@@ -30,7 +30,7 @@ def test_what_earlier_releases_named_otherwise_is_not_made_anew(tmp_path: Path) 
             assert count, now
         stack.engine.cli("stack", "import", given=text)
         earlier = {resource["urn"] for resource in stack.engine.resources()}
-        outcome = stack.up()
+        outcome = stack.up_unasked()
         assert (outcome.ok, outcome.touched, stack.changes(number)) == (True, [], [])
         assert {resource["urn"] for resource in stack.engine.resources()} == set(state)
     assert len(earlier) == len(state) and len(earlier - set(state)) == 10

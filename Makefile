@@ -36,7 +36,7 @@ test: export MALLOC_ARENA_MAX = 1
 test: setup lint ## Check style and types, and run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 40 minutes
+sweep: setup ## What takes longer: settings changed one by one, faults, crashes; some 35 minutes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m sweep
 
 crash: setup ## Kill the engine after each of its changes; each time it has to recover

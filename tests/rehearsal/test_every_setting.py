@@ -676,7 +676,7 @@ def astray(state: list[dict[str, Any]], outcome: Outcome) -> list[str]:
     places = {
         old["id"].rpartition("/")[2]: old["urn"]
         for old in went
-        if old["type"].startswith("gcp:") and "iam" not in kind_of(old).lower()
+        if old["type"].startswith("gcp:") and not re.search("(?i)iam|BucketObject", kind_of(old))
     }
     return [
         f"{old['urn']} in {place}"

@@ -508,9 +508,7 @@ def explained(text: str, settings: Settings | None = None) -> list[Explanation]:
 
 
 OF_A_KEY: Final = ("key", "storage agent")
-_USES_OF_A_KEY: Final = tuple(
-    f"cloudkms.cryptoKeyVersions.useTo{use}" for use in ("Encrypt", "Decrypt")
-)
+_USES_OF_A_KEY: Final = (said.USE_KEY, said.USE_KEY.replace("Encrypt", "Decrypt"))
 _ACCOUNTS: Final = "iam.gserviceaccount.com"
 _OF_ACCOUNT: Final = r"@([a-z0-9-]+)\.iam\.gserviceaccount"
 AGENT_ROLES: Final = {

@@ -138,7 +138,7 @@ SENTENCES: Final[tuple[Sentence, ...]] = tuple(Sentence(*row) for row in (
     # A key of one's own, which one of Google's agents is to use
     ("storage", PERMISSION, USE_KEY, r"Permission denied on Cloud KMS key\. Please ensure that your Cloud Storage service account has been authorized to use this key\.?", "googleapis/nodejs-storage#1254; ollionorg/gcp-landing-zone#59", "storage agent"),
     ("artifactregistry", PERMISSION, USE_KEY, r"Permission denied on Cloud KMS key\. Please ensure your Artifact Registry service account has been authorized to use the configured key\.?", "hashicorp/terraform-provider-google#11913", "key"),
-    ("pubsub", PERMISSION, USE_KEY, r"Cloud Pub/Sub did not have the necessary permissions configured to support this operation\. Please verify that the service account ~<who>~ was granted the Cloud KMS CryptoKey Encrypter/Decrypter role for the project containing the CryptoKey resource ~<on>~\.?", "known: Pub/Sub", "key"),
+    ("pubsub", PERMISSION, USE_KEY, r"Cloud Pub/Sub did not have the necessary permissions configured to support this operation\. Please verify that the service account ~<who>~ was granted the Cloud KMS CryptoKey Encrypter/Decrypter role for the project containing the CryptoKey resource ~<on>~\.?", "several public repositories, as simulator/services/pubsub/encryption.py", "key"),
     ("bigquery", PERMISSION, "", r"Cloud KMS Error: Permission ~<permission>~ denied on resource ~<on>~<tail> Please grant Cloud KMS CryptoKey Encrypter/Decrypter role to BigQuery service account: ~<who>~", "terraform-google-modules/terraform-docs-samples#334", "key"),
 
     # BigQuery

@@ -168,7 +168,7 @@ class RegisteredModel(Kind):
                     artifactUri="artifactUri",
                 ),
                 "containerSpec": _specification(inputs),
-                **_encryption(inputs),
+                **encryption(inputs),
                 "versionDescription": f"artifact {inputs['artifactHash']}",
                 "versionAliases": [
                     content_alias(inputs),
@@ -211,7 +211,7 @@ class RegisteredModel(Kind):
                 version.get("versionDescription") == f"artifact {inputs['artifactHash']}"
                 and version.get("artifactUri", "") == inputs.get("artifactUri", "")
                 and containers.from_google(version.get("containerSpec", {})) == wanted
-                and version.get("encryptionSpec") == _encryption(inputs).get("encryptionSpec")
+                and version.get("encryptionSpec") == encryption(inputs).get("encryptionSpec")
             )
             if same and not version.get("versionAliases") and not version.get("deployedModels"):
                 name = f"{parent}@{version['versionId']}"
@@ -348,7 +348,8 @@ def _specification(inputs: Props) -> Json:
     return containers.to_google(inputs["containerImageUri"], inputs.get("container", {}))
 
 
-def _encryption(inputs: Props) -> Json:
+def encryption(inputs: Props) -> Json:
+    """The key that encrypts something, as Google has it; nothing where it is Google's own."""
     return {"encryptionSpec": {"kmsKeyName": key}} if (key := inputs.get("kmsKey")) else {}
 
 

@@ -15,6 +15,7 @@ from pulumi_plugin.values import UNKNOWN, Props, changed_keys
 from vertexops import forms
 from vertexops.errors import GoogleError, Json, explain
 from vertexops.google import Google
+from vertexops.models import encryption
 from vertexops.schema import MONITORING_JOB, PACKAGE
 from vertexops.waiting import Clock, Operations, Waiting
 
@@ -241,7 +242,7 @@ def to_google(inputs: Props) -> Json:
             if "analysisInstanceSchemaUri" in full
             else {}
         ),
-        **({"encryptionSpec": {"kmsKeyName": full["kmsKey"]}} if full.get("kmsKey") else {}),
+        **encryption(full),
     }
 
 
@@ -273,7 +274,8 @@ def from_google(name: str, job: Json) -> Props:
     alert = job.get("modelMonitoringAlertConfig", {})
     strategy = job.get("loggingSamplingStrategy", {}).get("randomSampleConfig", {})
     schedule = job.get("modelDeploymentMonitoringScheduleConfig", {})
-    schema, key = job.get("analysisInstanceSchemaUri"), job.get("encryptionSpec", {})
+    schema = job.get("analysisInstanceSchemaUri")
+    key = job.get("encryptionSpec", {}).get("kmsKeyName")
     return {
         "endpoint": "/".join(["projects", project, *job["endpoint"].split("/")[2:]]),
         "displayName": job.get("displayName", ""),
@@ -287,7 +289,7 @@ def from_google(name: str, job: Json) -> Props:
         "enablePipelineLogs": bool(job.get("enableMonitoringPipelineLogs", False)),
         "paused": job.get("state") == PAUSED,
         **({"analysisInstanceSchemaUri": schema} if schema else {}),
-        **({"kmsKey": key["kmsKeyName"]} if key else {}),
+        **({"kmsKey": key} if key else {}),
     }
 
 

@@ -76,7 +76,7 @@ class _Resource(pulumi.CustomResource):
     ) -> None:
         # Outputs resolve only under names that are there from the start. Each name costs a program
         # time, for the SDK keeps an output of it: those that nobody gave are left out.
-        given = {name: value for name, value in vars(args).items() if value is not None}
+        given = {key: value for key, value in vars(args).items() if value is not None}
         args.__dict__ = dict.fromkeys(type(self).__annotations__) | given
         super().__init__(token, name, args, opts)
 

@@ -16,29 +16,37 @@ UPDATES = 12
 """Changes of an update: of two models, their rollout, and what follows it."""
 
 
-def sample(scenario: str, stack: str = "staging") -> dict[str, Any]:
-    code, output, summary = play("crash", stack, "--scenario", scenario, "--sample")
+def sweep(scenario: str, *points: str, stack: str = "staging") -> dict[str, Any]:
+    """Of these points; without any, after the last change of each method."""
+    at = [argument for point in points for argument in ("--at", point)] or ["--sample"]
+    code, output, summary = play("crash", stack, "--scenario", scenario, *at)
     assert code == 0, output
     found: dict[str, Any] = summary[scenario]
-    points = len({change.partition(" ")[0] for change in found["changes"]})
-    assert f"{points} points tried, {points} converged" in output
-    assert (found["not_reached"], sum(found["stopped_after"].values())) == (0, points)
+    tried = len(points or {change.partition(" ")[0] for change in found["changes"]})
+    assert f"{tried} points tried, {tried} converged" in output
+    assert (found["not_reached"], sum(found["stopped_after"].values())) == (0, tried)
     return found
 
 
 @pytest.mark.sweep
 def test_a_first_up_that_was_killed_is_finished_by_the_next_one() -> None:
-    assert len(sample("first")["changes"]) > 30
+    assert len(sweep("first")["changes"]) > 30
+
+
+@pytest.mark.sweep
+def test_one_that_was_killed_between_changes_of_a_kind_is_finished_too() -> None:
+    sweep("first", "roles.create:3")
 
 
 @pytest.mark.sweep
 def test_an_update_that_was_killed_is_finished_by_the_next_one() -> None:
-    assert len(sample("model-update")["changes"]) == UPDATES
+    found = sweep("model-update")
+    assert len(found["changes"]) == UPDATES
 
 
 @pytest.mark.sweep
 def test_a_newer_version_of_a_looked_up_model_is_rolled_out_all_the_same() -> None:
-    found = sample("model-update", "prod")
+    found = sweep("model-update", stack="prod")
     methods = [change.partition(" ")[0].rpartition(".locations.")[2] for change in found["changes"]]
     assert methods == [
         *("endpoints.deployModel", "endpoints.patch", "endpoints.undeployModel"),
@@ -81,7 +89,7 @@ def test_points_are_counted_from_one() -> None:
 
 @pytest.mark.sweep
 def test_under_faults_the_stack_comes_up_or_says_why_and_comes_up_then() -> None:
-    code, output, summary = play("faults", "staging", "--seeds", "4")
+    code, output, summary = play("faults", "staging", "--seeds", "4", "--fault-rate", "0.2")
     assert code == 0, output
     assert set(summary["seeds"]) == {"1", "2", "3", "4"}
     for seed in summary["seeds"].values():

@@ -66,11 +66,13 @@ def rollout(**model: Any) -> tuple[str, dict[str, Any]]:
     protects="Models and data at rest, where the organisation wants to be able to withdraw the "
     "key.",
     bad={"endpoint": endpoint(encryptionSpec=None),
-         "model": (REGISTERED, {"modelId": "m", "artifactUri": "gs://b/m"})},
+         "model": (REGISTERED, {"modelId": "m", "artifactUri": "gs://b/m"}),
+         "watch": (WATCH, {"displayName": "drift"})},
     good={"endpoint": endpoint(),
           "model": (REGISTERED, {"modelId": "m", "artifactUri": "gs://b/m",
                                  "kmsKey": KEY["kmsKeyName"]}),
-          "looked-up": (REGISTERED, {"model": VERSION})},
+          "looked-up": (REGISTERED, {"model": VERSION}),
+          "watch": (WATCH, {"displayName": "drift", "kmsKey": KEY["kmsKeyName"]})},
     remedy='encryption_spec={"kms_key_name": key.id}  # of vertexops: kms_key=key.id',
 )  # fmt: skip
 def own_key(found: Resource, context: Context) -> Findings:
